@@ -1,0 +1,15 @@
+export { fileKeyProvider } from "./file.ts";
+export { sealOf, requireSeal } from "./seal.ts";
+
+/**
+ * Keeper of what is secret: the database alone never gives it away. The default reads a master key from a 0600 file;
+ * a KMS fits behind the same interface.
+ */
+export interface KeyProvider {
+  /** Encrypts for storage; only the same context unwraps it. */
+  wrap(context: string, secret: Uint8Array): Promise<Uint8Array>;
+  /** @throws Error when the bytes were not wrapped by this provider for this context. */
+  unwrap(context: string, wrapped: Uint8Array): Promise<Uint8Array>;
+  /** HMAC-SHA256 under a key derived for the context, 32 bytes. */
+  mac(context: string, data: Uint8Array): Uint8Array;
+}

@@ -1,0 +1,15 @@
+import type { DescMethodServerStreaming, DescMessage, MessageShape } from "@bufbuild/protobuf";
+import type { Caller } from "../caller/index.ts";
+
+export { frameOf } from "./frame.ts";
+export type { LiveStreams } from "./live.ts";
+
+/**
+ * A server stream whose messages are already serialised: bytes are made once and written to many. The listener treats it
+ * like any other RPC (limits, authn, audit, validation, authz, denials) and cuts a reader that is too slow.
+ */
+export interface FrameStream<I extends DescMessage = DescMessage, O extends DescMessage = DescMessage> {
+  readonly method: DescMethodServerStreaming<I, O>;
+  /** Yields serialised response messages; ends or throws a Refusal; must return when the signal aborts. */
+  open(request: MessageShape<I>, caller: Caller, signal: AbortSignal): AsyncIterable<Uint8Array>;
+}
