@@ -34,7 +34,11 @@ export function signingKeyFromSeed(keyId: string, seed: Uint8Array): SigningKey 
 }
 
 export function signRecord(key: SigningKey, domain: Domain, payload: Uint8Array): Signed {
-  return create(SignedSchema, { keyId: key.keyId, payload, signature: sign(null, message(domain, payload), key.privateKey) });
+  return create(SignedSchema, {
+    keyId: key.keyId,
+    payload,
+    signature: sign(null, message(domain, payload), key.privateKey),
+  });
 }
 
 /** @param publicKey 32 bytes; any other length, and any bad signature, is false. */
