@@ -150,6 +150,13 @@ export declare type AgentStatus = Message<"cloudvlan.agent.v1.AgentStatus"> & {
    * @generated from field: string version = 12;
    */
   version: string;
+
+  /**
+   * What is wrong on this machine now; empty when nothing is.
+   *
+   * @generated from field: repeated cloudvlan.agent.v1.Problem problems = 13;
+   */
+  problems: Problem[];
 };
 
 /**
@@ -157,6 +164,36 @@ export declare type AgentStatus = Message<"cloudvlan.agent.v1.AgentStatus"> & {
  * Use `create(AgentStatusSchema)` to create a new message.
  */
 export declare const AgentStatusSchema: GenMessage<AgentStatus>;
+
+/**
+ * Something that keeps the node from working, and what to do about it.
+ *
+ * @generated from message cloudvlan.agent.v1.Problem
+ */
+export declare type Problem = Message<"cloudvlan.agent.v1.Problem"> & {
+  /**
+   * Part at fault: `engine`, `map`, `host`, `certificate` or `endpoints`.
+   *
+   * @generated from field: string part = 1;
+   */
+  part: string;
+
+  /**
+   * @generated from field: string message = 2;
+   */
+  message: string;
+
+  /**
+   * @generated from field: string remedy = 3;
+   */
+  remedy: string;
+};
+
+/**
+ * Describes the message cloudvlan.agent.v1.Problem.
+ * Use `create(ProblemSchema)` to create a new message.
+ */
+export declare const ProblemSchema: GenMessage<Problem>;
 
 /**
  * @generated from message cloudvlan.agent.v1.ExplainRequest
