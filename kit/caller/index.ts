@@ -2,6 +2,8 @@ import { createContextKey, type HandlerContext } from "@connectrpc/connect";
 import type { Permission } from "@cloudvlan/gen/options/v1/options_pb.js";
 import type { NodeId, TenantId } from "../ids/index.ts";
 
+export { currentScope, outsideScope, type RequestScope, runInScope } from "./scope.ts";
+
 /** Names of the services of the control plane. */
 export type ServiceName = "auth" | "registry" | "policy" | "netmap";
 

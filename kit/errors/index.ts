@@ -56,3 +56,19 @@ export class Refusal extends Error {
     ]);
   }
 }
+
+const KINDS = new Map<Code, RefusalKind>(
+  (Object.entries(CODES) as [RefusalKind, Code][]).map(([kind, code]) => [code, kind]),
+);
+
+/** The refusal that another process answered with; undefined when the error is not one. */
+export function refusalFrom(error: ConnectError): Refusal | undefined {
+  const kind = KINDS.get(error.code);
+  const detail = error.findDetails(ErrorDetailSchema)[0];
+  if (kind === undefined || detail === undefined || detail.reason === "") return undefined;
+  return new Refusal(kind, detail.reason, error.rawMessage, {
+    field: detail.field,
+    objectId: detail.objectId,
+    remedy: detail.remedy,
+  });
+}

@@ -1,4 +1,5 @@
-export { createLogger } from "./logger.ts";
+export { createLogger, type LoggerOptions, type LogLevel } from "./logger.ts";
+export { loggable, redactFields } from "./redact.ts";
 
 /** Structured logs: one JSON object a line. Secrets are redacted by field name; addresses of people stay below `info`. */
 export interface Logger {

@@ -1,0 +1,98 @@
+import { dirname, resolve } from "node:path";
+import { z } from "zod";
+import { readConfigFile } from "./files.ts";
+import { parseConfig } from "./parse.ts";
+
+const path = z.string().min(1).max(4096);
+const httpsUrl = z
+  .string()
+  .max(512)
+  .refine((value) => URL.canParse(value) && new URL(value).protocol === "https:", "must be a URL that starts with https://")
+  .refine((value) => !URL.canParse(value) || new URL(value).username + new URL(value).password === "", {
+    message: "must hold no user name and no password",
+  });
+const serviceName = z.enum(["auth", "registry", "policy", "netmap"]);
+
+const storeSchema = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("pglite") }),
+  z.strictObject({
+    kind: z.literal("postgres"),
+    /** File with the URL: it may hold a password. */
+    url_file: path,
+    pool_size: z.number().int().min(2).max(200).default(10),
+  }),
+]);
+
+const limitsSchema = z.strictObject({
+  /** Requests a second of one address, sustained; twice as many in a burst. */
+  requests_per_second: z.number().int().min(1).max(1_000_000).default(500),
+  /** Open connections of one address. */
+  connections_per_address: z.number().int().min(1).max(100_000).default(256),
+  /** Streams at once on one connection. */
+  streams_per_connection: z.number().int().min(1).max(10_000).default(128),
+});
+
+/** What one process of the control plane is told. */
+export const processConfigSchema = z.strictObject({
+  /** Trust domain; made once and kept in the data folder when absent. */
+  cluster: z
+    .string()
+    .regex(/^cluster_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, "must be cluster_<uuid>")
+    .optional(),
+  data: path,
+  url: httpsUrl,
+  listen: z.strictObject({
+    address: z.union([z.ipv4(), z.ipv6()]),
+    port: z.number().int().min(0).max(65_535),
+    names: z.array(z.string().min(1).max(253)).min(1).max(32),
+  }),
+  store: storeSchema,
+  ca: z
+    .strictObject({
+      url: httpsUrl,
+      root: path,
+      provisioner: z.string().min(1).max(128),
+      /** Only where auth runs. */
+      provisioner_key: path.optional(),
+    })
+    .optional(),
+  identity: z.strictObject({ certificate: path, key: path, roots: path }).optional(),
+  endpoints: z.partialRecord(serviceName, httpsUrl).default({}),
+  services: z.partialRecord(serviceName, z.unknown()).default({}),
+  /** Seconds without a sign of life from auth after which nodes are refused. */
+  denial_lag_seconds: z.number().min(1).max(3600).default(15),
+  log_level: z.enum(["debug", "info", "warn", "error"]).default("info"),
+  limits: limitsSchema.default(limitsSchema.parse({})),
+});
+
+export type ProcessConfig = z.infer<typeof processConfigSchema>;
+
+/**
+ * Reads a process configuration; paths in it are relative to its own folder.
+ * @throws ConfigError naming file, position, key and remedy.
+ */
+export function loadProcessConfig(file: string): ProcessConfig {
+  const config = parseConfig(file, readConfigFile(file), processConfigSchema);
+  const base = dirname(resolve(file));
+  const absolute = (relative: string) => resolve(base, relative);
+  const { ca, identity, store } = config;
+  return {
+    ...config,
+    data: absolute(config.data),
+    store: store.kind === "postgres" ? { ...store, url_file: absolute(store.url_file) } : store,
+    ...(ca && {
+      ca: {
+        ...ca,
+        root: absolute(ca.root),
+        ...(ca.provisioner_key !== undefined && { provisioner_key: absolute(ca.provisioner_key) }),
+      },
+    }),
+    ...(identity && {
+      identity: {
+        certificate: absolute(identity.certificate),
+        key: absolute(identity.key),
+        roots: absolute(identity.roots),
+      },
+    }),
+  };
+}

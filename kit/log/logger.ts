@@ -1,0 +1,43 @@
+import pino from "pino";
+import { currentScope } from "../caller/scope.ts";
+import type { Logger } from "./index.ts";
+import { redactFields } from "./redact.ts";
+
+export type LogLevel = "debug" | "info" | "warn" | "error";
+
+export interface LoggerOptions {
+  /** Written as `service` on each line. */
+  readonly name: string;
+  readonly level: LogLevel;
+  /** Where lines go; standard error when absent, since standard output belongs to a command's answer. */
+  readonly destination?: { write(line: string): void };
+}
+
+/** Makes the logger of a process. Each line carries time (ISO 8601), level, the fields and the request id. */
+export function createLogger(options: LoggerOptions): Logger {
+  const sink = pino(
+    {
+      level: options.level,
+      base: { service: options.name },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: {},
+      mixin: () => {
+        const scope = currentScope();
+        return scope === undefined ? {} : { request_id: scope.requestId };
+      },
+    },
+    options.destination ?? pino.destination({ dest: 2, sync: true }),
+  );
+  return wrap(sink);
+}
+
+function wrap(sink: pino.Logger): Logger {
+  return {
+    debug: (fields, message) => sink.debug(redactFields(fields), message),
+    info: (fields, message) => sink.info(redactFields(fields), message),
+    warn: (fields, message) => sink.warn(redactFields(fields), message),
+    error: (fields, message) => sink.error(redactFields(fields), message),
+    child: (fields) => wrap(sink.child(redactFields(fields))),
+  };
+}
