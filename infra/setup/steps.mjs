@@ -1,0 +1,147 @@
+import { existsSync } from "node:fs";
+import { chmod, copyFile, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { outputOf, runLogged } from "./exec.mjs";
+import { hashOf, hashOfFolders } from "./hash.mjs";
+import { withLock } from "./lock.mjs";
+import { cache, pinnedNode, root } from "./paths.mjs";
+
+const KEPT_BUILDS = 3;
+const ENGINE_BINARIES = ["cvlan-engine", "cvlan-lab"];
+
+const logOf = (name) => join(cache, "logs", `${name}.log`);
+
+/** Runs one step under its lock, unless what it makes is there. `fresh` is asked again once the lock is held. */
+async function step(progress, name, doing, lock, fresh, make) {
+  if (await fresh()) return;
+  progress.begin(name, "waiting");
+  await withLock(
+    lock,
+    () => progress.update(name, "waiting for another set-up"),
+    async () => {
+      if (await fresh()) return;
+      progress.update(name, doing);
+      await make((line) => progress.update(name, line));
+    },
+  );
+  progress.end(name, "ready");
+}
+
+/** Keeps the builds that were used last. */
+async function prune(folder) {
+  const entries = existsSync(folder) ? await readdir(folder, { withFileTypes: true }) : [];
+  const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+  const dated = await Promise.all(names.map(async (name) => ({ name, at: (await stat(join(folder, name))).mtimeMs })));
+  dated.sort((a, b) => b.at - a.at);
+  for (const { name } of dated.slice(KEPT_BUILDS)) await rm(join(folder, name), { recursive: true, force: true });
+}
+
+/** Marks a build as used, for `prune`. */
+async function touch(path) {
+  const now = new Date();
+  await utimes(path, now, now);
+}
+
+/** Makes a folder of files whole or not at all. */
+async function replaceFolder(folder, fill) {
+  const partial = join(dirname(folder), `.${basename(folder)}.partial`);
+  await rm(partial, { recursive: true, force: true });
+  await mkdir(partial, { recursive: true });
+  await fill(partial);
+  await rm(folder, { recursive: true, force: true });
+  await rename(partial, folder);
+}
+
+/** npm packages of the lockfile in the clone's node_modules. */
+export async function npmPackages(progress) {
+  const marker = join(root, "node_modules", ".cloudvlan-lock");
+  const want = hashOf(await readFile(join(root, "package-lock.json")), process.arch);
+  const fresh = async () => existsSync(marker) && existsSync(pinnedNode) && (await readFile(marker, "utf8")) === want;
+  const lock = join(root, ".cache", "npm.lock");
+  await step(progress, "npm", "fetching packages", lock, fresh, async () => {
+    const argv = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+    await runLogged(argv, { cwd: root, log: logOf("npm") });
+    await writeFile(marker, want);
+  });
+}
+
+/** The certificate authority, built from the module that go.sum pins. Returns its path. */
+export async function stepCa(progress) {
+  const source = join(root, "infra", "step-ca");
+  const files = await Promise.all(["go.mod", "go.sum"].map((name) => readFile(join(source, name))));
+  const key = hashOf(...files, (await outputOf(["go", "version"], source)) ?? "");
+  const folder = join(cache, "step-ca", key);
+  const binary = join(folder, "step-ca");
+  await step(
+    progress,
+    "step-ca",
+    "building",
+    `${folder}.lock`,
+    async () => existsSync(binary),
+    async (tell) => {
+      await replaceFolder(folder, async (partial) => {
+        const out = join(partial, "step-ca");
+        const module = "github.com/smallstep/certificates/cmd/step-ca";
+        const argv = [
+          "go",
+          "build",
+          "-trimpath",
+          "-mod=readonly",
+          "-buildvcs=false",
+          "-ldflags=-s -w",
+          "-v",
+          "-o",
+          out,
+          module,
+        ];
+        const env = { CGO_ENABLED: "0", GOFLAGS: "" };
+        await runLogged(argv, { cwd: source, env, log: logOf("step-ca"), onLine: tell });
+      });
+    },
+  );
+  return binary;
+}
+
+/** Cargo's target folder of this lockfile and compiler, shared by the release build, the checks and the tests. */
+export async function cargoTarget() {
+  const compiler = (await outputOf(["rustc", "-vV"], join(root, "engine"))) ?? "";
+  const key = hashOf(await readFile(join(root, "engine", "Cargo.lock")), compiler);
+  const target = join(cache, "target", key);
+  await mkdir(target, { recursive: true });
+  await touch(target);
+  return { target, compiler };
+}
+
+/** The release build of the engine. Returns the folder of its binaries and the target folder. */
+export async function engine(progress) {
+  const { target, compiler } = await cargoTarget();
+  const key = await hashOfFolders(root, ["engine", "gen/rust"], compiler);
+  const folder = join(cache, "engine", key);
+  await step(
+    progress,
+    "engine",
+    "building",
+    `${target}.lock`,
+    async () => existsSync(folder),
+    async (tell) => {
+      const argv = ["cargo", "build", "--release", "--locked", ...ENGINE_BINARIES.flatMap((name) => ["--bin", name])];
+      const onLine = (line) => /^\s*(Compiling|Downloaded|Downloading)/.test(line) && tell(line.trim());
+      await runLogged(argv, {
+        cwd: join(root, "engine"),
+        env: { CARGO_TARGET_DIR: target },
+        log: logOf("engine"),
+        onLine,
+      });
+      await replaceFolder(folder, async (partial) => {
+        for (const name of ENGINE_BINARIES) {
+          await copyFile(join(target, "release", name), join(partial, name));
+          await chmod(join(partial, name), 0o755);
+        }
+      });
+      await prune(join(cache, "engine"));
+      await prune(join(cache, "target"));
+    },
+  );
+  await touch(folder);
+  return { folder, target };
+}

@@ -1,0 +1,69 @@
+import { accessSync, constants, existsSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { outputOf, runLogged } from "./exec.mjs";
+import { SetupFailure } from "./failure.mjs";
+import { cache, root } from "./paths.mjs";
+
+/** True when a command of that name is on the path. */
+export function hasCommand(name) {
+  return (process.env.PATH ?? "").split(delimiter).some((folder) => {
+    try {
+      accessSync(join(folder, name), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Newest PostgreSQL of 15 or later that Debian's packages put on this machine, its folder of programs. */
+export function postgresBin() {
+  return [18, 17, 16, 15]
+    .map((v) => `/usr/lib/postgresql/${v}/bin`)
+    .find((folder) => existsSync(join(folder, "initdb")));
+}
+
+/** What the distribution brings, by Debian's package names. */
+const PACKAGES = {
+  start: [
+    { there: () => hasCommand("cc"), packages: ["gcc", "libc6-dev"], what: "a C linker (cc)" },
+    { there: () => hasCommand("ip"), packages: ["iproute2"], what: "ip" },
+  ],
+  test: [{ there: () => postgresBin() !== undefined, packages: ["postgresql-15"], what: "PostgreSQL 15 or newer" }],
+};
+
+/** What comes from its makers; each with a command that shows that it works. */
+const TOOLCHAINS = [
+  { argv: ["npm", "--version"], remedy: "install Node.js 20 or newer with npm (https://nodejs.org)" },
+  { argv: ["cargo", "--version"], remedy: "install Rust with `rustup default stable` (https://rustup.rs)" },
+  { argv: ["go", "version"], remedy: "install Go 1.26 or newer (https://go.dev/dl)" },
+];
+
+async function installPackages(wanted) {
+  const packages = wanted.flatMap((need) => need.packages);
+  const what = wanted.map((need) => need.what).join(", ");
+  const isRoot = process.getuid?.() === 0;
+  if (!isRoot || !hasCommand("apt-get")) {
+    const command = `${isRoot ? "" : "sudo "}apt-get install ${packages.join(" ")}`;
+    throw new SetupFailure(`missing on this machine: ${what}; install it, on Debian: ${command}`);
+  }
+  process.stderr.write(`set-up: installing ${packages.join(" ")} (${what})\n`);
+  // Runlevel 1 keeps invoke-rc.d from starting the servers that packages bring.
+  const env = { DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" };
+  const options = { cwd: root, env, log: join(cache, "logs", "apt.log") };
+  await runLogged(["apt-get", "update", "-q"], options);
+  await runLogged(["apt-get", "install", "-q", "-y", "--no-install-recommends", ...packages], options);
+}
+
+/**
+ * Makes sure that the machine has what `start` or `test` needs; as root on Debian, installs what is missing.
+ * @throws SetupFailure, one line that says what to install
+ */
+export async function requireTools(command) {
+  const wanted = [...PACKAGES.start, ...(command === "test" ? PACKAGES.test : [])].filter((need) => !need.there());
+  if (wanted.length > 0) await installPackages(wanted);
+  for (const { argv, remedy } of TOOLCHAINS) {
+    if ((await outputOf(argv, root)) === undefined)
+      throw new SetupFailure(`\`${argv.join(" ")}\` does not work here: ${remedy}`);
+  }
+}
