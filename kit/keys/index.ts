@@ -1,5 +1,5 @@
 export { fileKeyProvider } from "./file.ts";
-export { sealOf, requireSeal } from "./seal.ts";
+export { sealOf, requireSeal, type SealFields, type SealValue } from "./seal.ts";
 
 /**
  * Keeper of what is secret: the database alone never gives it away. The default reads a master key from a 0600 file;

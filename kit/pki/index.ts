@@ -1,6 +1,10 @@
-export { caClient } from "./ca-client.ts";
-export { verifyChain } from "./verify.ts";
+export { newAuthority, type NewAuthority } from "./authority.ts";
+export { caClient, type CaClientOptions } from "./ca-client.ts";
+export { checkCsr, type CheckedCsr, createCsr, newTlsKey } from "./csr.ts";
+export { certificatesOf, pemOf } from "./pem.ts";
+export { keepRenewed, renewalTime, type RenewalLoop, retryDelay, type Validity } from "./renew.ts";
 export { formatSpiffe, parseSpiffe, type SpiffeId } from "./spiffe.ts";
+export { type ChainVerdict, verifyChain } from "./verify.ts";
 
 export interface IssuedCertificate {
   /** DER, leaf first, without the root. */
