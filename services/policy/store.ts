@@ -1,0 +1,164 @@
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import {
+  type PolicyManifest,
+  PolicyManifestSchema,
+  type RuleRecord,
+  RuleRecordSchema,
+  type Signed,
+  SignedSchema,
+} from "@cloudvlan/gen/entity/v1/netmap_pb.js";
+import { type PolicyDocument, PolicyDocumentSchema } from "@cloudvlan/gen/entity/v1/policy_pb.js";
+import type { Tx } from "@cloudvlan/kit/db";
+import { type KeyProvider, requireSeal, sealOf } from "@cloudvlan/kit/keys";
+import { type SigningKey, verifyRecord } from "@cloudvlan/kit/sign";
+import { and, eq, inArray } from "drizzle-orm";
+import type { Scope } from "./domain/compile.ts";
+import { documents, rules } from "./schema.ts";
+
+/** A document as it stands in the database. */
+export interface StoredDocument {
+  readonly version: bigint;
+  readonly document: PolicyDocument;
+  readonly createdBy: string;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+}
+
+export interface StoredRule {
+  readonly record: RuleRecord;
+  readonly signed: Signed;
+}
+
+type Row = typeof documents.$inferSelect;
+
+function sealFields(row: Omit<Row, "seal">) {
+  const { tenantId, cvlanId, version, document, createdBy, createdAt, updatedAt } = row;
+  return { tenantId, cvlanId, version, document, createdBy, createdAt, updatedAt };
+}
+
+const TABLE = "policy.document";
+
+/** `broken` when the row's seal does not hold: somebody else wrote it. `undefined` when there is none. */
+export async function readDocument(
+  tx: Tx,
+  keys: KeyProvider,
+  scope: Scope,
+): Promise<StoredDocument | "broken" | undefined> {
+  const [row] = await tx.select().from(documents).where(inScope(scope));
+  return row && open(keys, row);
+}
+
+function open(keys: KeyProvider, row: Row): StoredDocument | "broken" {
+  if (!requireSeal(keys, TABLE, sealFields(row), row.seal)) return "broken";
+  return { ...row, document: fromBinary(PolicyDocumentSchema, row.document) };
+}
+
+function inScope({ tenantId, cvlanId }: Scope) {
+  return and(eq(documents.tenantId, tenantId), eq(documents.cvlanId, cvlanId));
+}
+
+/** The row, locked until the transaction ends, made (version 0) when there was none; and its manifest when it verifies. */
+export async function lockDocument(
+  tx: Tx,
+  keys: KeyProvider,
+  key: SigningKey,
+  scope: Scope,
+  empty: StoredDocument,
+): Promise<{ document: StoredDocument | "broken"; manifest: PolicyManifest | undefined }> {
+  const blank = {
+    ...scope,
+    ...empty,
+    document: toBinary(PolicyDocumentSchema, empty.document),
+    manifest: new Uint8Array(),
+  };
+  await tx
+    .insert(documents)
+    .values({ ...blank, seal: sealOf(keys, TABLE, sealFields(blank)) })
+    .onConflictDoNothing();
+  const [row] = await tx.select().from(documents).where(inScope(scope)).for("update");
+  if (!row) throw new Error("the policy document was not stored");
+  return { document: open(keys, row), manifest: openManifest(key, scope, row.manifest) };
+}
+
+/** The manifest of the version in force, when it is one that our key signed for this cvlan. */
+function openManifest(key: SigningKey, scope: Scope, bytes: Uint8Array): PolicyManifest | undefined {
+  if (bytes.length === 0) return undefined;
+  const signed = openSigned(key, "manifest", bytes);
+  const manifest = signed && fromBinary(PolicyManifestSchema, signed.payload);
+  return manifest && belongs(scope, manifest) ? manifest : undefined;
+}
+
+function openSigned(key: SigningKey, domain: "rule" | "manifest", bytes: Uint8Array): Signed | undefined {
+  let signed: Signed;
+  try {
+    signed = fromBinary(SignedSchema, bytes);
+  } catch {
+    return undefined; // not ours: whatever our key did not sign is absent
+  }
+  return signed.keyId === key.keyId && verifyRecord(key.publicKey, domain, signed) ? signed : undefined;
+}
+
+function belongs(scope: Scope, record: { tenantId: string; cvlanId: string }): boolean {
+  return record.tenantId === scope.tenantId && record.cvlanId === scope.cvlanId;
+}
+
+export async function writeDocument(
+  tx: Tx,
+  keys: KeyProvider,
+  scope: Scope,
+  stored: StoredDocument,
+  manifest: Signed,
+): Promise<void> {
+  const values = {
+    ...scope,
+    ...stored,
+    document: toBinary(PolicyDocumentSchema, stored.document),
+    manifest: toBinary(SignedSchema, manifest),
+  };
+  await tx
+    .update(documents)
+    .set({ ...values, seal: sealOf(keys, TABLE, sealFields(values)) })
+    .where(inScope(scope));
+}
+
+/** Rules in force by rule id (hex), those that our key signed for this cvlan; others are as good as absent. */
+export async function readRules(tx: Tx, key: SigningKey, scope: Scope): Promise<Map<string, StoredRule>> {
+  const rows = await tx
+    .select()
+    .from(rules)
+    .where(and(eq(rules.tenantId, scope.tenantId), eq(rules.cvlanId, scope.cvlanId)));
+  const found = new Map<string, StoredRule>();
+  for (const row of rows) {
+    const signed = openSigned(key, "rule", row.signed);
+    const record = signed && fromBinary(RuleRecordSchema, signed.payload);
+    if (!record || !belongs(scope, record) || !Buffer.from(record.ruleId).equals(row.ruleId)) continue;
+    found.set(Buffer.from(row.ruleId).toString("hex"), { record, signed });
+  }
+  return found;
+}
+
+/** Replaces the rules that changed and takes out those that went. */
+export async function writeRules(
+  tx: Tx,
+  scope: Scope,
+  changed: readonly StoredRule[],
+  removed: readonly Uint8Array[],
+): Promise<void> {
+  const gone = [...removed, ...changed.map(({ record }) => record.ruleId)];
+  if (gone.length > 0) {
+    await tx
+      .delete(rules)
+      .where(and(eq(rules.tenantId, scope.tenantId), eq(rules.cvlanId, scope.cvlanId), inArray(rules.ruleId, gone)));
+  }
+  if (changed.length > 0) {
+    await tx
+      .insert(rules)
+      .values(
+        changed.map(({ record, signed }) => ({
+          ...scope,
+          ruleId: record.ruleId,
+          signed: toBinary(SignedSchema, signed),
+        })),
+      );
+  }
+}
