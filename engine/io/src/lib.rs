@@ -1,0 +1,1 @@
+//! Sockets, TUN and wakeups.

@@ -1,0 +1,311 @@
+//! Two parties over a wire with loss, delay and reordering, in virtual time.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test fails by panicking"
+)]
+
+mod world;
+
+use cvlan_wg::{DropReason, Event, Outcome, PeerConfig, PeerId};
+use std::time::Duration;
+use world::{A, B, C, Party, World, key};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn packets_that_waited_for_the_handshake_arrive_in_order() {
+    let mut world = World::two(1);
+    for n in 0..5 {
+        assert_eq!(world.send(A, B, n), Outcome::Queued);
+    }
+    world.run(SECOND);
+    assert_eq!(world.received(B), [0, 1, 2, 3, 4]);
+    assert_eq!(world.send(B, A, 9), Outcome::Sealed);
+    world.run(SECOND);
+    assert_eq!(world.received(A), [9]);
+}
+
+#[test]
+fn the_handshake_survives_loss_and_reordering() {
+    for seed in 0..40 {
+        let mut world = World::two(seed);
+        world.loss_percent = 40;
+        world.reorder = true;
+        world.send(A, B, 1);
+        world.run(60 * SECOND);
+        world.loss_percent = 0;
+        world.send(A, B, 2);
+        world.run(10 * SECOND);
+        assert!(world.received(B).contains(&2), "seed {seed}");
+    }
+}
+
+#[test]
+fn keys_are_renewed_under_traffic_without_a_lost_packet() {
+    let mut world = World::two(2);
+    world.send(A, B, 0);
+    world.run(SECOND);
+    for n in 1..=400 {
+        assert_eq!(world.send(A, B, n), Outcome::Sealed, "second {n}");
+        world.run(SECOND);
+    }
+    assert_eq!(world.received(B).len(), 401);
+    assert!(
+        world
+            .events(A)
+            .iter()
+            .filter(|event| matches!(event, Event::HandshakeCompleted { .. }))
+            .count()
+            >= 3
+    );
+}
+
+/// cloudflare/boringtun#258: a session was thrown away at its first timer tick because the clock of the state stood
+/// still while the peer was idle.
+#[test]
+fn a_session_made_after_long_idleness_stays() {
+    let mut world = World::two(3);
+    world.run(3600 * SECOND);
+    world.send(A, B, 1);
+    world.run(SECOND);
+    world.run(20 * SECOND);
+    assert_eq!(world.send(B, A, 2), Outcome::Sealed);
+    world.run(SECOND);
+    assert_eq!((world.received(B), world.received(A)), (vec![1], vec![2]));
+}
+
+/// The first try of a fresh peer runs across the moment when its unused state expires (540 s).
+#[test]
+fn a_try_across_the_expiry_of_an_unused_state_goes_on() {
+    let mut world = World::two(4);
+    world.run(Duration::from_millis(539_800));
+    world.loss_percent = 100;
+    world.send(A, B, 1);
+    world.run(2 * SECOND);
+    world.loss_percent = 0;
+    world.run(10 * SECOND);
+    assert_eq!(world.received(B), [1]);
+}
+
+#[test]
+fn an_unknown_key_gets_no_answer_and_a_count() {
+    let mut world = World::two(5);
+    world.declare(C, &[B]);
+    world.send(C, B, 1);
+    world.run(10 * SECOND);
+    assert_eq!(world.sent_by(B), 0);
+    let counters = world.party(B).wg.counters();
+    assert!(
+        counters
+            .rx_dropped_unknown_peer
+            .load(std::sync::atomic::Ordering::Relaxed)
+            > 0
+    );
+    assert!(counters.handshakes_refused.load(std::sync::atomic::Ordering::Relaxed) > 0);
+}
+
+#[test]
+fn a_removed_peer_is_gone_at_once_in_both_directions() {
+    let mut world = World::two(6);
+    world.send(A, B, 1);
+    world.run(SECOND);
+    world.declare(B, &[]);
+    let before = world.sent_by(B);
+    assert_eq!(world.send(B, A, 2), Outcome::Dropped(DropReason::UnknownPeer));
+    world.send(A, B, 3);
+    world.run(200 * SECOND);
+    assert_eq!(world.received(B), [1]);
+    assert_eq!(world.sent_by(B), before, "nothing may be sent to a removed peer");
+    world.declare(B, &[A]);
+    world.send(A, B, 4);
+    world.run(30 * SECOND);
+    assert!(world.received(B).contains(&4));
+}
+
+#[test]
+fn what_waits_is_bounded_and_the_oldest_goes_first() {
+    let mut world = World::two(7);
+    world.loss_percent = 100;
+    let sent = u32::try_from(cvlan_wg::QUEUE_PACKETS).unwrap() + 10;
+    for n in 0..sent {
+        world.send(A, B, n);
+    }
+    world.loss_percent = 0;
+    world.run(10 * SECOND);
+    assert_eq!(world.received(B), (10..sent).collect::<Vec<_>>());
+    assert_eq!(
+        world
+            .party(A)
+            .wg
+            .counters()
+            .tx_dropped_queue
+            .load(std::sync::atomic::Ordering::Relaxed),
+        10
+    );
+}
+
+#[test]
+fn a_try_without_an_answer_ends_and_falls_silent() {
+    let mut world = World::two(8);
+    world.loss_percent = 100;
+    world.send(A, B, 1);
+    world.run(120 * SECOND);
+    assert!(
+        world
+            .events(A)
+            .contains(&Event::HandshakeTimedOut { peer: PeerId(B as u32) })
+    );
+    let sent = world.sent_by(A);
+    assert!(sent < 40, "{sent} initiations in 90 s");
+    world.run(600 * SECOND);
+    assert_eq!(world.sent_by(A), sent);
+    assert_eq!(world.party(A).wg.next_deadline(world.now()), None);
+}
+
+#[test]
+fn candidates_are_tried_one_at_a_time_until_one_answers() {
+    let mut world = World::two(9);
+    let dead = "192.0.2.1:9".parse().unwrap();
+    let config = PeerConfig {
+        id: PeerId(B as u32),
+        public_key: world.party(B).wg.public_key(),
+        candidates: vec![dead, Party::address(B)],
+    };
+    world.set_peers(A, vec![config]);
+    world.send(A, B, 1);
+    world.run(Duration::from_millis(100));
+    assert_eq!(world.sent_to(dead), 1);
+    assert_eq!(
+        world.sent_to(Party::address(B)),
+        0,
+        "the second candidate waits for the first"
+    );
+    world.run(SECOND);
+    assert_eq!(world.received(B), [1]);
+    let sent = world.sent_to(dead);
+    world.send(A, B, 2);
+    world.run(300 * SECOND);
+    assert_eq!(
+        world.sent_to(dead),
+        sent,
+        "who answered is believed, the other is left alone"
+    );
+}
+
+#[test]
+fn a_peer_that_moves_is_followed_and_a_forger_is_not() {
+    let mut world = World::two(10);
+    world.send(A, B, 1);
+    world.run(SECOND);
+    let elsewhere = "198.51.100.7:4000".parse().unwrap();
+    let genuine = world.captured_to(Party::address(B)).pop().unwrap();
+    let mut forged = genuine.clone();
+    let last = forged.len() - 1;
+    forged[last] ^= 1;
+    world.inject(B, elsewhere, forged);
+    world.inject(B, elsewhere, genuine);
+    world.send(B, A, 2);
+    world.run(SECOND);
+    assert_eq!(world.sent_to(elsewhere), 0, "forged and repeated packets move nothing");
+    world.move_to(A, elsewhere);
+    world.send(A, B, 3);
+    world.run(SECOND);
+    world.send(B, A, 4);
+    world.run(SECOND);
+    assert_eq!(world.received(A), [2, 4]);
+    assert!(world.sent_to(elsewhere) > 0);
+}
+
+#[test]
+fn a_repeated_or_garbled_handshake_changes_nothing() {
+    let mut world = World::two(11);
+    world.send(A, B, 1);
+    world.run(SECOND);
+    let initiation = world.captured_to(Party::address(B)).remove(0);
+    let response = world.captured_to(Party::address(A)).remove(0);
+    assert_eq!((initiation.len(), response.len()), (148, 92));
+    let sent = world.sent_by(B);
+    world.inject(B, "198.51.100.7:4000".parse().unwrap(), initiation);
+    world.run(SECOND);
+    assert_eq!(world.sent_by(B), sent, "a replayed initiation is not answered");
+    for at in 0..response.len() {
+        let mut garbled = response.clone();
+        garbled[at] ^= 0x40;
+        world.inject(A, Party::address(B), garbled);
+    }
+    world.run(SECOND);
+    assert_eq!(world.send(A, B, 2), Outcome::Sealed);
+    world.run(SECOND);
+    assert_eq!(world.received(B), [1, 2]);
+}
+
+/// tailscale/tailscale-rs#334: a garbage response cleared the initiator's state, so that anybody could stop handshakes.
+#[test]
+fn a_garbage_response_does_not_stop_the_handshake() {
+    let mut world = World::two(12);
+    world.send(A, B, 1);
+    world.deliver_nothing_for(Duration::from_millis(20));
+    let initiation = world.captured_to(Party::address(B)).remove(0);
+    let mut garbage = vec![0; 92];
+    garbage[0] = 2;
+    garbage[8..12].copy_from_slice(&initiation[4..8]);
+    world.inject(A, Party::address(B), garbage);
+    world.run(Duration::from_millis(400));
+    assert_eq!(world.received(B), [1]);
+}
+
+#[test]
+fn a_counter_past_the_limit_is_refused_without_a_panic() {
+    let mut world = World::two(13);
+    world.send(A, B, 1);
+    world.run(SECOND);
+    let mut packet = world.captured_to(Party::address(B)).pop().unwrap();
+    packet[8..16].copy_from_slice(&u64::MAX.to_le_bytes());
+    world.inject(B, Party::address(A), packet);
+    world.run(SECOND);
+    assert_eq!(world.received(B), [1]);
+}
+
+#[test]
+fn bad_peers_are_refused_and_the_others_stand() {
+    let mut world = World::two(14);
+    let own = world.party(A).wg.public_key();
+    let good = world.party(B).wg.public_key();
+    let peer = |id, public_key| PeerConfig {
+        id: PeerId(id),
+        public_key,
+        candidates: vec![Party::address(B)],
+    };
+    let refused = world.set_peers(
+        A,
+        vec![
+            peer(7, [0; 32]),
+            peer(8, own),
+            peer(1, good),
+            peer(9, good),
+            peer(1, key(77)),
+        ],
+    );
+    let ids: Vec<u32> = refused.iter().map(|(id, _)| id.0).collect();
+    assert_eq!(ids, [7, 8, 9, 1]);
+    world.send(A, B, 1);
+    world.run(SECOND);
+    assert_eq!(world.received(B), [1]);
+}
+
+#[test]
+fn sealed_packets_are_padded_so_that_their_length_says_little() {
+    let mut world = World::two(15);
+    world.send(A, B, 1);
+    world.run(SECOND);
+    for datagram in world
+        .captured_to(Party::address(B))
+        .iter()
+        .filter(|datagram| datagram[0] == 4)
+    {
+        assert_eq!(datagram.len() % 16, 0);
+    }
+}
