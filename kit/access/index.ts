@@ -1,6 +1,8 @@
 import { type DescMethod, getOption, hasOption } from "@bufbuild/protobuf";
 import { type Access, access } from "@cloudvlan/gen/options/v1/options_pb.js";
 
+export { CHASSIS_METHODS, USES } from "./uses.ts";
+
 /**
  * The access option of an RPC.
  * @throws Error when the RPC has none: such an RPC must not be served.

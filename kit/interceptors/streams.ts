@@ -1,0 +1,71 @@
+import type { Interceptor } from "@connectrpc/connect";
+import { type Caller, callerKey } from "../caller/index.ts";
+import { Refusal } from "../errors/index.ts";
+import { formatSpiffe } from "../pki/index.ts";
+import type { LiveStreams } from "../server/live.ts";
+
+function identityOf(caller: Caller, trustDomain: string): { subject: string; issuedAt: number } | undefined {
+  const { workload, authority } = caller;
+  if (workload.kind === "node") {
+    const { tenantId, nodeId, issuedAt } = workload;
+    return { subject: formatSpiffe({ trustDomain, kind: "node", tenantId, nodeId }), issuedAt };
+  }
+  // An API key is never issued anew under its id, so that any denial ends its streams.
+  return workload.kind === "none" && authority ? { subject: authority.subject, issuedAt: 0 } : undefined;
+}
+
+/**
+ * The same items until the signal; then the stream fails, also when its source looks at no signal. One step waits at a
+ * time, and only that one is held: a race against a promise as old as the stream would keep every item alive.
+ */
+function untilCut<T>(items: AsyncIterable<T>, signal: AbortSignal): AsyncIterable<T> {
+  let failStep = (_reason: Error): void => {};
+  const reason = (): Error => (signal.reason instanceof Error ? signal.reason : new Error("the stream was cut"));
+  signal.addEventListener("abort", () => failStep(reason()), { once: true });
+  return {
+    [Symbol.asyncIterator]() {
+      const iterator = items[Symbol.asyncIterator]();
+      return {
+        next: () =>
+          new Promise<IteratorResult<T>>((resolve, reject) => {
+            if (signal.aborted) {
+              reject(reason());
+              return;
+            }
+            failStep = reject;
+            iterator.next().then(resolve, reject);
+          }),
+        return: async () => (await iterator.return?.()) ?? { done: true, value: undefined },
+      };
+    },
+  };
+}
+
+/** Registers each server stream under the identity that opened it, so that a denial ends it at once. */
+export function streamsInterceptor(live: LiveStreams, trustDomain: string): Interceptor {
+  return (next) => async (request) => {
+    const caller = request.contextValues.get(callerKey);
+    if (!caller) throw new Error("streams are registered without authn");
+    const identity = request.stream ? identityOf(caller, trustDomain) : undefined;
+    if (!request.stream || !identity) return next(request);
+    const controller = new AbortController();
+    const entry = live.add(identity.subject, identity.issuedAt, () =>
+      controller.abort(
+        new Refusal("unauthenticated", "IDENTITY_DENIED", "the identity was revoked", {
+          remedy: "join again, or use another API key",
+        }),
+      ),
+    );
+    const release = (): void => entry[Symbol.dispose]();
+    request.signal.addEventListener("abort", release, { once: true });
+    if (request.signal.aborted) release();
+    const signal = AbortSignal.any([request.signal, controller.signal]);
+    try {
+      const response = await next({ ...request, signal });
+      return response.stream ? { ...response, message: untilCut(response.message, signal) } : response;
+    } catch (error) {
+      release();
+      throw error;
+    }
+  };
+}

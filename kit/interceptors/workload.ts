@@ -1,0 +1,65 @@
+import type { Workload } from "../caller/index.ts";
+import type { Clock } from "../clock/index.ts";
+import { Refusal } from "../errors/index.ts";
+import { type ChainVerdict, verifyChain } from "../pki/index.ts";
+import type { Denials } from "../server/denials.ts";
+import type { Peer } from "./peer.ts";
+
+/** Milliseconds for which the judgement of one connection's certificate is kept; its expiry is looked at each time. */
+const VERDICT_MS = 60_000;
+
+export interface WorkloadOptions {
+  readonly clock: Clock;
+  readonly trustDomain: string;
+  /** DER. */
+  roots(): readonly Uint8Array[];
+  readonly denials: Denials;
+}
+
+/** Says which workload is at the other end. @throws Refusal when it shows a certificate that is not accepted. */
+export type Workloads = (peer: Peer, acceptExpired: boolean) => Workload;
+
+function refused(auditReason: string, remedy: string): Refusal {
+  return new Refusal("unauthenticated", "CERTIFICATE_REFUSED", "the client certificate is not accepted", {
+    remedy,
+    auditReason,
+  });
+}
+
+export function workloads({ clock, trustDomain, roots, denials }: WorkloadOptions): Workloads {
+  const verdicts = new WeakMap<Peer, { readonly until: number; readonly verdict: ChainVerdict }>();
+
+  function judge(peer: Extract<Peer, { kind: "tls" }>): ChainVerdict {
+    const known = verdicts.get(peer);
+    if (known && known.until > clock.monotonicMs()) return known.verdict;
+    const verdict = verifyChain(peer.chain, roots(), clock.nowMs(), { trustDomain });
+    verdicts.set(peer, { until: clock.monotonicMs() + VERDICT_MS, verdict });
+    return verdict;
+  }
+
+  return (peer, acceptExpired) => {
+    if (peer.kind === "local") return { kind: "service", name: peer.service };
+    if (peer.chain.length === 0) return { kind: "none" };
+    const verdict = judge(peer);
+    if (!verdict.ok) throw refused("CERTIFICATE_BAD", "use the certificate that this installation issued");
+    const expired = clock.nowMs() > verdict.notAfter.getTime();
+    if (expired && !acceptExpired) throw refused("CERTIFICATE_EXPIRED", "renew the certificate");
+    const issuedAt = Math.floor(verdict.notBefore.getTime() / 1000);
+    const { spiffe } = verdict;
+    // A renewed denial list is what stands between a revoked machine and the network: without it nobody new is let in.
+    if (spiffe.kind === "node" && denials.isStale()) {
+      throw new Refusal("unavailable", "DENIALS_STALE", "the list of revoked identities is not up to date", {
+        remedy: "try again later; the operator should see that auth is reachable",
+      });
+    }
+    if (denials.isDenied(verdict.uri, issuedAt)) throw refused("IDENTITY_DENIED", "the identity was revoked; join again");
+    switch (spiffe.kind) {
+      case "node":
+        return { kind: "node", tenantId: spiffe.tenantId, nodeId: spiffe.nodeId, issuedAt, expired };
+      case "service":
+        return { kind: "service", name: spiffe.name };
+      case "controller":
+        throw refused("CERTIFICATE_OF_LISTENER", "call with a service's or a node's certificate");
+    }
+  };
+}

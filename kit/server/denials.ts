@@ -1,0 +1,94 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Client } from "@connectrpc/connect";
+import type { AuthService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import type { Clock } from "../clock/index.ts";
+import type { Logger } from "../log/index.ts";
+import type { LiveStreams } from "./live.ts";
+
+/** Which identities are refused. Follows auth, and knows when it has not heard from it. */
+export interface Denials {
+  /** True when credentials of the subject issued at the instant (seconds since the Unix epoch) are refused. */
+  isDenied(subject: string, issuedAt: number): boolean;
+  /** True when nothing came from auth for longer than the bound: an identity may have been denied without our knowing. */
+  isStale(): boolean;
+  /** Calls the listener with each denial that comes in. */
+  onDenied(listener: (subject: string) => void): void;
+  /** Follows auth until the signal; comes back from any failure with the cursor where it was. Never rejects. */
+  follow(signal: AbortSignal): Promise<void>;
+}
+
+export interface DenialsOptions {
+  readonly auth: Client<typeof AuthService>;
+  readonly live: LiveStreams;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Milliseconds. */
+  readonly lagMs: number;
+}
+
+const RETRY_MS = 500;
+
+export function denials(options: DenialsOptions): Denials {
+  const { auth, live, clock, log, lagMs } = options;
+  const issuedBefore = new Map<string, number>();
+  const listeners: ((subject: string) => void)[] = [];
+  let heardAt: number | undefined;
+  let cursor = 0n;
+
+  function deny(subject: string, instant: number): void {
+    if ((issuedBefore.get(subject) ?? 0) >= instant) return;
+    issuedBefore.set(subject, instant);
+    for (const listener of listeners) listener(subject);
+    const cut = live.cut(subject, instant);
+    log.info({ subject, streams_cut: cut }, "identity denied");
+  }
+
+  async function followOnce(signal: AbortSignal): Promise<void> {
+    for await (const batch of auth.watchChanges({ since: cursor }, { signal })) {
+      for (const { change } of batch.changes) {
+        if (change.case !== "denial") continue;
+        const instant = change.value.issuedBefore;
+        if (instant) deny(change.value.subject, Number(instant.seconds) + (instant.nanos > 0 ? 1 : 0));
+      }
+      cursor = batch.revision;
+      heardAt = clock.monotonicMs();
+    }
+    throw new Error("auth ended the stream of denials");
+  }
+
+  /** A stream that is silent past the bound is dead, whatever the connection says: it is opened anew. */
+  async function followWhileAlive(outer: AbortSignal): Promise<void> {
+    const silence = new AbortController();
+    const began = clock.monotonicMs();
+    const timer = setInterval(
+      () => {
+        if (clock.monotonicMs() - Math.max(heardAt ?? began, began) > lagMs) silence.abort();
+      },
+      Math.max(50, lagMs / 5),
+    );
+    try {
+      await followOnce(AbortSignal.any([outer, silence.signal]));
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
+  return {
+    isDenied: (subject, issuedAt) => issuedAt < (issuedBefore.get(subject) ?? 0),
+    isStale: () => heardAt === undefined || clock.monotonicMs() - heardAt > lagMs,
+    onDenied: (listener) => void listeners.push(listener),
+    async follow(signal) {
+      while (!signal.aborted) {
+        try {
+          await followWhileAlive(signal);
+        } catch (error) {
+          if (signal.aborted) return;
+          log.warn({ error, stale: heardAt === undefined || clock.monotonicMs() - heardAt > lagMs }, "denials: lost auth");
+        }
+        await sleep(RETRY_MS, undefined, { signal }).catch(() => {
+          // Aborted: the loop ends.
+        });
+      }
+    },
+  };
+}
