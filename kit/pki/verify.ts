@@ -90,8 +90,9 @@ function climb(leaf: Certificate, others: readonly Certificate[], roots: readonl
       return;
     }
     const next = others[intermediates];
-    if (!next || !issued(next, below)) throw new BadChain("the chain does not lead to a trusted root");
+    if (!next) throw new BadChain("the chain does not lead to a trusted root");
     checkIssuer(next, intermediates, nowMs);
+    if (!issued(next, below)) throw new BadChain("the chain does not lead to a trusted root");
     below = next;
   }
   throw new BadChain(`the chain is longer than ${MAX_CHAIN} certificates`);
