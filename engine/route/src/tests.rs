@@ -1,0 +1,145 @@
+use std::net::Ipv4Addr;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn prefix(text: &str) -> Prefix {
+    let (address, length) = text.split_once('/').unwrap();
+    Prefix::new(address.parse().unwrap(), length.parse().unwrap()).unwrap()
+}
+
+fn peer(number: u32) -> NextHop {
+    NextHop::Peer(PeerRoute {
+        node: PeerHandle(number),
+        carrier: PeerHandle(number),
+    })
+}
+
+fn table(entries: &[(&str, NextHop)]) -> Table {
+    Table::new(entries.iter().map(|(text, hop)| (prefix(text), *hop)))
+}
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+#[test]
+fn nested_prefixes_do_not_leak_to_the_outer_peer() {
+    let table = table(&[
+        ("10.0.0.0/8", peer(1)),
+        ("10.1.0.0/16", peer(2)),
+        ("10.1.2.3/32", peer(1)),
+    ]);
+    assert_eq!(table.origin(address("10.1.0.1"), PeerHandle(1)), None);
+    assert_eq!(table.origin(address("10.1.0.1"), PeerHandle(2)), Some(PeerHandle(2)));
+    assert_eq!(table.origin(address("10.1.2.3"), PeerHandle(1)), Some(PeerHandle(1)));
+    assert_eq!(table.origin(address("10.2.0.1"), PeerHandle(1)), Some(PeerHandle(1)));
+    assert_eq!(table.origin(address("11.0.0.1"), PeerHandle(1)), None);
+}
+
+#[test]
+fn the_first_of_two_equal_prefixes_counts() {
+    let table = table(&[("10.0.0.0/8", NextHop::Local), ("10.0.0.0/8", peer(2))]);
+    assert!(table.is_local(address("10.0.0.1")));
+}
+
+#[test]
+fn families_are_apart_and_reach_their_ends() {
+    let table = table(&[
+        ("0.0.0.0/0", peer(1)),
+        ("ff00::/8", peer(2)),
+        ("::/0", peer(3)),
+        ("255.255.255.255/32", peer(4)),
+    ]);
+    assert_eq!(table.lookup(address("255.255.255.254")), Some(peer(1)));
+    assert_eq!(table.lookup(address("255.255.255.255")), Some(peer(4)));
+    assert_eq!(
+        table.lookup(address("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")),
+        Some(peer(2))
+    );
+    assert_eq!(table.lookup(address("::")), Some(peer(3)));
+    assert_eq!(Table::default().lookup(address("::")), None);
+}
+
+fn node(id: &str, address: &str, routes: &[&str], via: Option<&str>) -> Node {
+    Node {
+        node_id: id.into(),
+        record_revision: 1,
+        name: id.into(),
+        kind: cvlan_wire::NodeKind::Agent,
+        wireguard_public_key: [1; 32],
+        addresses: vec![address.parse().unwrap()],
+        selectors: BTreeSet::new(),
+        routes: routes.iter().map(|text| prefix(text)).collect(),
+        via: via.map(str::to_owned),
+        capability_version: 1,
+    }
+}
+
+#[test]
+fn a_map_compiles_to_owners_and_carriers() {
+    let own = node("own", "100.64.0.1", &["192.168.1.0/24"], None);
+    let router = node("router", "100.64.0.2", &["10.0.0.0/8"], None);
+    let behind = node("behind", "100.64.0.3", &[], Some("router"));
+    let lost = node("lost", "100.64.0.4", &[], Some("unknown"));
+    let thief = node(
+        "thief",
+        "100.64.0.5",
+        &["100.64.0.1/32", "100.64.0.2/32", "192.168.1.0/24"],
+        None,
+    );
+    let peers = [&router, &behind, &lost, &thief];
+    let table = Table::compile(
+        Some(&own),
+        peers.iter().enumerate().map(|(i, node)| (PeerHandle(i as u32), *node)),
+    );
+
+    assert!(table.is_local(address("100.64.0.1")));
+    assert!(table.is_local(address("192.168.1.9")));
+    assert_eq!(table.origin(address("100.64.0.2"), PeerHandle(0)), Some(PeerHandle(0)));
+    assert_eq!(table.origin(address("100.64.0.2"), PeerHandle(3)), None);
+    assert_eq!(table.origin(address("100.64.0.3"), PeerHandle(0)), Some(PeerHandle(1)));
+    assert_eq!(table.origin(address("100.64.0.3"), PeerHandle(1)), None);
+    assert_eq!(table.lookup(address("100.64.0.4")), None);
+    assert_eq!(table.origin(address("10.9.9.9"), PeerHandle(0)), Some(PeerHandle(0)));
+
+    let routes = interface_routes(Some(&own), peers.into_iter());
+    assert!(routes.contains(&prefix("10.0.0.0/8")));
+    assert!(!routes.contains(&prefix("100.64.0.1/32")));
+    assert!(!routes.contains(&prefix("192.168.1.0/24")));
+}
+
+proptest! {
+    /// A slow scan over all prefixes is the reference.
+    #[test]
+    fn lookup_is_longest_prefix_match(
+        entries in proptest::collection::vec((0u32..256, 24u32..=32), 0..40),
+        wide in any::<bool>(),
+        probes in proptest::collection::vec(0u32..300, 1..40),
+    ) {
+        let mut entries: Vec<(Prefix, NextHop)> = entries
+            .into_iter()
+            .enumerate()
+            .map(|(index, (bits, length))| {
+                let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
+                let network = Ipv4Addr::from_bits((0x0a00_0000 | bits) & mask);
+                (Prefix::new(IpAddr::V4(network), length).unwrap(), peer(index as u32))
+            })
+            .collect();
+        if wide {
+            entries.push((prefix("0.0.0.0/0"), NextHop::Local));
+        }
+        let table = Table::new(entries.iter().copied());
+        for probe in probes {
+            let probe = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + probe));
+            let mut best: Option<(Prefix, NextHop)> = None;
+            for (prefix, hop) in &entries {
+                if prefix.contains(probe) && best.is_none_or(|(best, _)| prefix.length() > best.length()) {
+                    best = Some((*prefix, *hop));
+                }
+            }
+            prop_assert_eq!(table.lookup(probe), best.map(|(_, hop)| hop));
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! What comes from outside, parsed into checked types: IP packets, prefixes and the records of the network map.
+//!
+//! Nothing here panics, allocates per packet or trusts a length field.
+
+pub mod packet;
+pub mod prefix;
+pub mod record;
+
+pub use packet::{Fragment, IcmpKind, Meta, Port, Protocol, Quoted, Transport};
+pub use prefix::{Prefix, PrefixError};
+pub use record::{
+    Action, Node, NodeKind, PeerHandle, PortRange, RecordError, Rule, RuleId, RuleProtocol, Selector, SelectorId,
+    Tunnel,
+};
