@@ -12,7 +12,10 @@ export interface AuditEntry {
   readonly outcome: string;
 }
 
-/** Append-only rows of one service, numbered without gaps per tenant. */
+/**
+ * Append-only rows of one service, numbered without gaps per tenant. A row holds the tenant's counter until the commit, so
+ * it is recorded last in its transaction.
+ */
 export interface AuditLog {
   /** Inside the transaction of the write: there is no write without its row and no row without its write. */
   record(tx: Tx, caller: Caller, entry: AuditEntry): Promise<void>;

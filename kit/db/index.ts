@@ -2,6 +2,8 @@ import type { PgTransaction, PgQueryResultHKT } from "drizzle-orm/pg-core";
 import type { ServiceName } from "../caller/index.ts";
 import type { TenantId } from "../ids/index.ts";
 
+export { bytes } from "./columns.ts";
+export { DatabaseError, isForeignKeyViolation, isUniqueViolation } from "./errors.ts";
 export { openStore } from "./open.ts";
 export { inTransaction } from "./scope.ts";
 
@@ -17,9 +19,16 @@ export type StoreConfig =
 /** One open store of a process. */
 export interface Store extends AsyncDisposable {
   readonly kind: StoreConfig["kind"];
-  /** Brings a service's schema up to date, under a lock that keeps parallel starts apart. */
+  /**
+   * Brings a service's schema up to date, under a lock that keeps parallel starts apart: kit's own tables, then the
+   * service's migrations (drizzle's folder format, hand-written). The schema is the search path; a table with a
+   * `tenant_id` is put under row security by `SELECT tenant_owned('<table>')` in the migration that makes it.
+   * @throws Error when a table with a `tenant_id` is not under row security afterwards.
+   */
   migrate(service: ServiceName, migrationsFolder: string): Promise<void>;
   database(service: ServiceName): Database;
+  /** Tables of the service that have a `tenant_id` and are not under row security; none, unless somebody changed the schema. */
+  unprotectedTables(service: ServiceName): Promise<string[]>;
 }
 
 /** The database as one service may use it: its own schema, by its own role, under row security. */
@@ -27,11 +36,18 @@ export interface Database {
   readonly kind: StoreConfig["kind"];
   /**
    * Runs `work` in a transaction that sees the rows of one tenant and no others, whatever its queries say.
-   * A call to another service inside it throws: no RPC while locks are held.
+   * A call to another service inside it throws: no RPC while locks are held. `work` may run more than once, when the
+   * database ended it for the sake of another transaction; it must have no effect outside the transaction.
+   * @throws Refusal `unavailable` when the database does not answer, is too slow or has no space left, and
+   * `DatabaseError` for anything else the database refuses.
    */
   tenant<T>(tenantId: TenantId, work: (tx: Tx) => Promise<T>): Promise<T>;
   /** Runs `work` in a transaction that sees only rows that belong to no tenant. */
   platform<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
-  /** Calls `wake` when another transaction of this service, on any worker, notified the channel. May wake without cause. */
-  listen(channel: string, wake: () => void): Promise<AsyncDisposable>;
+  /**
+   * Calls `wake` when a committed transaction, on any worker, notified the channel (`pg_notify`). May wake without cause:
+   * with `undefined` for the payload after the connection was lost and notifications may have been missed.
+   * @param channel lower-case letters, digits and `_`, at most 63.
+   */
+  listen(channel: string, wake: (payload: string | undefined) => void): Promise<AsyncDisposable>;
 }

@@ -1,0 +1,97 @@
+import { chmodSync } from "node:fs";
+import { join } from "node:path";
+import { PGlite } from "@electric-sql/pglite";
+import { drizzle } from "drizzle-orm/pglite";
+import { migrate } from "drizzle-orm/pglite/migrator";
+import { Refusal } from "../errors/index.ts";
+import type { Logger } from "../log/index.ts";
+import { checkChannel } from "./channel.ts";
+import type { Store, Tx } from "./index.ts";
+import { lockFolder } from "./lock.ts";
+import { migrateService, unprotectedTables } from "./migrate.ts";
+import type { Query } from "./roles.ts";
+import { inTransaction } from "./scope.ts";
+import { databaseOf, type Driver } from "./transaction.ts";
+
+/** Owner of the schemas, bound by row security; the one session works as it. */
+const MIGRATOR = "cloudvlan_migrator";
+
+/**
+ * The session's superuser would pass by row security: it is given away before anything else runs. RESET does not bring
+ * it back.
+ */
+const GIVE_AWAY_SUPERUSER = `
+  do $$ begin
+    create role ${MIGRATOR} nologin nosuperuser nobypassrls createrole;
+    execute format('grant create on database %I to ${MIGRATOR}', current_database());
+  exception when duplicate_object then null; end $$;
+  set session authorization ${MIGRATOR};`;
+
+/**
+ * Opens the embedded store in a folder, alone.
+ * @throws Refusal `conflict` when it is open already, `unavailable` when the folder cannot be read as a database.
+ */
+export async function openPglite(path: string, log: Logger): Promise<Store> {
+  const lock = lockFolder(path);
+  chmodSync(path, 0o700);
+  try {
+    return await open(path, log, lock);
+  } catch (error) {
+    lock[Symbol.dispose]();
+    throw error;
+  }
+}
+
+async function open(path: string, log: Logger, lock: Disposable): Promise<Store> {
+  const client = await start(path);
+  log.warn({ path }, "the embedded database survives a killed process, but a power cut may lose data; use PostgreSQL where that matters");
+
+  const db = drizzle(client);
+  const query: Query = async (statement, parameters = []) => (await client.query<Record<string, unknown>>(statement, parameters)).rows;
+  const driver: Driver = {
+    kind: "pglite",
+    transaction: (work) => db.transaction((tx) => work(tx as unknown as Tx)),
+    listen: async (channel, wake) => {
+      checkChannel(channel);
+      if (inTransaction()) throw new Error("listen inside a transaction would wait for itself");
+      const stop = await client.listen(channel, wake);
+      return { [Symbol.asyncDispose]: () => stop() };
+    },
+  };
+
+  // One session serves everybody: migrations of two services must not share its search path.
+  let migrating: Promise<void> = Promise.resolve();
+  return {
+    kind: "pglite",
+    migrate: (service, folder) => {
+      const next = migrating.then(() => migrateService(query, (migrations) => migrate(db, migrations), service, folder));
+      migrating = next.catch(() => undefined);
+      return next;
+    },
+    database: (service) => databaseOf(driver, service),
+    unprotectedTables: (service) => unprotectedTables(query, service),
+    [Symbol.asyncDispose]: async () => {
+      try {
+        await client.close();
+      } finally {
+        lock[Symbol.dispose]();
+      }
+    },
+  };
+}
+
+async function start(path: string): Promise<PGlite> {
+  try {
+    const client = await PGlite.create(join(path, "data"));
+    await client.exec(GIVE_AWAY_SUPERUSER);
+    return client;
+  } catch (error) {
+    throw new Refusal("unavailable", "DATABASE_UNREADABLE", `the embedded database in ${path} does not open: ${reasonOf(error)}`, {
+      remedy: "see that the disk has space and the folder is readable; if its files are damaged, restore a backup",
+    });
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
