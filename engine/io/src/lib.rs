@@ -1,1 +1,30 @@
-//! Sockets, TUN and wakeups.
+//! TUN, UDP in batches, wakeups and capture. The only crate of the engine with unsafe code; what it gives is safe.
+
+mod address;
+mod capture;
+mod poll;
+mod tun;
+mod udp;
+mod wake;
+
+pub use capture::{Capture, Captured};
+pub use poll::wait_readable;
+pub use tun::{Tun, TunError};
+pub use udp::{BATCH, Received, UdpPort};
+pub use wake::Wake;
+
+use std::io;
+
+/// The result of a system call that says -1 and sets `errno`.
+fn checked(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+/// `socklen_t` of a type; these are a few bytes long.
+fn socklen_of<T>() -> libc::socklen_t {
+    libc::socklen_t::try_from(size_of::<T>()).unwrap_or(libc::socklen_t::MAX)
+}
