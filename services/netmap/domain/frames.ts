@@ -1,0 +1,82 @@
+import type { Delta } from "./delta.ts";
+import { ruleIdOf } from "./entry.ts";
+import { delimited, scalar } from "./wire.ts";
+
+/** Largest frame, bytes. */
+export const MAX_FRAME_BYTES = 256 * 1024;
+
+/** Room for envelope and tags beside the fields that are counted. */
+const OVERHEAD = 64;
+
+/** Field numbers of `MapUpdate`. */
+const FIELD = {
+  previous: 1,
+  revision: 2,
+  full: 3,
+  more: 4,
+  head: 5,
+  keyset: 6,
+  removedNodes: 9,
+  removedRules: 10,
+  hints: 11,
+};
+
+/** Field number of `WatchResponse.update`. */
+const UPDATE = 1;
+
+/** One step of a viewer's map. */
+export interface Step {
+  readonly previous: bigint;
+  readonly revision: bigint;
+  readonly full: boolean;
+  /** Serialised `Signed` of the head. */
+  readonly head: Uint8Array;
+  /** Serialised `Signed` of the keyset, when the viewer's is older. */
+  readonly keyset: Uint8Array | undefined;
+  readonly delta: Delta;
+  /** Serialised `EndpointHint` messages. */
+  readonly hints: readonly Uint8Array[];
+}
+
+/** A step as serialised `WatchResponse` messages, joined from bytes that were encoded once for all viewers. */
+export function framesOf(step: Step): Uint8Array[] {
+  const first = step.keyset ? [delimited(FIELD.keyset, step.keyset)] : [];
+  const head = delimited(FIELD.head, step.head);
+  const frames: Uint8Array[] = [];
+  let fields: Uint8Array[] = first;
+  let size = OVERHEAD + head.length + total(first);
+  for (const field of fieldsOf(step)) {
+    if (size + field.length > MAX_FRAME_BYTES) {
+      frames.push(frame(step, frames.length === 0, true, fields));
+      fields = [];
+      size = OVERHEAD + head.length;
+    }
+    fields.push(field);
+    size += field.length;
+  }
+  frames.push(frame(step, frames.length === 0, false, [...fields, head]));
+  return frames;
+}
+
+function* fieldsOf({ delta, hints }: Step): Iterable<Uint8Array> {
+  for (const { field } of delta.nodes) yield field;
+  for (const { field } of delta.rules) yield field;
+  for (const id of delta.removedNodes) yield delimited(FIELD.removedNodes, Buffer.from(id));
+  for (const id of delta.removedRules) yield delimited(FIELD.removedRules, ruleIdOf(id));
+  for (const hint of hints) yield delimited(FIELD.hints, hint);
+}
+
+function frame(step: Step, isFirst: boolean, more: boolean, fields: readonly Uint8Array[]): Uint8Array {
+  const update = Buffer.concat([
+    scalar(FIELD.previous, step.previous),
+    scalar(FIELD.revision, step.revision),
+    scalar(FIELD.full, step.full && isFirst ? 1 : 0),
+    scalar(FIELD.more, more ? 1 : 0),
+    ...fields,
+  ]);
+  return delimited(UPDATE, update);
+}
+
+function total(fields: readonly Uint8Array[]): number {
+  return fields.reduce((sum, { length }) => sum + length, 0);
+}
