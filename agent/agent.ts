@@ -1,0 +1,102 @@
+import { hostname } from "node:os";
+import { createClient } from "@connectrpc/connect";
+import { EngineService } from "@cloudvlan/gen/engine/v1/engine_pb.js";
+import type { Clock } from "@cloudvlan/kit/clock";
+import type { Logger } from "@cloudvlan/kit/log";
+import { serveLocal } from "./api/server.ts";
+import type { LocalNode } from "./api/service.ts";
+import type { TlsIdentity } from "./certificate/identity.ts";
+import type { AgentConfig } from "./config.ts";
+import { CONNECTING, type ControllerView } from "./controller/connection.ts";
+import { attendController } from "./controller/attend.ts";
+import { keepConfigured } from "./engine/configure.ts";
+import { engineLink, superviseEngine } from "./engine/supervise.ts";
+import { engineTransport } from "./engine/transport.ts";
+import { join } from "./enrol/join.ts";
+import { nodeNameOf } from "./enrol/name.ts";
+import { resumeJoin } from "./enrol/resume.ts";
+import { keepHost } from "./host/sync.ts";
+import { cell, present } from "./state/cell.ts";
+import { privateFolder, statePath } from "./state/files.ts";
+import { type Membership, readMembership } from "./state/membership.ts";
+import { problemBook } from "./state/problems.ts";
+
+export interface AgentDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly version: string;
+}
+
+/**
+ * Runs the agent until the signal aborts. The engine is left running. What works without the controller starts without it:
+ * engine, addresses and routes come up from disk first.
+ * @throws Refusal when the state folder cannot be used or another agent uses it.
+ */
+export async function runAgent(config: AgentConfig, deps: AgentDeps, signal: AbortSignal): Promise<void> {
+  const { clock, log } = deps;
+  const { state } = config;
+  await privateFolder(state);
+  const problems = problemBook();
+  const engine = engineLink();
+  const membership = cell<Membership | undefined>(undefined);
+  const identity = cell<TlsIdentity | undefined>(undefined);
+  const view = cell<ControllerView>(CONNECTING);
+  let turn: Promise<unknown> = Promise.resolve();
+
+  const joinOnce = async (joinString: string, name: string, until: AbortSignal) => {
+    const { identity: keys, client } = await present(engine.running, until);
+    const prover = { identity: keys, prove: (request: Parameters<typeof client.prove>[0]) => client.prove(request) };
+    const options = { state, clock, prover };
+    const joined = await join(options, joinString, name || nodeNameOf(hostname()), until);
+    log.info({ node: joined.node_id, cvlan: joined.cvlan_name, name: joined.name }, "joined");
+    if (!membership.get()) membership.set(joined);
+  };
+  const node: LocalNode = {
+    version: deps.version,
+    engine,
+    membership,
+    identity,
+    controller: view,
+    problems,
+    join(joinString, name, until) {
+      const mine = turn.then(() => joinOnce(joinString, name, AbortSignal.any([until, signal])));
+      turn = mine.catch(() => undefined);
+      return mine;
+    },
+  };
+
+  await using _server = await serveLocal(statePath(state, "agent.sock"), node, log);
+  try {
+    membership.set(await readMembership(state));
+  } catch (error) {
+    problems.report("join", error);
+    log.error({ error }, "the membership cannot be read; the engine goes on by its own state");
+  }
+  log.info({ state, enrolled: membership.get() !== undefined, version: deps.version }, "agent is up");
+
+  const local = { interfaceName: config.interface, listenPort: config.listen_port, mtu: config.mtu };
+  const { configured, done } = keepConfigured(engine, { local, membership, problems, log }, signal);
+  const jobs = [
+    superviseEngine(engine, { path: config.engine, state, log, clock, problems }, signal),
+    done,
+    keepHost({ status: engine.status, problems, log }, signal),
+    resumeJoin({ state, problems, log, attempt: (begun) => node.join(begun.joinString, begun.name, signal) }, signal),
+    attendController({ state, membership, identity, view, configured, engine, clock, problems, log }, signal),
+  ];
+  await Promise.all(jobs.map((job) => untilAborted(job, signal)));
+}
+
+/** Ends the engine of a state folder. An engine that does not run is no error. */
+export async function stopEngine(config: AgentConfig, clock: Clock): Promise<void> {
+  using transport = engineTransport(statePath(statePath(config.state, "engine"), "engine.sock"), clock);
+  await createClient(EngineService, transport).shutdown({});
+}
+
+/** A job that was cut off by the end of the agent did not fail. */
+async function untilAborted(job: Promise<void>, signal: AbortSignal): Promise<void> {
+  try {
+    await job;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}

@@ -1,0 +1,133 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import type { ConnectRouter, HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import { AgentService, AgentState, type AgentStatus, AgentStatusSchema } from "@cloudvlan/gen/agent/v1/agent_pb.js";
+import { Direction, type EngineStatus, ExplainRequestSchema } from "@cloudvlan/gen/engine/v1/engine_pb.js";
+import { Refusal } from "@cloudvlan/kit/errors";
+import type { TlsIdentity } from "../certificate/identity.ts";
+import type { ControllerView } from "../controller/connection.ts";
+import type { EngineLink } from "../engine/supervise.ts";
+import type { RunningEngine } from "../engine/running.ts";
+import { textAddress } from "../host/prefix.ts";
+import type { Cell } from "../state/cell.ts";
+import type { Membership } from "../state/membership.ts";
+import type { Problems } from "../state/problems.ts";
+import { resolveDestination } from "./peers.ts";
+
+/** What the local API shows and reaches. */
+export interface LocalNode {
+  readonly version: string;
+  readonly engine: EngineLink;
+  readonly membership: Cell<Membership | undefined>;
+  readonly identity: Cell<TlsIdentity | undefined>;
+  readonly controller: Cell<ControllerView>;
+  readonly problems: Problems;
+  join(joinString: string, name: string, signal: AbortSignal): Promise<void>;
+}
+
+const ICMP = 1;
+const ICMPV6 = 58;
+/** Protocols with ports: TCP, UDP. */
+const WITH_PORTS: ReadonlySet<number> = new Set([6, 17]);
+/** Source port of the packet that `Explain` imagines: the first of the ephemeral ones (RFC 6335 section 6). */
+const EPHEMERAL_PORT = 49_152;
+
+/** Serves AgentService for this node. */
+export function agentRoutes(node: LocalNode): (router: ConnectRouter) => void {
+  const implementation: ServiceImpl<typeof AgentService> = {
+    async join({ joinString, name }, { signal }) {
+      await node.join(joinString, name, signal);
+      return { status: statusOf(node) };
+    },
+    getStatus: () => ({ status: statusOf(node) }),
+    async explain(request, { signal }) {
+      const { address, source } = resolveDestination(statusNow(node), request.destination);
+      const protocol = request.protocol || (address.length === 4 ? ICMP : ICMPV6);
+      const packet = {
+        source,
+        destination: address,
+        protocol,
+        sourcePort: WITH_PORTS.has(protocol) ? EPHEMERAL_PORT : 0,
+        destinationPort: request.port,
+      };
+      const question = create(ExplainRequestSchema, { packet, direction: Direction.OUTBOUND });
+      return { explanation: await engineNow(node).client.explain(question, { signal }) };
+    },
+    ping: (request, context) => ping(node, request, context),
+  };
+  return (router) => router.service(AgentService, implementation);
+}
+
+async function* ping(
+  node: LocalNode,
+  {
+    destination,
+    count,
+    intervalMs,
+    timeoutMs,
+  }: { destination: string; count: number; intervalMs: number; timeoutMs: number },
+  { signal }: HandlerContext,
+) {
+  const { address } = resolveDestination(statusNow(node), destination);
+  const replies = engineNow(node).client.ping({ destination: address, count, intervalMs, timeoutMs }, { signal });
+  for await (const reply of replies) yield { address: textAddress(address), reply };
+}
+
+/** The node as its machine sees it. */
+export function statusOf(node: LocalNode): AgentStatus {
+  const membership = node.membership.get();
+  const controller = node.controller.get();
+  const engine = node.engine.status.get();
+  const identity = node.identity.get();
+  return create(AgentStatusSchema, {
+    state: stateOf(membership, controller),
+    version: node.version,
+    problems: node.problems.list(),
+    ...(engine && { engine }),
+    ...(identity && { certificateNotAfter: timestampFromDate(identity.notAfter) }),
+    ...(membership && {
+      controllerUrl: membership.controller_url,
+      tenantId: membership.tenant_id,
+      cvlanId: membership.cvlan_id,
+      cvlanName: membership.cvlan_name,
+      nodeId: membership.node_id,
+      name: engine?.name || membership.name,
+      controller: controller.state,
+      controllerError: controller.error,
+    }),
+  });
+}
+
+function stateOf(membership: Membership | undefined, controller: ControllerView): AgentState {
+  if (!membership) return AgentState.UNENROLLED;
+  return controller.revoked ? AgentState.REVOKED : AgentState.RUNNING;
+}
+
+function engineNow(node: LocalNode): RunningEngine {
+  const engine = node.engine.running.get();
+  if (!engine) throw engineAbsent(node);
+  return engine;
+}
+
+function statusNow(node: LocalNode): EngineStatus {
+  const status = node.engine.status.get();
+  if (!status) throw engineAbsent(node);
+  if (!node.membership.get()) {
+    throw new Refusal("conflict", "NOT_ENROLLED", "this machine has not joined a network", {
+      remedy: "pipe a join string into `cvlan join`",
+    });
+  }
+  return status;
+}
+
+function engineAbsent(node: LocalNode): Refusal {
+  const problem = node.problems.list().find(({ part }) => part === "engine");
+  return new Refusal(
+    "unavailable",
+    "ENGINE_ABSENT",
+    `the engine is not running${problem ? `: ${problem.message}` : ""}`,
+    {
+      remedy: problem?.remedy || "it is started again by itself; see `cvlan status`",
+    },
+  );
+}

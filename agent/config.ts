@@ -1,0 +1,101 @@
+import { parseArgs } from "node:util";
+import { z } from "zod";
+import { ConfigError, parseConfig, readConfigFile } from "@cloudvlan/kit/config";
+
+/** A unix socket's path is at most 107 bytes; the longest here is `<state>/engine/engine.sock`. */
+const MAX_STATE_PATH = 88;
+
+const schema = z.strictObject({
+  /** Folder of this membership, absolute. */
+  state: z
+    .string()
+    .startsWith("/", "must be an absolute path")
+    .max(MAX_STATE_PATH, `must be at most ${MAX_STATE_PATH} characters: sockets lie in it`)
+    .default("/var/lib/cloudvlan/node"),
+  /** TUN interface. */
+  interface: z
+    .string()
+    .regex(/^[a-zA-Z0-9_.-]{1,15}$/, "must be 1 to 15 of letters, digits, dot, hyphen, underscore")
+    .default("cvlan0"),
+  /** Executable, or a name that is looked up in PATH. */
+  engine: z.string().min(1).default("cvlan-engine"),
+  /** UDP port; 0 lets the system choose once and keeps it. */
+  listen_port: z.int().min(0).max(65_535).default(0),
+  /** Bytes; 0 means the engine's default. */
+  mtu: z
+    .int()
+    .refine((mtu) => mtu === 0 || (mtu >= 1_280 && mtu <= 9_000), "must be 0 or 1280 to 9000")
+    .default(0),
+  log_level: z.enum(["debug", "info", "warn", "error"]).default("info"),
+});
+
+export type AgentConfig = z.infer<typeof schema>;
+
+export const USAGE = `usage: cvlan-agent [--config FILE] [--state DIR] [--interface NAME] [--engine PATH]
+                   [--listen-port N] [--mtu N] [--log-level debug|info|warn|error]
+       cvlan-agent --stop-engine [--config FILE] [--state DIR]
+
+Runs one membership of this machine. Flags win over the file, whose keys are: state, interface, engine, listen_port, mtu,
+log_level. The engine keeps forwarding when the agent ends; --stop-engine ends it.
+`;
+
+export interface Invocation {
+  readonly config: AgentConfig;
+  /** End the engine instead of running. */
+  readonly stopEngine: boolean;
+}
+
+/**
+ * Configuration from flags and file.
+ * @param argv arguments after the program's name.
+ * @throws ConfigError naming what is wrong, where, and the remedy.
+ */
+export function readInvocation(argv: readonly string[]): Invocation {
+  const flags = parseFlags(argv);
+  const fromFile =
+    flags.config === undefined ? {} : parseConfig(flags.config, readConfigFile(flags.config), schema.partial());
+  const fromFlags = {
+    ...(flags.state !== undefined && { state: flags.state }),
+    ...(flags.interface !== undefined && { interface: flags.interface }),
+    ...(flags.engine !== undefined && { engine: flags.engine }),
+    ...(flags["listen-port"] !== undefined && { listen_port: wholeNumber(flags["listen-port"]) }),
+    ...(flags.mtu !== undefined && { mtu: wholeNumber(flags.mtu) }),
+    ...(flags["log-level"] !== undefined && { log_level: flags["log-level"] }),
+  };
+  const result = schema.safeParse({ ...fromFile, ...fromFlags });
+  if (result.success) return { config: result.data, stopEngine: flags["stop-engine"] ?? false };
+  throw usageError(result.error.issues.map(({ path, message }) => ({ key: path.join("."), message })));
+}
+
+function parseFlags(argv: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...argv],
+      strict: true,
+      allowPositionals: false,
+      options: {
+        config: { type: "string" },
+        state: { type: "string" },
+        interface: { type: "string" },
+        engine: { type: "string" },
+        "listen-port": { type: "string" },
+        mtu: { type: "string" },
+        "log-level": { type: "string" },
+        "stop-engine": { type: "boolean" },
+      },
+    }).values;
+  } catch (error) {
+    throw usageError([{ key: "", message: error instanceof Error ? error.message : String(error) }]);
+  }
+}
+
+function wholeNumber(text: string): number {
+  return /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+}
+
+function usageError(problems: readonly { key: string; message: string }[]): ConfigError {
+  return new ConfigError(
+    "cvlan-agent",
+    problems.map(({ key, message }) => ({ position: "", key, message })),
+  );
+}

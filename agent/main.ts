@@ -1,0 +1,21 @@
+import { systemClock } from "@cloudvlan/kit/clock";
+import { ConfigError } from "@cloudvlan/kit/config";
+import { createLogger } from "@cloudvlan/kit/log";
+import packageJson from "./package.json" with { type: "json" };
+import { runAgent, stopEngine } from "./agent.ts";
+import { readInvocation, USAGE } from "./config.ts";
+import { explainError } from "./state/problems.ts";
+
+const stop = new AbortController();
+for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => stop.abort());
+try {
+  const { config, stopEngine: onlyStop } = readInvocation(process.argv.slice(2));
+  const log = createLogger({ name: "cvlan-agent", level: config.log_level });
+  if (onlyStop) await stopEngine(config, systemClock);
+  else await runAgent(config, { clock: systemClock, log, version: packageJson.version }, stop.signal);
+  process.exit(0);
+} catch (error) {
+  const { message, remedy } = explainError(error);
+  process.stderr.write(`${message}${remedy && `; ${remedy}`}\n${error instanceof ConfigError ? USAGE : ""}`);
+  process.exit(error instanceof ConfigError ? 64 : 1);
+}

@@ -1,0 +1,226 @@
+import { create } from "@bufbuild/protobuf";
+import { ControllerState } from "@cloudvlan/gen/agent/v1/agent_pb.js";
+import { type MapPosition, MapPositionSchema, NetmapService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
+import type { MapUpdate } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
+import type { Clock } from "@cloudvlan/kit/clock";
+import { Refusal } from "@cloudvlan/kit/errors";
+import type { Logger } from "@cloudvlan/kit/log";
+import { CONNECTED, type Controller, type ControllerView } from "../controller/connection.ts";
+import type { ConfiguredEngine } from "../engine/configure.ts";
+import type { RunningEngine } from "../engine/running.ts";
+import { type Cell, changedFrom, present } from "../state/cell.ts";
+import { explainError, type Problems } from "../state/problems.ts";
+import { type BackoffBounds, CONTROLLER_BACKOFF, fullJitter, jittered, sleep } from "../time/backoff.ts";
+import { applyError, type Outcome, outcomeOf, StepRefused } from "./outcome.ts";
+import { stepCollector } from "./step.ts";
+
+export interface FollowOptions {
+  readonly configured: ConfiguredEngine;
+  readonly controller: Controller;
+  readonly view: Cell<ControllerView>;
+  /** Changes with each newer certificate: the stream is opened anew with it. */
+  readonly identity: Cell<unknown>;
+  readonly problems: Problems;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly times?: FollowTimes;
+}
+
+/** All in milliseconds. */
+export interface FollowTimes {
+  /** A stream that says nothing for so long is dead: three heads of at most 30 s. */
+  readonly silence: number;
+  /** A stream that lived so long was a good one: the backoff begins anew. */
+  readonly settled: number;
+  /** Between two polls, where streams do not live. */
+  readonly poll: number;
+  /** Between two attempts of a node that was revoked. */
+  readonly revoked: number;
+  /** Between attempts after the engine refused what it was given. */
+  readonly refused: BackoffBounds;
+}
+
+export const FOLLOW_TIMES: FollowTimes = {
+  silence: 90_000,
+  settled: 30_000,
+  poll: 25_000,
+  revoked: 600_000,
+  refused: { minMs: 1_000, maxMs: 300_000 },
+};
+
+/**
+ * Refusals of the certificate in a row after which the node takes itself for revoked. The controller does not say which it
+ * is; a certificate that is only past its validity is renewed meanwhile.
+ */
+const REFUSALS_OF_REVOKED = 5;
+/** Streams that broke young, in a row, before polling is tried. */
+const YOUNG_BREAKS = 3;
+/** Polls in a row before a stream is tried again. */
+const POLLS_BEFORE_STREAM = 24;
+
+/**
+ * Carries the map from the controller to the engine until the signal aborts. Where to resume is what the engine holds, not
+ * what the agent remembers.
+ */
+export async function followMap(options: FollowOptions, signal: AbortSignal): Promise<void> {
+  const times = options.times ?? FOLLOW_TIMES;
+  const { clock } = options;
+  let failures = 0;
+  let youngBreaks = 0;
+  let resumes = 0;
+  let refusals = 0;
+  let full = false;
+  while (!signal.aborted) {
+    const engine = await present(options.configured, signal);
+    const startedAt = clock.monotonicMs();
+    const round = new AbortController();
+    const ended = AbortSignal.any([signal, round.signal]);
+    // A restarted engine has no endpoint hints: it needs a new stream as much as a renewed certificate does.
+    const replaced = AbortSignal.any([
+      changedFrom(options.configured, engine, ended),
+      changedFrom(options.identity, options.identity.get(), ended),
+    ]);
+    const polling = youngBreaks >= YOUNG_BREAKS;
+    let progressed = false;
+    const carry = async (step: MapUpdate[]) => {
+      await applyStep(engine, step);
+      progressed = true;
+      full = false;
+      resumes = 0;
+      options.problems.clear("map");
+    };
+    try {
+      const position = await positionOf(engine, full);
+      await (polling ? pollOften : watchOnce)({ ...options, times, engine, position, carry }, replaced);
+      youngBreaks = 0;
+      failures = 0;
+    } catch (error) {
+      if (signal.aborted) return;
+      if (replaced.aborted) continue;
+      const settled = clock.monotonicMs() - startedAt > times.settled;
+      if (settled) failures = 0;
+      refusals = outcomeOf(error) === "certificate" ? refusals + 1 : 0;
+      const outcome = refusals >= REFUSALS_OF_REVOKED ? "revoked" : outcomeOf(error);
+      youngBreaks = outcome === "unreachable" && !polling && !(settled && progressed) ? youngBreaks + 1 : 0;
+      resumes = outcome === "resume" ? resumes + 1 : 0;
+      full ||= outcome === "resync" || resumes > 1;
+      report(options, outcome, error);
+      await sleep(waitAfter(outcome, failures, times), replaced);
+      failures += 1;
+    } finally {
+      round.abort();
+    }
+  }
+}
+
+/** Milliseconds to wait; never none after a refusal, so that a bad map does not become a loop. */
+function waitAfter(outcome: Outcome, failures: number, times: FollowTimes): number {
+  switch (outcome) {
+    case "revoked":
+      return jittered(times.revoked, 0.5);
+    case "resume":
+    case "resync":
+      return times.refused.minMs + fullJitter(failures, times.refused);
+    case "certificate":
+    case "unreachable":
+    case "engine":
+      return fullJitter(failures, CONTROLLER_BACKOFF);
+  }
+}
+
+function report(options: FollowOptions, outcome: Outcome, error: unknown): void {
+  const { message } = explainError(error);
+  switch (outcome) {
+    case "revoked":
+      options.view.set({ state: ControllerState.UNREACHABLE, error: message, revoked: true });
+      options.log.error({ error }, "this node was revoked; it tries again rarely");
+      return;
+    case "resume":
+    case "resync":
+      options.problems.report("map", error);
+      options.log.error({ error, full: outcome === "resync" }, "the engine refused the map it was sent");
+      return;
+    case "engine":
+      options.log.warn({ error }, "the engine went away while the map was carried to it");
+      return;
+    case "certificate":
+    case "unreachable":
+      if (options.view.get().error !== message) options.log.warn({ error }, "controller unreachable");
+      options.view.set({ ...options.view.get(), state: ControllerState.UNREACHABLE, error: message });
+  }
+}
+
+interface Round extends FollowOptions {
+  readonly times: FollowTimes;
+  readonly engine: RunningEngine;
+  readonly position: MapPosition;
+  carry(step: MapUpdate[]): Promise<void>;
+}
+
+/** One stream, until it breaks. It never ends well: a controller that drains breaks it, and the node resumes. */
+async function watchOnce(round: Round, signal: AbortSignal): Promise<void> {
+  const { times, engine, position } = round;
+  const silent = new AbortController();
+  const watchdog = setTimeout(() => {
+    silent.abort(
+      new Refusal("unavailable", "STREAM_SILENT", `the map stream said nothing for ${times.silence / 1000} s`),
+    );
+  }, times.silence);
+  const request = { position, capabilityVersion: engine.identity.capabilityVersion };
+  const collector = stepCollector();
+  try {
+    const stream = round.controller
+      .client(NetmapService)
+      .watch(request, { signal: AbortSignal.any([signal, silent.signal]), timeoutMs: 0 });
+    for await (const { update } of stream) {
+      watchdog.refresh();
+      round.view.set(CONNECTED);
+      const step = update && collector.add(update);
+      if (step) await round.carry(step);
+    }
+  } catch (error) {
+    silent.signal.throwIfAborted();
+    throw error;
+  } finally {
+    clearTimeout(watchdog);
+  }
+  throw new Refusal("unavailable", "STREAM_ENDED", "the controller ended the map stream");
+}
+
+/** The same map by single answers, for a while. */
+async function pollOften(round: Round, signal: AbortSignal): Promise<void> {
+  const { engine, times } = round;
+  let position = round.position;
+  for (let polls = 0; polls < POLLS_BEFORE_STREAM && !signal.aborted; polls += 1) {
+    const request = { position, capabilityVersion: engine.identity.capabilityVersion };
+    const { updates } = await round.controller.client(NetmapService).poll(request, { signal });
+    if (polls === 0) round.log.warn({}, "map streams break young here; polling for a while");
+    round.view.set(CONNECTED);
+    const collector = stepCollector();
+    for (const update of updates) {
+      const step = collector.add(update);
+      if (step) await round.carry(step);
+    }
+    await sleep(jittered(times.poll, 0.2), signal);
+    position = await positionOf(engine, false);
+  }
+}
+
+async function applyStep(engine: RunningEngine, updates: MapUpdate[]): Promise<void> {
+  try {
+    await engine.apply({ updates });
+  } catch (error) {
+    throw applyError(error);
+  }
+}
+
+async function positionOf(engine: RunningEngine, full: boolean): Promise<MapPosition> {
+  try {
+    const { status } = await engine.client.getStatus({});
+    const { epoch = 0n, revision = 0n, keysetVersion = 0n } = status?.map ?? {};
+    return create(MapPositionSchema, full ? { epoch } : { epoch, revision, keysetVersion });
+  } catch (error) {
+    const failure = applyError(error);
+    throw failure instanceof StepRefused ? error : failure;
+  }
+}
