@@ -22,6 +22,7 @@ export { DEFAULT_DEADLINE_MS, deadlineError, MAX_DEADLINE_MS } from "./deadline.
 export { type Gate, gate, type GateCall } from "./gate.ts";
 export { type Peer, peerKey } from "./peer.ts";
 export { type RefusalCounter, refusalCounter } from "./refusals.ts";
+export { validateInterceptor } from "./validate.ts";
 export { type Workloads, workloads } from "./workload.ts";
 
 /** What the interceptors of one service work with. */
@@ -34,6 +35,8 @@ export interface InterceptorContext {
   readonly audit: AuditLog;
   readonly live: LiveStreams;
   readonly trustDomain: string;
+  /** Ends every stream when the process drains. */
+  readonly draining: AbortSignal;
 }
 
 interface Layer {
@@ -53,7 +56,7 @@ export const INTERCEPTORS: readonly Layer[] = [
   { name: "audit", make: (context) => auditInterceptor(context) },
   { name: "validate", make: () => validateInterceptor() },
   { name: "authz", make: () => authzInterceptor() },
-  { name: "streams", make: ({ live, trustDomain }) => streamsInterceptor(live, trustDomain) },
+  { name: "streams", make: (context) => streamsInterceptor(context) },
 ];
 
 export function interceptorsFor(context: InterceptorContext): Interceptor[] {

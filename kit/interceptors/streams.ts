@@ -41,31 +41,35 @@ function untilCut<T>(items: AsyncIterable<T>, signal: AbortSignal): AsyncIterabl
   };
 }
 
+export interface StreamsOptions {
+  readonly live: LiveStreams;
+  readonly trustDomain: string;
+  /** Ends every stream when the process drains. */
+  readonly draining: AbortSignal;
+}
+
 /** Registers each server stream under the identity that opened it, so that a denial ends it at once. */
-export function streamsInterceptor(live: LiveStreams, trustDomain: string): Interceptor {
+export function streamsInterceptor({ live, trustDomain, draining }: StreamsOptions): Interceptor {
   return (next) => async (request) => {
     const caller = request.contextValues.get(callerKey);
     if (!caller) throw new Error("streams are registered without authn");
-    const identity = request.stream ? identityOf(caller, trustDomain) : undefined;
-    if (!request.stream || !identity) return next(request);
+    if (!request.stream) return next(request);
     const controller = new AbortController();
-    const entry = live.add(identity.subject, identity.issuedAt, () =>
-      controller.abort(
-        new Refusal("unauthenticated", "IDENTITY_DENIED", "the identity was revoked", {
-          remedy: "join again, or use another API key",
-        }),
-      ),
-    );
-    const release = (): void => entry[Symbol.dispose]();
-    request.signal.addEventListener("abort", release, { once: true });
-    if (request.signal.aborted) release();
-    const signal = AbortSignal.any([request.signal, controller.signal]);
-    try {
-      const response = await next({ ...request, signal });
-      return response.stream ? { ...response, message: untilCut(response.message, signal) } : response;
-    } catch (error) {
-      release();
-      throw error;
+    const identity = identityOf(caller, trustDomain);
+    if (identity) {
+      const entry = live.add(identity.subject, identity.issuedAt, () => controller.abort(revoked()));
+      const release = (): void => entry[Symbol.dispose]();
+      request.signal.addEventListener("abort", release, { once: true });
+      if (request.signal.aborted) release();
     }
+    const signal = AbortSignal.any([request.signal, controller.signal, draining]);
+    const response = await next({ ...request, signal });
+    return response.stream ? { ...response, message: untilCut(response.message, signal) } : response;
   };
+}
+
+function revoked(): Refusal {
+  return new Refusal("unauthenticated", "IDENTITY_DENIED", "the identity was revoked", {
+    remedy: "join again, or use another API key",
+  });
 }

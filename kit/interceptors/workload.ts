@@ -12,7 +12,7 @@ export interface WorkloadOptions {
   readonly clock: Clock;
   readonly trustDomain: string;
   /** DER. */
-  roots(): readonly Uint8Array[];
+  readonly roots: () => readonly Uint8Array[];
   readonly denials: Denials;
 }
 

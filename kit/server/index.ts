@@ -1,8 +1,12 @@
 import type { DescMethodServerStreaming, DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { Caller } from "../caller/index.ts";
 
+export { type Denials, denials, type DenialsOptions } from "./denials.ts";
 export { frameOf } from "./frame.ts";
-export type { LiveStreams } from "./live.ts";
+export type { FrameRoute } from "./frame-handler.ts";
+export { type Health, health } from "./health.ts";
+export { type Listener, type ListenerIdentity, type ListenerOptions, MAX_BODY_BYTES, startListener } from "./listener.ts";
+export { type LiveStreams, liveStreams } from "./live.ts";
 
 /**
  * A server stream whose messages are already serialised: bytes are made once and written to many. The listener treats it

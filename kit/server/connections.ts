@@ -1,0 +1,48 @@
+import type { Http2SecureServer, ServerHttp2Session } from "node:http2";
+import type { Socket } from "node:net";
+import { limitKey } from "../interceptors/address-limit.ts";
+import { plainAddress } from "./tls-peer.ts";
+
+/** Milliseconds from the end of a handshake to the first request. */
+const FIRST_REQUEST_MS = 20_000;
+/** Milliseconds without a stream after which a connection is closed. */
+const IDLE_MS = 600_000;
+/** Connections of the whole process. */
+const MAX_CONNECTIONS = 50_000;
+
+/** Bounds what connections cost before and between requests: how many an address has, and how long they may idle. */
+export function limitConnections(server: Http2SecureServer, perAddress: number): { closeAll(): void } {
+  const open = new Set<Socket>();
+  const counts = new Map<string, number>();
+  server.maxConnections = MAX_CONNECTIONS;
+
+  server.on("connection", (socket: Socket) => {
+    const key = limitKey(plainAddress(socket.remoteAddress ?? ""));
+    const count = (counts.get(key) ?? 0) + 1;
+    if (count > perAddress) {
+      socket.destroy();
+      return;
+    }
+    counts.set(key, count);
+    open.add(socket);
+    socket.once("close", () => {
+      open.delete(socket);
+      const left = (counts.get(key) ?? 1) - 1;
+      if (left > 0) counts.set(key, left);
+      else counts.delete(key);
+    });
+  });
+
+  server.on("session", (session: ServerHttp2Session) => {
+    const first = setTimeout(() => session.close(), FIRST_REQUEST_MS).unref();
+    session.once("stream", () => clearTimeout(first));
+    session.once("close", () => clearTimeout(first));
+    session.setTimeout(IDLE_MS, () => session.close());
+  });
+
+  return {
+    closeAll: () => {
+      for (const socket of open) socket.destroy();
+    },
+  };
+}

@@ -1,0 +1,120 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { create, createFileRegistry, type DescMessage, type DescMethodServerStreaming, type DescMethodUnary, type DescService, type Message } from "@bufbuild/protobuf";
+import {
+  FieldDescriptorProto_Label,
+  FieldDescriptorProto_Type,
+  FileDescriptorProtoSchema,
+  FileDescriptorSetSchema,
+} from "@bufbuild/protobuf/wkt";
+import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
+import { Refusal } from "../errors/index.ts";
+
+const PACKAGE = "grpc.health.v1";
+const STRING = { type: FieldDescriptorProto_Type.STRING, label: FieldDescriptorProto_Label.OPTIONAL };
+
+/** `grpc/health/v1/health.proto` of the gRPC health checking protocol, as far as it is served. */
+const file = create(FileDescriptorProtoSchema, {
+  name: "grpc/health/v1/health.proto",
+  package: PACKAGE,
+  syntax: "proto3",
+  messageType: [
+    { name: "HealthCheckRequest", field: [{ name: "service", number: 1, ...STRING }] },
+    {
+      name: "HealthCheckResponse",
+      field: [
+        {
+          name: "status",
+          number: 1,
+          type: FieldDescriptorProto_Type.ENUM,
+          label: FieldDescriptorProto_Label.OPTIONAL,
+          typeName: `.${PACKAGE}.HealthCheckResponse.ServingStatus`,
+        },
+      ],
+      enumType: [
+        {
+          name: "ServingStatus",
+          value: [
+            { name: "UNKNOWN", number: 0 },
+            { name: "SERVING", number: 1 },
+            { name: "NOT_SERVING", number: 2 },
+            { name: "SERVICE_UNKNOWN", number: 3 },
+          ],
+        },
+      ],
+    },
+  ],
+  service: [
+    {
+      name: "Health",
+      method: [
+        { name: "Check", inputType: `.${PACKAGE}.HealthCheckRequest`, outputType: `.${PACKAGE}.HealthCheckResponse` },
+        {
+          name: "Watch",
+          inputType: `.${PACKAGE}.HealthCheckRequest`,
+          outputType: `.${PACKAGE}.HealthCheckResponse`,
+          serverStreaming: true,
+        },
+      ],
+    },
+  ],
+});
+
+const registry = createFileRegistry(create(FileDescriptorSetSchema, { file: [file] }));
+
+function required<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error("the health descriptor is incomplete");
+  return value;
+}
+
+export const HealthService: DescService = required(registry.getService(`${PACKAGE}.Health`));
+const [check, watch] = HealthService.methods as [DescMethodUnary, DescMethodServerStreaming];
+const Response: DescMessage = required(registry.getMessage(`${PACKAGE}.HealthCheckResponse`));
+
+const SERVING = 1;
+const NOT_SERVING = 2;
+const SERVICE_UNKNOWN = 3;
+/** Milliseconds after which a watcher notices a change at the latest. */
+const WATCH_MS = 500;
+
+/** Whether this process serves, as load balancers and probes ask. */
+export interface Health {
+  set(serving: boolean): void;
+  routes(router: ConnectRouter): void;
+}
+
+/** @param services full names of the RPC services of this process; "" asks for all of it. */
+export function health(services: () => ReadonlySet<string>): Health {
+  let serving = false;
+
+  function nameOf(request: Message): string {
+    return "service" in request && typeof request.service === "string" ? request.service : "";
+  }
+  function statusOf(name: string): number {
+    if (name !== "" && !services().has(name)) return SERVICE_UNKNOWN;
+    return serving ? SERVING : NOT_SERVING;
+  }
+  function answer(status: number): Message {
+    return create(Response, { status } as Record<string, unknown>);
+  }
+
+  return {
+    set: (value) => {
+      serving = value;
+    },
+    routes(router) {
+      router.rpc(check, (request: Message) => {
+        const status = statusOf(nameOf(request));
+        if (status !== SERVICE_UNKNOWN) return answer(status);
+        throw new Refusal("not_found", "SERVICE_UNKNOWN", "no such service runs here", { field: "service" });
+      });
+      router.rpc(watch, async function* (request: Message, { signal }: HandlerContext) {
+        let told: number | undefined;
+        while (!signal.aborted) {
+          const status = statusOf(nameOf(request));
+          if (status !== told) yield answer((told = status));
+          await sleep(WATCH_MS, undefined, { signal });
+        }
+      });
+    },
+  };
+}

@@ -1,0 +1,163 @@
+import { createSecureServer, type Http2SecureServer } from "node:http2";
+import { createContextValues } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import type { UniversalHandler } from "@connectrpc/connect/protocol";
+import { pathOf } from "../access/index.ts";
+import { Refusal } from "../errors/index.ts";
+import { peerKey } from "../interceptors/index.ts";
+import type { Logger } from "../log/index.ts";
+import { certificatesOf, pemOf } from "../pki/index.ts";
+import { limitConnections } from "./connections.ts";
+import { type FrameRoute, serveFrames } from "./frame-handler.ts";
+import { isOpen, type NodeRequest, type NodeResponse, reset } from "./response.ts";
+import { peers } from "./tls-peer.ts";
+
+/** Bytes of a request message. */
+export const MAX_BODY_BYTES = 1_048_576;
+const MAX_HEADER_BYTES = 32_768;
+const HANDSHAKE_MS = 10_000;
+/** Milliseconds in which a request has to arrive whole. */
+const REQUEST_MS = 30_000;
+const HTTP2_REFUSED_STREAM = 0x7;
+
+/** What the listener shows of itself. */
+export interface ListenerIdentity {
+  /** PEM, leaf first, without the root. */
+  readonly certificate: string;
+  /** PEM. */
+  readonly key: string;
+  /** DER; clients are told that certificates of these count. */
+  readonly roots: readonly Uint8Array[];
+}
+
+export interface ListenerOptions {
+  readonly address: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+  readonly identity: ListenerIdentity;
+  readonly handlers: readonly UniversalHandler[];
+  readonly frames: readonly FrameRoute[];
+  readonly limits: { readonly connectionsPerAddress: number; readonly streamsPerConnection: number };
+  readonly log: Logger;
+}
+
+export interface Listener {
+  readonly port: number;
+  /** Shows another certificate from the next handshake on; open connections stay. */
+  renew(identity: ListenerIdentity): void;
+  /** Takes no more connections, waits for the requests in flight, then closes everything. */
+  drain(milliseconds: number): Promise<void>;
+}
+
+/** For HTTP/1.1; the type of the server's options leaves them out. */
+const HTTP1_LIMITS = { headersTimeout: HANDSHAKE_MS, requestTimeout: REQUEST_MS };
+
+function secureContext(identity: ListenerIdentity) {
+  return {
+    cert: identity.certificate,
+    key: identity.key,
+    ca: pemOf(identity.roots),
+    minVersion: "TLSv1.3" as const,
+  };
+}
+
+function tooLate(request: NodeRequest, response: NodeResponse): void {
+  const timer = setTimeout(() => reset(response, HTTP2_REFUSED_STREAM), REQUEST_MS);
+  const clear = (): void => clearTimeout(timer);
+  request.once("end", clear);
+  response.once("close", clear);
+}
+
+/** @throws Refusal `unavailable` when the address cannot be had. */
+async function listen(server: Http2SecureServer, address: string, port: number): Promise<number> {
+  const started = Promise.withResolvers<void>();
+  server.once("error", started.reject);
+  server.listen(port, address, started.resolve);
+  try {
+    await started.promise;
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
+    throw new Refusal("unavailable", "LISTEN", `cannot listen on ${address} port ${port} (${code})`, {
+      field: "listen",
+      remedy: "choose a port that is free and an address of this machine",
+    });
+  }
+  const bound = server.address();
+  if (bound === null || typeof bound === "string") throw new Error("the listener has no port");
+  return bound.port;
+}
+
+/** Serves RPCs over TLS 1.3: HTTP/2 and HTTP/1.1 by ALPN; Connect, gRPC and gRPC-Web by content type. */
+export async function startListener(options: ListenerOptions): Promise<Listener> {
+  const { log, limits } = options;
+  let identity = options.identity;
+  const peerOf = peers(() => certificatesOf(identity.certificate).slice(1));
+  const frames = new Map(options.frames.map((route) => [pathOf(route.stream.method), route]));
+  const adapter = connectNodeAdapter({
+    routes: (router) => void router.handlers.push(...options.handlers),
+    contextValues: (request) => createContextValues().set(peerKey, peerOf(request)),
+    fallback: (_request, response) => {
+      response.statusCode = 404;
+      response.end();
+    },
+  });
+  const inFlight = new Set<NodeResponse>();
+  let onIdle = (): void => {};
+
+  const server = createSecureServer(
+    {
+      ...secureContext(identity),
+      requestCert: true,
+      rejectUnauthorized: false,
+      allowHTTP1: true,
+      handshakeTimeout: HANDSHAKE_MS,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      maxSessionInvalidFrames: 100,
+      maxSessionMemory: 64,
+      settings: { maxConcurrentStreams: limits.streamsPerConnection, maxHeaderListSize: MAX_HEADER_BYTES },
+      ...HTTP1_LIMITS,
+    },
+    (request: NodeRequest, response: NodeResponse) => {
+      inFlight.add(response);
+      response.once("close", () => {
+        inFlight.delete(response);
+        if (inFlight.size === 0) onIdle();
+      });
+      tooLate(request, response);
+      const frame = frames.get((request.url ?? "").split("?", 1)[0] ?? "");
+      if (!frame) {
+        adapter(request, response);
+        return;
+      }
+      serveFrames(frame, request, response, peerOf(request)).catch((error: unknown) => {
+        log.error({ error }, "frame stream failed");
+        if (isOpen(response)) reset(response, HTTP2_REFUSED_STREAM);
+      });
+    },
+  );
+  server.on("tlsClientError", (error) => log.debug({ error: error.message }, "TLS handshake failed"));
+  server.on("sessionError", (error) => log.debug({ error: error.message }, "HTTP/2 session failed"));
+  const connections = limitConnections(server, limits.connectionsPerAddress);
+  const port = await listen(server, options.address, options.port);
+  server.on("error", (error) => log.error({ error }, "listener failed"));
+
+  return {
+    port,
+    renew(next) {
+      identity = next;
+      server.setSecureContext(secureContext(next));
+    },
+    async drain(milliseconds) {
+      const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
+      if (inFlight.size > 0) {
+        const idle = Promise.withResolvers<void>();
+        onIdle = idle.resolve;
+        const timer = setTimeout(idle.resolve, milliseconds);
+        await idle.promise;
+        clearTimeout(timer);
+      }
+      connections.closeAll();
+      await closed;
+    },
+  };
+}
