@@ -6,8 +6,8 @@ import { systemClock } from "@cloudvlan/kit/clock";
 import { Refusal } from "@cloudvlan/kit/errors";
 import { caClient, createCsr, newTlsKey, verifyChain } from "@cloudvlan/kit/pki";
 import { exportJWK, generateKeyPair } from "jose";
-import { type CaFiles, initCa, PROVISIONER } from "../../../infra/step-ca/init.ts";
-import { type RunningCa, startCa } from "../../../infra/step-ca/start.ts";
+import { type CaFiles, initCa, PROVISIONER } from "@cloudvlan/infra/step-ca/init";
+import { type RunningCa, startCa } from "@cloudvlan/infra/step-ca/start";
 
 const uuid = "01890000-0000-7000-8000-000000000000";
 const trustDomain = `cluster_${uuid}`;
