@@ -7,7 +7,10 @@ const path = z.string().min(1).max(4096);
 const httpsUrl = z
   .string()
   .max(512)
-  .refine((value) => URL.canParse(value) && new URL(value).protocol === "https:", "must be a URL that starts with https://")
+  .refine(
+    (value) => URL.canParse(value) && new URL(value).protocol === "https:",
+    "must be a URL that starts with https://",
+  )
   .refine((value) => !URL.canParse(value) || new URL(value).username + new URL(value).password === "", {
     message: "must hold no user name and no password",
   });

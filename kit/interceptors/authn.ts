@@ -60,10 +60,15 @@ async function authorityOf(
   const authorization = header.get("authorization");
   if (authorization !== null) {
     if (workload !== "none") {
-      throw new Refusal("unauthenticated", "TWO_CREDENTIALS", "a client certificate and an API key were both presented", {
-        field: "authorization",
-        remedy: "present one of them",
-      });
+      throw new Refusal(
+        "unauthenticated",
+        "TWO_CREDENTIALS",
+        "a client certificate and an API key were both presented",
+        {
+          field: "authorization",
+          remedy: "present one of them",
+        },
+      );
     }
     const apiKey = BEARER.exec(authorization)?.[1];
     if (apiKey === undefined) {

@@ -49,7 +49,10 @@ function refused(auditReason: string): Refusal {
 }
 
 export function authorities({ auth, denials, clock }: AuthoritiesOptions): Authorities {
-  const cache = new Map<string, { readonly until: number; readonly subject: string; readonly verified: VerifiedAuthority }>();
+  const cache = new Map<
+    string,
+    { readonly until: number; readonly subject: string; readonly verified: VerifiedAuthority }
+  >();
   const pending = new Map<string, Promise<VerifiedAuthority>>();
   let keys = new Map<string, Uint8Array>();
 

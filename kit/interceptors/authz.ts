@@ -31,7 +31,8 @@ function requireOwnTenant(authority: Authority, tenantId: string): void {
 }
 
 function requireUse(service: ServiceName, method: DescMethod): void {
-  if (USES[service].has(method.parent.typeName) || CHASSIS_METHODS.has(`${method.parent.typeName}.${method.name}`)) return;
+  if (USES[service].has(method.parent.typeName) || CHASSIS_METHODS.has(`${method.parent.typeName}.${method.name}`))
+    return;
   throw denied("SERVICE_NOT_ALLOWED", "this service may not call that one", "call the service that owns the operation");
 }
 
@@ -113,7 +114,8 @@ export function authzInterceptor(): Interceptor {
     const caller = request.contextValues.get(callerKey);
     if (!caller) throw new Error("authz runs without authn");
     const { method } = request;
-    if (request.stream) return next(await checkFirst(request, (message) => authorize(caller, method, message as Message)));
+    if (request.stream)
+      return next(await checkFirst(request, (message) => authorize(caller, method, message as Message)));
     authorize(caller, method, request.message);
     return next(request);
   };

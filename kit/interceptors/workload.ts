@@ -52,7 +52,8 @@ export function workloads({ clock, trustDomain, roots, denials }: WorkloadOption
         remedy: "try again later; the operator should see that auth is reachable",
       });
     }
-    if (denials.isDenied(verdict.uri, issuedAt)) throw refused("IDENTITY_DENIED", "the identity was revoked; join again");
+    if (denials.isDenied(verdict.uri, issuedAt))
+      throw refused("IDENTITY_DENIED", "the identity was revoked; join again");
     switch (spiffe.kind) {
       case "node":
         return { kind: "node", tenantId: spiffe.tenantId, nodeId: spiffe.nodeId, issuedAt, expired };

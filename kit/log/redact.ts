@@ -50,9 +50,7 @@ function redactValue(name: string, value: unknown, depth: number): unknown {
  * bytes (their length stays) and whole protobuf messages (their type stays; `loggable` shows one).
  */
 export function redactFields(fields: object): object {
-  return Object.fromEntries(
-    Object.entries(fields).map(([key, item]) => [key, redactValue(key, item, 0)] as const),
-  );
+  return Object.fromEntries(Object.entries(fields).map(([key, item]) => [key, redactValue(key, item, 0)] as const));
 }
 
 function clearRedacted(message: ReflectMessage): void {

@@ -83,7 +83,10 @@ export function denials(options: DenialsOptions): Denials {
           await followWhileAlive(signal);
         } catch (error) {
           if (signal.aborted) return;
-          log.warn({ error, stale: heardAt === undefined || clock.monotonicMs() - heardAt > lagMs }, "denials: lost auth");
+          log.warn(
+            { error, stale: heardAt === undefined || clock.monotonicMs() - heardAt > lagMs },
+            "denials: lost auth",
+          );
         }
         await sleep(RETRY_MS, undefined, { signal }).catch(() => {
           // Aborted: the loop ends.

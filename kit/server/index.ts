@@ -5,7 +5,13 @@ export { type Denials, denials, type DenialsOptions } from "./denials.ts";
 export { frameOf } from "./frame.ts";
 export type { FrameRoute } from "./frame-handler.ts";
 export { type Health, health } from "./health.ts";
-export { type Listener, type ListenerIdentity, type ListenerOptions, MAX_BODY_BYTES, startListener } from "./listener.ts";
+export {
+  type Listener,
+  type ListenerIdentity,
+  type ListenerOptions,
+  MAX_BODY_BYTES,
+  startListener,
+} from "./listener.ts";
 export { type LiveStreams, liveStreams } from "./live.ts";
 
 /**

@@ -50,7 +50,7 @@ export interface Listener {
 }
 
 /** For HTTP/1.1; the type of the server's options leaves them out. */
-const HTTP1_LIMITS = { headersTimeout: HANDSHAKE_MS, requestTimeout: REQUEST_MS };
+const HTTP1_LIMITS = { headersTimeout: HANDSHAKE_MS, requestTimeout: REQUEST_MS, maxHeaderSize: MAX_HEADER_BYTES };
 
 function secureContext(identity: ListenerIdentity) {
   return {
@@ -111,7 +111,6 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
       rejectUnauthorized: false,
       allowHTTP1: true,
       handshakeTimeout: HANDSHAKE_MS,
-      maxHeaderSize: MAX_HEADER_BYTES,
       maxSessionInvalidFrames: 100,
       maxSessionMemory: 64,
       settings: { maxConcurrentStreams: limits.streamsPerConnection, maxHeaderListSize: MAX_HEADER_BYTES },
