@@ -1,0 +1,17 @@
+import type { SealFields } from "@cloudvlan/kit/keys";
+import type { ApiKeyRow, TenantRow } from "../schema.ts";
+
+export const TENANT_TABLE = "auth.tenant";
+export const API_KEY_TABLE = "auth.api_key";
+
+/** What the seal of a tenant's row covers. */
+export function tenantFields(row: Omit<TenantRow, "seal" | "keyset" | "keysetVersion" | "rootSeed">): SealFields {
+  const { id, name, status, rootPublicKey, createdAt, createdBy } = row;
+  return { id, name, status, rootPublicKey, createdAt, createdBy };
+}
+
+/** What the seal of an API key's row covers. */
+export function apiKeyFields(row: Omit<ApiKeyRow, "seal">): SealFields {
+  const { tenantId, id, name, digest, permissions, owner, expiresAt, revokedAt, createdAt, createdBy } = row;
+  return { tenantId, id, name, digest, permissions, owner, expiresAt, revokedAt, createdAt, createdBy };
+}

@@ -1,0 +1,4 @@
+import { run } from "@cloudvlan/kit/service";
+import { auth } from "./service.ts";
+
+await run([auth]);

@@ -1,0 +1,60 @@
+import { bytes } from "@cloudvlan/kit/db";
+import type { TenantId } from "@cloudvlan/kit/ids";
+import { bigint, boolean, integer, pgSchema, smallint, text, timestamp } from "drizzle-orm/pg-core";
+
+const schema = pgSchema("auth");
+const instant = (name: string) => timestamp(name, { withTimezone: true, precision: 3 });
+
+/** Tenants. `seal` covers all but the keyset, which its own signature covers, and the seed, which is wrapped. */
+export const tenants = schema.table("tenant", {
+  id: text("id").$type<TenantId>().primaryKey(),
+  name: text("name").notNull(),
+  status: smallint("status").notNull(),
+  rootPublicKey: bytes("root_public_key").notNull(),
+  /** Seed of the root key, wrapped. */
+  rootSeed: bytes("root_seed").notNull(),
+  createdAt: instant("created_at").notNull(),
+  createdBy: text("created_by").notNull(),
+  seal: bytes("seal").notNull(),
+  keysetVersion: bigint("keyset_version", { mode: "bigint" }).notNull(),
+  /** Serialised `Signed` of the `Keyset`. */
+  keyset: bytes("keyset").notNull(),
+});
+
+/** API keys; of the platform where the tenant is null. */
+export const apiKeys = schema.table("api_key", {
+  tenantId: text("tenant_id").$type<TenantId>(),
+  id: text("id").primaryKey(),
+  name: text("name").notNull(),
+  /** SHA-256 of the secret. */
+  digest: bytes("digest").notNull(),
+  permissions: integer("permissions").array().notNull(),
+  /** True for the one key made at the first start. */
+  owner: boolean("owner").notNull(),
+  expiresAt: instant("expires_at").notNull(),
+  revokedAt: instant("revoked_at"),
+  createdAt: instant("created_at").notNull(),
+  createdBy: text("created_by").notNull(),
+  seal: bytes("seal").notNull(),
+});
+
+/** Identities refused everywhere. */
+export const denials = schema.table("denial", {
+  subject: text("subject").primaryKey(),
+  issuedBefore: instant("issued_before").notNull(),
+  /** Revision of the change that told of it. */
+  revision: bigint("revision", { mode: "bigint" }).notNull(),
+  createdAt: instant("created_at").notNull(),
+});
+
+/** The key that signs call contexts. */
+export const contextKeys = schema.table("context_key", {
+  slot: smallint("slot").primaryKey(),
+  keyId: text("key_id").notNull(),
+  /** Wrapped. */
+  seed: bytes("seed").notNull(),
+  createdAt: instant("created_at").notNull(),
+});
+
+export type TenantRow = typeof tenants.$inferSelect;
+export type ApiKeyRow = typeof apiKeys.$inferSelect;
