@@ -1,0 +1,40 @@
+//! The network map of one node: every record verified, kept on disk, compared with what was before.
+//!
+//! A step of the map stream counts whole or not at all. The core ([`MapStore`]) takes time and storage from outside.
+
+mod codec;
+mod error;
+mod handles;
+mod head;
+mod hints;
+mod keyset;
+mod signed;
+mod state;
+mod step;
+mod storage;
+mod store;
+mod tombstones;
+mod view;
+
+pub use error::{MapError, Reason};
+pub use head::{Head, StalePolicy};
+pub use storage::{FileStorage, Slot, Storage};
+pub use store::{Freshness, MapStore, Membership};
+pub use view::{Map, MapDiff, Peer};
+
+/// Peers of one node.
+pub const MAX_PEERS: usize = 20_000;
+/// Rules of one node.
+pub const MAX_RULES: usize = 20_000;
+/// Bytes of one signed record.
+pub const MAX_RECORD: usize = 4096;
+/// Bytes of a signed keyset.
+pub const MAX_KEYSET: usize = 64 * 1024;
+/// Keys of a keyset.
+pub const MAX_KEYS: usize = 256;
+/// Frames of one step.
+pub const MAX_FRAMES: usize = 4096;
+/// Endpoints believed possible for one peer.
+pub const MAX_ENDPOINTS: usize = 16;
+/// Removed ids whose newest revision is remembered, of nodes and of rules each.
+pub const MAX_TOMBSTONES: usize = 4096;

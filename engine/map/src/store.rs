@@ -1,0 +1,297 @@
+//! The keeper of the map: memory and disk move together or not at all.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use cloudvlan_gen::cloudvlan::engine::v1 as engine;
+use cloudvlan_gen::cloudvlan::entity::v1 as entity;
+use prost::Message;
+use sha2::{Digest, Sha256};
+
+use crate::codec;
+use crate::error::{MapError, Reason};
+use crate::handles::Handles;
+use crate::head::{Occasion, StalePolicy};
+use crate::signed::{self, Domain};
+use crate::state::State;
+use crate::step::{self, Context};
+use crate::storage::{Slot, Storage};
+use crate::view::{Map, MapDiff};
+
+/// A step that moves nothing but the head reaches the disk when its head is this much newer than the one there:
+/// a restart may forget so much of the lower bound for time, and nothing of the map.
+const HEAD_INTERVAL: Duration = Duration::from_secs(300);
+
+/// Whom the node believes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// The tenant.
+    pub tenant_id: String,
+    /// The cvlan.
+    pub cvlan_id: String,
+    /// This node.
+    pub node_id: String,
+    /// Ed25519 root key of the tenant.
+    pub root_public_key: [u8; 32],
+}
+
+impl Membership {
+    pub(crate) fn check_scope(&self, domain: Domain, tenant_id: &str, cvlan_id: &str) -> Result<(), MapError> {
+        if tenant_id != self.tenant_id {
+            return Err(MapError::new(
+                Reason::WrongTenant,
+                domain.field(),
+                "is of another tenant",
+            ));
+        }
+        if cvlan_id != self.cvlan_id {
+            return Err(MapError::new(Reason::WrongCvlan, domain.field(), "is of another cvlan"));
+        }
+        Ok(())
+    }
+}
+
+impl TryFrom<&engine::Membership> for Membership {
+    type Error = MapError;
+
+    fn try_from(membership: &engine::Membership) -> Result<Self, MapError> {
+        let id = |field, value: &String| {
+            let fits = (1..=cvlan_wire::record::MAX_NAME).contains(&value.len());
+            if fits {
+                Ok(value.clone())
+            } else {
+                Err(MapError::malformed(field, "is not 1 to 64 bytes long"))
+            }
+        };
+        let root = signed::public_key("membership.root_public_key", &membership.root_public_key)?;
+        Ok(Self {
+            tenant_id: id("membership.tenant_id", &membership.tenant_id)?,
+            cvlan_id: id("membership.cvlan_id", &membership.cvlan_id)?,
+            node_id: id("membership.node_id", &membership.node_id)?,
+            root_public_key: root.to_bytes(),
+        })
+    }
+}
+
+impl From<&Membership> for engine::Membership {
+    fn from(membership: &Membership) -> Self {
+        Self {
+            tenant_id: membership.tenant_id.clone(),
+            cvlan_id: membership.cvlan_id.clone(),
+            node_id: membership.node_id.clone(),
+            root_public_key: membership.root_public_key.to_vec(),
+        }
+    }
+}
+
+/// Whether the map still says how things are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// There is no map; nothing may be forwarded.
+    NoMap,
+    /// Within its time.
+    Fresh,
+    /// Past its time.
+    Stale(StalePolicy),
+}
+
+/// The map of one membership.
+pub struct MapStore {
+    storage: Box<dyn Storage + Send>,
+    own_key: [u8; 32],
+    membership: Option<Membership>,
+    state: Option<State>,
+    map: Option<Arc<Map>>,
+    handles: Handles,
+    stored_head_at: Option<SystemTime>,
+    /// Digest of the last step, so that its repetition is no error.
+    last_step: Option<[u8; 32]>,
+    problem: Option<MapError>,
+}
+
+impl MapStore {
+    /// Reads and verifies what the storage holds. A state that is damaged or does not verify is put aside, the one
+    /// before takes its place, and [`MapStore::load_problem`] says so. `own_key` is the engine's WireGuard public key.
+    ///
+    /// # Errors
+    /// [`Reason::Storage`] when the storage cannot be read or written.
+    pub fn open(storage: Box<dyn Storage + Send>, own_key: [u8; 32]) -> Result<Self, MapError> {
+        let mut store = Self {
+            storage,
+            own_key,
+            membership: None,
+            state: None,
+            map: None,
+            handles: Handles::default(),
+            stored_head_at: None,
+            last_step: None,
+            problem: None,
+        };
+        if !store.load(Slot::Current)? {
+            if store.problem.is_some() {
+                store.storage.set_aside().map_err(|error| unwritable(&error))?;
+            }
+            store.load(Slot::Previous)?;
+        }
+        Ok(store)
+    }
+
+    /// What was wrong with the stored state when it was opened, until a full map repaired it.
+    pub fn load_problem(&self) -> Option<&MapError> {
+        self.problem.as_ref()
+    }
+
+    /// Whom the node believes; None before it joined.
+    pub fn membership(&self) -> Option<&Membership> {
+        self.membership.as_ref()
+    }
+
+    /// Sets whom the node believes, once; the same again changes nothing.
+    ///
+    /// # Errors
+    /// [`Reason::MembershipConflict`] when another is set, [`Reason::Storage`] when the disk does not take it.
+    pub fn set_membership(&mut self, membership: Membership) -> Result<(), MapError> {
+        match &self.membership {
+            Some(former) if *former == membership => Ok(()),
+            Some(_) => {
+                let detail = "this state directory belongs to another membership";
+                Err(MapError::new(Reason::MembershipConflict, "membership", detail))
+            }
+            None => {
+                self.write(&codec::encode(&membership, None))?;
+                self.membership = Some(membership);
+                Ok(())
+            }
+        }
+    }
+
+    /// Applies one step of the map stream, all of it or nothing. The last step again is no error and changes nothing.
+    ///
+    /// # Errors
+    /// Any [`Reason`]; map and disk are as before.
+    pub fn apply(&mut self, frames: &[entity::MapUpdate], now: SystemTime) -> Result<MapDiff, MapError> {
+        let membership = self.membership.as_ref().ok_or_else(|| {
+            MapError::new(
+                Reason::NoMembership,
+                "settings.membership",
+                "a map cannot be verified without it",
+            )
+        })?;
+        let digest = digest_of(frames);
+        if self.last_step == Some(digest) {
+            return Ok(MapDiff::default());
+        }
+        let occasion = Occasion::Arrival(self.lower_bounded(now));
+        let context = Context {
+            membership,
+            own_key: &self.own_key,
+            occasion,
+        };
+        let state = step::apply(self.state.as_ref(), frames, &context)?;
+        let own_id = membership.node_id.as_str();
+        let handles = self.handles.assign(state.nodes.keys().filter(|id| *id != own_id))?;
+        let map = Map::of(&state, own_id, &handles);
+        let diff = map.diff(self.map.as_deref());
+
+        if self.must_store(&state, &diff) {
+            let bytes = codec::encode(membership, Some(&state));
+            self.write(&bytes)?;
+            self.stored_head_at = Some(state.head.issued_at);
+        }
+        if frames.first().is_some_and(|frame| frame.full) {
+            self.problem = None;
+        }
+        self.last_step = Some(digest);
+        self.handles = handles;
+        self.state = Some(state);
+        self.map = Some(Arc::new(map));
+        Ok(diff)
+    }
+
+    /// The map in force; None before the first.
+    pub fn map(&self) -> Option<Arc<Map>> {
+        self.map.clone()
+    }
+
+    /// Whether the map still says how things are. Time never runs behind the newest head.
+    pub fn freshness(&self, now: SystemTime) -> Freshness {
+        match &self.state {
+            None => Freshness::NoMap,
+            Some(state) if self.lower_bounded(now) < state.head.expires_at => Freshness::Fresh,
+            Some(state) => Freshness::Stale(state.head.stale_policy),
+        }
+    }
+
+    /// Where the map stands, for status; zero before the first.
+    pub fn position(&self, now: SystemTime) -> engine::MapState {
+        let Some(state) = &self.state else {
+            return engine::MapState::default();
+        };
+        engine::MapState {
+            epoch: state.head.epoch,
+            revision: state.head.revision,
+            keyset_version: state.keyset.version,
+            head_issued_at: Some(state.head.issued_at.into()),
+            head_expires_at: Some(state.head.expires_at.into()),
+            stale: self.freshness(now) != Freshness::Fresh,
+        }
+    }
+
+    fn lower_bounded(&self, now: SystemTime) -> SystemTime {
+        self.state.as_ref().map_or(now, |state| now.max(state.time_floor))
+    }
+
+    fn load(&mut self, slot: Slot) -> Result<bool, MapError> {
+        let unreadable = |error| MapError::new(Reason::Storage, "map", format!("cannot be read: {error}"));
+        let Some(bytes) = self.storage.read(slot).map_err(unreadable)? else {
+            return Ok(false);
+        };
+        match codec::decode(&bytes, &self.own_key) {
+            Ok((membership, state)) => {
+                if let Some(state) = state {
+                    let own_id = membership.node_id.as_str();
+                    self.handles = self.handles.assign(state.nodes.keys().filter(|id| *id != own_id))?;
+                    self.map = Some(Arc::new(Map::of(&state, own_id, &self.handles)));
+                    self.stored_head_at = Some(state.head.issued_at);
+                    self.state = Some(state);
+                }
+                self.membership = Some(membership);
+                Ok(true)
+            }
+            Err(error) => {
+                // The first problem is the one worth telling.
+                self.problem.get_or_insert(error);
+                Ok(false)
+            }
+        }
+    }
+
+    fn must_store(&self, state: &State, diff: &MapDiff) -> bool {
+        let moved = match (&self.state, self.stored_head_at) {
+            (Some(former), Some(stored_at)) => {
+                former.head.epoch != state.head.epoch
+                    || former.keyset.version != state.keyset.version
+                    || former.head.stale_policy != state.head.stale_policy
+                    || state.head.issued_at >= stored_at + HEAD_INTERVAL
+            }
+            _ => true,
+        };
+        moved || !diff.is_empty() || self.problem.is_some()
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), MapError> {
+        self.storage.replace(bytes).map_err(|error| unwritable(&error))
+    }
+}
+
+fn unwritable(error: &std::io::Error) -> MapError {
+    MapError::new(Reason::Storage, "map", format!("cannot be written: {error}"))
+}
+
+fn digest_of(frames: &[entity::MapUpdate]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for frame in frames {
+        hasher.update(frame.encode_length_delimited_to_vec());
+    }
+    hasher.finalize().into()
+}
