@@ -1,15 +1,12 @@
 import { once } from "node:events";
-import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
-import { setTimeout as delay } from "node:timers/promises";
 import { start } from "./run.ts";
 
-const PATIENCE_MS = 10_000;
 const MAX_PACKETS = 100_000;
 
 /** A packet on the wire, as `cvlan-lab capture` tells it. */
 export interface CapturedPacket {
-  /** Microseconds since the capture began. */
+  /** Microseconds since the Unix epoch. */
   readonly t_us: number;
   /** Number of the protocol above Ethernet; 2048 is IPv4. */
   readonly ethertype: number;
@@ -34,40 +31,30 @@ export interface Capture {
   stop(): Promise<readonly CapturedPacket[]>;
 }
 
-/** True once the process listens on a packet socket: before that, packets pass unseen. */
-async function listens(pid: number): Promise<boolean> {
-  const table = await readFile(`/proc/${pid}/net/packet`, "utf8").catch(() => "");
-  return table.trim().split("\n").length > 1;
-}
-
 /** @param argv command line of `cvlan-lab capture` in its namespace */
 export async function startCapture(argv: readonly string[]): Promise<Capture> {
   const child = await start(argv, { stdio: ["ignore", "pipe", "pipe"] });
-  const { pid, stdout, stderr } = child;
-  if (pid === undefined || !stdout || !stderr) throw new Error("the capture has no process");
+  const { stdout, stderr } = child;
+  if (!stdout || !stderr) throw new Error("the capture has no output");
   const packets: CapturedPacket[] = [];
-  const lines = createInterface({ input: stdout });
-  lines.on("line", (line) => {
-    const packet = JSON.parse(line) as CapturedPacket | { summary: unknown };
-    if ("ethertype" in packet && packets.length < MAX_PACKETS) packets.push(packet);
+  const { promise: listening, resolve: begun, reject } = Promise.withResolvers<void>();
+  createInterface({ input: stdout }).on("line", (line) => {
+    const item = JSON.parse(line) as CapturedPacket | { listening: string } | { summary: true };
+    if ("listening" in item) begun();
+    else if ("ethertype" in item && packets.length < MAX_PACKETS) packets.push(item);
   });
   let words = "";
   stderr.on("data", (chunk: Buffer) => (words = (words + chunk.toString()).slice(-4096)));
   const closed = once(child, "close") as Promise<[number | null, NodeJS.Signals | null]>;
+  void closed.then(() => reject(new Error(`the capture ended before it began: ${words.trim()}`)));
+  await listening;
 
-  const deadline = performance.now() + PATIENCE_MS;
-  while (!(await listens(pid))) {
-    if (child.exitCode !== null) throw new Error(`the capture ended at once: ${words.trim()}`);
-    if (performance.now() > deadline) throw new Error(`the capture opened no packet socket: ${words.trim()}`);
-    await delay(5);
-  }
   return {
     packets,
     stop: async () => {
       child.kill("SIGTERM");
       const [code, signal] = await closed;
-      if (code !== 0 && signal !== "SIGTERM")
-        throw new Error(`the capture failed (${code ?? signal}): ${words.trim()}`);
+      if (code !== 0) throw new Error(`the capture failed (${code ?? signal}): ${words.trim()}`);
       if (packets.length === MAX_PACKETS) throw new Error(`more than ${MAX_PACKETS} packets: stop the capture earlier`);
       return packets;
     },

@@ -2,9 +2,18 @@
 export interface EnclosureOptions {
   /** Own network namespace: nothing of the machine's network is seen or changed. Without root it is always so. */
   readonly net: boolean;
-  /** True for root, who needs no user namespace. */
-  readonly root: boolean;
+  /**
+   * Who runs in there: `root` stays root; an ordinary user becomes root of a user namespace (`mapped-root`), or stays the
+   * same user with all capabilities over the new namespaces (`same-user`), for programs that refuse to run as root.
+   */
+  readonly as: "root" | "mapped-root" | "same-user";
 }
+
+const USER_NAMESPACE: Readonly<Record<EnclosureOptions["as"], readonly string[]>> = {
+  root: [],
+  "mapped-root": ["--user", "--map-root-user"],
+  "same-user": ["--user", "--map-current-user", "--keep-caps"],
+};
 
 // PID 1 of the enclosure: a shell, which reaps orphans and waits for the command. It reads its own process id in the
 // outer PID namespace before /proc is replaced: that id is what `nsenter` from outside needs.
@@ -19,8 +28,8 @@ exit $?`;
  * The kernel ends everything in there when the process that started it ends.
  */
 export function enclosed(argv: readonly string[], options: EnclosureOptions): string[] {
-  const namespaces = options.root ? ["--mount", "--pid"] : ["--user", "--map-root-user", "--mount", "--pid", "--net"];
-  if (options.root && options.net) namespaces.push("--net");
+  const namespaces = [...USER_NAMESPACE[options.as], "--mount", "--pid"];
+  if (options.net || options.as !== "root") namespaces.push("--net");
   return ["unshare", ...namespaces, "--fork", "--kill-child", "--", "sh", "-c", INIT, "sh", ...argv];
 }
 

@@ -35,22 +35,27 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
 const root = process.getuid?.() === 0;
 
 describe("lab", () => {
-  it("stands, carries packets and leaves nothing behind, as whoever runs this", () =>
-    prove(enclosed(scenario, { root, net: true })));
+  for (const as of root ? (["root"] as const) : (["mapped-root", "same-user"] as const)) {
+    it(`stands, carries packets and leaves nothing behind, as ${as}`, () =>
+      prove(enclosed(scenario, { as, net: true })));
+  }
 
-  // Without root the test above already is this one.
-  if (root) {
-    it("does the same for an ordinary user", async () => {
+  // Without root the tests above already are these.
+  for (const as of root ? (["mapped-root", "same-user"] as const) : []) {
+    it(`does the same for an ordinary user, as ${as}`, async () => {
       const clone = fileURLToPath(new URL("../../..", import.meta.url)).replace(/\/$/, "");
       const program = process.env["CLOUDVLAN_LAB"];
       const visible = program === undefined ? [clone] : [clone, dirname(program)];
-      await prove(await asOrdinaryUser(enclosed(scenario, { root: false, net: true }), visible));
+      await prove(await asOrdinaryUser(enclosed(scenario, { as, net: true }), visible));
     });
   }
 
   it("ends everything in an enclosure when its owner is killed", async () => {
     const marker = `${600 + process.pid}.5`;
-    const [program, ...args] = enclosed(["sh", "-c", `setsid sleep ${marker} & echo up; wait`], { root, net: true });
+    const [program, ...args] = enclosed(["sh", "-c", `setsid sleep ${marker} & echo up; wait`], {
+      as: root ? "root" : "mapped-root",
+      net: true,
+    });
     assert.ok(program);
     const owner = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] });
     await once(owner.stdout, "data");
