@@ -1,0 +1,94 @@
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { enclosed, run } from "@cloudvlan/test/lab";
+import { type Outcome, sum } from "./outcome.ts";
+
+/** Files in one process: an embedded database keeps its memory until the process ends. */
+const FILES_PER_PROCESS = 8;
+/** A process that does not end by itself has left something open. */
+const CEILING_MS = 15 * 60_000;
+const TAIL_CHARACTERS = 6_000;
+/** What a skipped test must say in its title. */
+const NEEDS = /\bneeds\b/;
+/** Suites that build networks: they run where nothing of the machine's own network can be touched. */
+const ENCLOSED = ["test/e2e", "test/interop", "test/chaos"];
+
+interface MochaTest {
+  readonly fullTitle: string;
+  readonly err: { readonly stack?: string; readonly message?: string };
+}
+
+interface MochaReport {
+  readonly passes: readonly MochaTest[];
+  readonly failures: readonly MochaTest[];
+  readonly pending: readonly MochaTest[];
+}
+
+/** Test files of a folder of the clone, in order. */
+async function testsOf(root: string, folder: string): Promise<string[]> {
+  const entries = await readdir(join(root, folder), { recursive: true, withFileTypes: true });
+  return entries
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((path) => path.endsWith(".test.ts") && !path.includes("node_modules"))
+    .toSorted((a, b) => a.localeCompare(b));
+}
+
+/** Folders that hold suites. */
+export async function suiteFolders(root: string): Promise<string[]> {
+  const below = async (folder: string): Promise<string[]> => {
+    const entries = await readdir(join(root, folder), { withFileTypes: true });
+    return entries
+      .filter((entry) => entry.isDirectory() && entry.name !== "node_modules")
+      .map(({ name }) => `${folder}/${name}`);
+  };
+  return ["kit", ...(await below("services")), "agent", "cli", "infra", ...(await below("test"))];
+}
+
+function outcomeOfReport(report: MochaReport): Outcome {
+  const reasonless = report.pending.filter(({ fullTitle }) => !NEEDS.test(fullTitle));
+  const failures = [
+    ...report.failures.map(({ fullTitle, err }) => `${fullTitle}\n${err.stack ?? err.message ?? ""}`),
+    ...reasonless.map(({ fullTitle }) => `${fullTitle}\nis skipped and its title does not say what the machine needs`),
+  ];
+  return {
+    passed: report.passes.length,
+    failed: failures.length,
+    skipped: report.pending.filter((test) => !reasonless.includes(test)).map(({ fullTitle }) => fullTitle),
+    words: failures.join("\n\n"),
+  };
+}
+
+async function runFiles(root: string, files: readonly string[], enclose: boolean): Promise<Outcome> {
+  const folder = await mkdtemp(join(tmpdir(), "cloudvlan-mocha-"));
+  try {
+    const output = join(folder, "report.json");
+    const mocha = join(root, "node_modules/mocha/bin/mocha.js");
+    const argv = [process.execPath, mocha, "--reporter", "json", "--reporter-option", `output=${output}`, ...files];
+    const as = process.getuid?.() === 0 ? "root" : "same-user";
+    const ended = await run(enclose ? enclosed(argv, { as, net: true }) : argv, {
+      cwd: root,
+      signal: AbortSignal.timeout(CEILING_MS),
+    });
+    const tail = `${ended.stdout}\n${ended.stderr}`.trim().slice(-TAIL_CHARACTERS);
+    const text = await readFile(output, "utf8").catch(() => undefined);
+    const outcome = text === undefined ? undefined : outcomeOfReport(JSON.parse(text) as MochaReport);
+    if (outcome && (ended.code === 0 || outcome.failed > 0)) return outcome;
+    const why =
+      ended.code === undefined ? `it did not end within ${CEILING_MS / 60_000} minutes` : `exit ${ended.code}`;
+    const broken = { passed: 0, failed: 1, skipped: [], words: `${files.join(" ")}: ${why}\n${tail}` };
+    return outcome ? sum([outcome, broken]) : broken;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Runs the suites of a folder, a few files in a process. */
+export async function runSuites(root: string, folder: string): Promise<Outcome> {
+  const files = await testsOf(root, folder);
+  const outcomes: Outcome[] = [];
+  for (let at = 0; at < files.length; at += FILES_PER_PROCESS) {
+    outcomes.push(await runFiles(root, files.slice(at, at + FILES_PER_PROCESS), ENCLOSED.includes(folder)));
+  }
+  return sum(outcomes);
+}
