@@ -151,7 +151,7 @@ describe("an import against the direction", () => {
       'import { openStore } from "@cloudvlan/kit/db";',
       /cli may import kit\/client/,
     ],
-    ["a domain on the network", "services/registry/domain/pool.ts", 'import "node:net";', /no input or output/],
+    ["a domain on the disk", "services/registry/domain/pool.ts", 'import "node:fs";', /no input or output/],
     ["across parts by a path", "kit/clock/index.ts", 'import "../../agent/agent.ts";', /by its package name/],
     ["a service on what tests share", "services/auth/service.ts", 'import "@cloudvlan/kit/testing";', /only tests may/],
     ["dynamically", "kit/clock/index.ts", `await import(${JSON.stringify("@cloudvlan/cli")});`, /kit may import/],
