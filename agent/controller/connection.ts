@@ -1,7 +1,7 @@
 import type { DescService } from "@bufbuild/protobuf";
-import { type Client, createClient, type Transport } from "@connectrpc/connect";
+import { type Client, createClient } from "@connectrpc/connect";
 import { type AgentStatus, ControllerState } from "@cloudvlan/gen/agent/v1/agent_pb.js";
-import { connectTo } from "@cloudvlan/kit/client";
+import { type Connection, connectTo } from "@cloudvlan/kit/client";
 import type { TlsIdentity } from "../certificate/identity.ts";
 import type { Cell } from "../state/cell.ts";
 
@@ -25,15 +25,16 @@ export const CONNECTED: ControllerView = { state: ControllerState.CONNECTED, err
 
 /** A controller reached by the newest identity: when it changes, the next call goes over a new connection. */
 export function controllerOf(url: string, identity: Cell<TlsIdentity>): Controller {
-  let connected: { by: TlsIdentity; transport: Transport } | undefined;
+  let connected: { by: TlsIdentity; connection: Connection } | undefined;
   return {
     client(service) {
       const by = identity.get();
       if (connected?.by !== by) {
         const { roots, chain, keyPem } = by;
-        connected = { by, transport: connectTo(url, { roots, certificate: chain, key: keyPem }) };
+        connected?.connection.close();
+        connected = { by, connection: connectTo(url, { roots, certificate: chain, key: keyPem }) };
       }
-      return createClient(service, connected.transport);
+      return createClient(service, connected.connection);
     },
   };
 }

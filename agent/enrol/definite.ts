@@ -1,5 +1,5 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { Refusal } from "@cloudvlan/kit/errors";
+import { reasonOf } from "../state/problems.ts";
 
 const PASSING: ReadonlySet<Code> = new Set([
   Code.Unavailable,
@@ -11,8 +11,10 @@ const PASSING: ReadonlySet<Code> = new Set([
   Code.ResourceExhausted,
 ]);
 
-/** True when repeating the same join cannot help. */
+/**
+ * True when the controller refused the join for good. What is only not believed here, a server or an answer, is no refusal:
+ * the token may be spent on the pending key already.
+ */
 export function isDefinite(error: unknown): boolean {
-  if (error instanceof Refusal) return error.kind !== "unavailable" && error.kind !== "exhausted";
-  return error instanceof ConnectError && !PASSING.has(error.code);
+  return error instanceof ConnectError && !PASSING.has(error.code) && reasonOf(error) !== "SERVER_NOT_TRUSTED";
 }

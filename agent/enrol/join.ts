@@ -15,6 +15,7 @@ import { Refusal } from "@cloudvlan/kit/errors";
 import { keepIdentity } from "../certificate/files.ts";
 import { acceptCertificate } from "../certificate/identity.ts";
 import { type Membership, readMembership, writeMembership } from "../state/membership.ts";
+import { isDefinite } from "./definite.ts";
 import { parseJoinString } from "./join-string.ts";
 import { beginPending, endPending, type PendingJoin } from "./pending.ts";
 import { joinTranscript } from "./transcript.ts";
@@ -32,11 +33,14 @@ export interface JoinOptions {
   readonly clock: Clock;
 }
 
+/** Milliseconds for the call that spends the token; the controller asks its CA meanwhile. */
+const JOIN_TIMEOUT_MS = 60_000;
+
 /**
  * Makes this machine a node: from a join string to a certificate and a membership on disk. It may be cut off anywhere and
  * repeated with the same string: it then completes the same join.
  * @param name wanted name.
- * @throws Refusal or ConnectError; the state then still holds what a repetition needs.
+ * @throws Refusal or ConnectError; unless it is refused for good, the state then holds what a repetition needs.
  */
 export async function join(
   options: JoinOptions,
@@ -52,15 +56,32 @@ export async function join(
     return existing;
   }
   const pending = await beginPending(options.state, joinString.trim(), name);
+  try {
+    const membership = await settle(options, invitation, pending, await ask(options, invitation, pending, signal));
+    await endPending(options.state);
+    return membership;
+  } catch (error) {
+    if (isDefinite(error)) await endPending(options.state);
+    throw error;
+  }
+}
+
+async function ask(
+  options: JoinOptions,
+  invitation: JoinString,
+  pending: PendingJoin,
+  signal: AbortSignal,
+): Promise<JoinResponse> {
   const roots = await fetchTrustBundle(invitation.url, invitation.caSha256);
-  const transport = connectTo(invitation.url, { roots });
-  const enrollment = createClient(EnrollmentService, transport);
-  const { serverPublicKey, challenge } = await enrollment.beginJoin({}, { signal });
-  const request = await joinRequest(options.prover, invitation, pending, serverPublicKey, challenge);
-  const response = await enrollment.join(request, { signal });
-  const membership = await settle(options, invitation, pending, response);
-  await endPending(options.state);
-  return membership;
+  const connection = connectTo(invitation.url, { roots });
+  try {
+    const enrollment = createClient(EnrollmentService, connection);
+    const { serverPublicKey, challenge } = await enrollment.beginJoin({}, { signal });
+    const request = await joinRequest(options.prover, invitation, pending, serverPublicKey, challenge);
+    return await enrollment.join(request, { signal, timeoutMs: JOIN_TIMEOUT_MS });
+  } finally {
+    connection.close();
+  }
 }
 
 async function joinRequest(

@@ -1,8 +1,7 @@
 import type { Logger } from "@cloudvlan/kit/log";
 import type { Problems } from "../state/problems.ts";
 import { CONTROLLER_BACKOFF, fullJitter, sleep } from "../time/backoff.ts";
-import { isDefinite } from "./definite.ts";
-import { endPending, type PendingJoin, readPending } from "./pending.ts";
+import { type PendingJoin, readPending } from "./pending.ts";
 
 export interface ResumeOptions {
   readonly state: string;
@@ -23,7 +22,6 @@ export async function resumeJoin(options: ResumeOptions, signal: AbortSignal): P
     } catch (error) {
       if (signal.aborted) return;
       if (options.problems.report("join", error)) options.log.error({ error }, "the interrupted join is not complete");
-      if (isDefinite(error)) return await endPending(options.state);
     }
     await sleep(fullJitter(attempt, CONTROLLER_BACKOFF), signal);
   }

@@ -1,0 +1,107 @@
+import { create } from "@bufbuild/protobuf";
+import type { Command } from "commander";
+import type { GroupWithCount } from "@cloudvlan/gen/entity/v1/group_pb.js";
+import {
+  AddGroupMemberResponseSchema,
+  CreateGroupResponseSchema,
+  DeleteGroupResponseSchema,
+  GroupService,
+  ListGroupsResponseSchema,
+  RemoveGroupMemberResponseSchema,
+} from "@cloudvlan/gen/registry/v1/registry_pb.js";
+import { remote, show } from "../command.ts";
+import type { Io } from "../io.ts";
+import { byName, everyPage } from "../lookup.ts";
+import { table } from "../print.ts";
+import type { Session } from "../session.ts";
+import { findNode } from "./node.ts";
+
+/** `cvlan group …` */
+export function groupCommands(program: Command, io: Io): void {
+  const group = program.command("group").description("named sets of nodes, for the policy");
+
+  group
+    .command("list")
+    .description("list the groups of a network")
+    .action(
+      remote(io, async (session, run) => {
+        const groups = await listGroups(session, io);
+        show(run, ListGroupsResponseSchema, create(ListGroupsResponseSchema, { groups }), () =>
+          table(
+            ["NAME", "MEMBERS", "ID"],
+            groups.map(({ group: each, members }) => [each?.name ?? "", String(members), each?.id ?? ""]),
+          ),
+        );
+      }),
+    );
+
+  group
+    .command("create <name>")
+    .description("make a group")
+    .action(
+      remote(io, async (session, run) => {
+        const { id: cvlanId, tenantId } = await session.cvlan();
+        const request = { tenantId, cvlanId, name: run.args[0] ?? "" };
+        const response = await session.client(GroupService).createGroup(request, { signal: io.signal });
+        show(run, CreateGroupResponseSchema, response, () => `${response.group?.name} ${response.group?.id}\n`);
+      }),
+    );
+
+  group
+    .command("add <group> <node>")
+    .description("put a node into a group")
+    .action(
+      remote(io, async (session, run) => {
+        const { tenantId, groupId, nodeId } = await memberOf(session, io, run.args);
+        const response = await session
+          .client(GroupService)
+          .addGroupMember({ tenantId, groupId, nodeId }, { signal: io.signal });
+        show(run, AddGroupMemberResponseSchema, response, () => `${run.args[1]} is in ${run.args[0]}\n`);
+      }),
+    );
+
+  group
+    .command("remove <group> <node>")
+    .description("take a node out of a group")
+    .action(
+      remote(io, async (session, run) => {
+        const { tenantId, groupId, nodeId } = await memberOf(session, io, run.args);
+        const response = await session
+          .client(GroupService)
+          .removeGroupMember({ tenantId, groupId, nodeId }, { signal: io.signal });
+        show(run, RemoveGroupMemberResponseSchema, response, () => `${run.args[1]} is not in ${run.args[0]}\n`);
+      }),
+    );
+
+  group
+    .command("delete <group>")
+    .description("delete a group")
+    .action(
+      remote(io, async (session, run) => {
+        const tenantId = await session.tenantId();
+        const groupId = await findGroupId(session, io, run.args[0] ?? "");
+        const response = await session.client(GroupService).deleteGroup({ tenantId, groupId }, { signal: io.signal });
+        show(run, DeleteGroupResponseSchema, response, () => `${run.args[0]} is deleted\n`);
+      }),
+    );
+}
+
+/** Id of a group of the session's network by name or id. */
+export async function findGroupId(session: Session, io: Io, name: string): Promise<string> {
+  const groups = (await listGroups(session, io)).flatMap(({ group }) => group ?? []);
+  return byName("group", groups, name).id;
+}
+
+async function memberOf(session: Session, io: Io, [group = "", node = ""]: readonly string[]) {
+  const groupId = await findGroupId(session, io, group);
+  const { tenantId, node: found } = await findNode(session, io, node);
+  return { tenantId, groupId, nodeId: found.id };
+}
+
+async function listGroups(session: Session, io: Io): Promise<GroupWithCount[]> {
+  const { id: cvlanId, tenantId } = await session.cvlan();
+  return await everyPage(
+    (pagination) => session.client(GroupService).listGroups({ tenantId, cvlanId, pagination }, { signal: io.signal }),
+    (page) => page.groups,
+  );
+}

@@ -1,0 +1,156 @@
+import { create } from "@bufbuild/protobuf";
+import type { Command } from "commander";
+import { type Node, NodeKindSchema, NodeStatus, NodeStatusSchema } from "@cloudvlan/gen/entity/v1/node_pb.js";
+import {
+  GetNodeResponseSchema,
+  ListNodesResponseSchema,
+  NodeService,
+  RevokeNodeResponseSchema,
+  UpdateNodeResponseSchema,
+} from "@cloudvlan/gen/registry/v1/registry_pb.js";
+import { tagPairs } from "../args.ts";
+import { remote, show } from "../command.ts";
+import { UsageError } from "../exit.ts";
+import type { Io } from "../io.ts";
+import { byName, everyPage } from "../lookup.ts";
+import { ago, fields, table, word } from "../print.ts";
+import type { Session } from "../session.ts";
+
+/** `cvlan node …` */
+export function nodeCommands(program: Command, io: Io): void {
+  const node = program.command("node").description("machines of a network");
+
+  node
+    .command("list")
+    .description("list the nodes of a network")
+    .addHelpText("after", "\nExample:\n  cvlan node list --cvlan office\n")
+    .action(
+      remote(io, async (session, run) => {
+        const { nodes } = await membersOf(session, io);
+        show(run, ListNodesResponseSchema, create(ListNodesResponseSchema, { nodes }), () =>
+          table(
+            ["NAME", "ADDRESS", "STATUS", "KIND", "TAGS", "JOINED"],
+            nodes.map((each) => [
+              each.name,
+              each.addresses[0] ?? "",
+              statusWord(each),
+              kindWord(each),
+              tagText(each),
+              ago(each.joinedAt, io.clock.nowMs()),
+            ]),
+          ),
+        );
+      }),
+    );
+
+  node
+    .command("show <name>")
+    .description("everything about one node")
+    .action(
+      remote(io, async (session, run) => {
+        const { tenantId, node: found } = await findNode(session, io, run.args[0] ?? "");
+        const request = { tenantId, nodeId: found.id };
+        const response = await session.client(NodeService).getNode(request, { signal: io.signal });
+        show(run, GetNodeResponseSchema, response, () => describe(response.node ?? found, io.clock.nowMs()));
+      }),
+    );
+
+  node
+    .command("rename <name> <new-name>")
+    .description("give a node another name")
+    .action(
+      remote(io, async (session, run) => {
+        const [name = "", newName = ""] = run.args;
+        const { tenantId, node: found } = await findNode(session, io, name);
+        const request = { tenantId, nodeId: found.id, name: newName };
+        const response = await session.client(NodeService).updateNode(request, { signal: io.signal });
+        show(run, UpdateNodeResponseSchema, response, () => `${name} is now ${response.node?.name ?? newName}\n`);
+      }),
+    );
+
+  node
+    .command("tag <name> [tags...]")
+    .description("set the tags of a node: key=value adds or changes, key- removes")
+    .addHelpText("after", "\nExample:\n  cvlan node tag web1 env=prod tier=front old-\n")
+    .action(
+      remote(io, async (session, run) => {
+        const [name = "", ...changes] = run.args;
+        if (changes.length === 0) throw new UsageError("no tag is given", "add key=value or key-");
+        const { tenantId, node: found } = await findNode(session, io, name);
+        const removed = new Set(
+          changes.filter((change) => /^[^=]+-$/.test(change)).map((change) => change.slice(0, -1)),
+        );
+        const set = tagPairs(changes.filter((change) => !/^[^=]+-$/.test(change)));
+        const kept = Object.entries(found.tags).filter(([key]) => !removed.has(key));
+        const request = { tenantId, nodeId: found.id, tags: { tags: { ...Object.fromEntries(kept), ...set } } };
+        const response = await session.client(NodeService).updateNode(request, { signal: io.signal });
+        show(
+          run,
+          UpdateNodeResponseSchema,
+          response,
+          () => `${name}: ${tagText(response.node ?? found) || "no tags"}\n`,
+        );
+      }),
+    );
+
+  node
+    .command("revoke <name>")
+    .description("end a node's membership: peers drop it and every listener refuses it")
+    .action(
+      remote(io, async (session, run) => {
+        const { tenantId, node: found } = await findNode(session, io, run.args[0] ?? "");
+        const request = { tenantId, nodeId: found.id };
+        const response = await session.client(NodeService).revokeNode(request, { signal: io.signal });
+        show(run, RevokeNodeResponseSchema, response, () => `${found.name} is revoked\n`);
+      }),
+    );
+}
+
+/** A node of the session's network by name or id. */
+export async function findNode(session: Session, io: Io, name: string): Promise<{ tenantId: string; node: Node }> {
+  const { tenantId, nodes } = await membersOf(session, io);
+  // A revoked node's name may be in use again.
+  const living = nodes.filter(({ id, status }) => id === name || status !== NodeStatus.REVOKED);
+  return { tenantId, node: byName("node", living, name) };
+}
+
+async function membersOf(session: Session, io: Io): Promise<{ tenantId: string; nodes: Node[] }> {
+  const { id: cvlanId, tenantId } = await session.cvlan();
+  const nodes = await everyPage(
+    (pagination) => session.client(NodeService).listNodes({ tenantId, cvlanId, pagination }, { signal: io.signal }),
+    (page) => page.nodes,
+  );
+  return { tenantId, nodes };
+}
+
+function describe(node: Node, nowMs: number): string {
+  return fields([
+    ["name", node.name],
+    ["id", node.id],
+    ["network", node.cvlanId],
+    ["status", statusWord(node)],
+    ["kind", kindWord(node)],
+    ["addresses", node.addresses.join(" ")],
+    ["wireguard key", Buffer.from(node.wireguardPublicKey).toString("base64")],
+    ["tags", tagText(node)],
+    ["groups", node.groupIds.join(" ")],
+    ["routes", node.routes.map(({ prefix }) => prefix).join(" ")],
+    ["joined", ago(node.joinedAt, nowMs)],
+    ["revoked", ago(node.revokedAt, nowMs)],
+  ]);
+}
+
+function statusWord({ status }: Node): string {
+  return word(NodeStatusSchema.value[status]?.localName);
+}
+
+function kindWord({ kind }: Node): string {
+  return word(NodeKindSchema.value[kind]?.localName);
+}
+
+function tagText({ tags }: Node): string {
+  return Object.entries(tags)
+    .map(([key, value]) => `${key}=${value}`)
+    .sort()
+    .join(" ");
+}

@@ -1,0 +1,51 @@
+import { create } from "@bufbuild/protobuf";
+import type { Command } from "commander";
+import {
+  CreateTenantResponseSchema,
+  ListTenantsResponseSchema,
+  TenantService,
+} from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import { StatusSchema } from "@cloudvlan/gen/entity/v1/common_pb.js";
+import { remote, show } from "../command.ts";
+import type { Io } from "../io.ts";
+import { everyPage } from "../lookup.ts";
+import { ago, table, word } from "../print.ts";
+
+/** `cvlan tenant …` */
+export function tenantCommands(program: Command, io: Io): void {
+  const tenant = program.command("tenant").description("tenants of the installation; for keys of the platform");
+
+  tenant
+    .command("list")
+    .description("list the tenants")
+    .action(
+      remote(io, async (session, run) => {
+        const tenants = await everyPage(
+          (pagination) => session.client(TenantService).listTenants({ pagination }, { signal: io.signal }),
+          (page) => page.tenants,
+        );
+        show(run, ListTenantsResponseSchema, create(ListTenantsResponseSchema, { tenants }), () =>
+          table(
+            ["NAME", "STATUS", "ID", "CREATED"],
+            tenants.map((each) => [
+              each.name,
+              word(StatusSchema.value[each.status]?.localName),
+              each.id,
+              ago(each.provenance?.createdAt, io.clock.nowMs()),
+            ]),
+          ),
+        );
+      }),
+    );
+
+  tenant
+    .command("create <name>")
+    .description("make a tenant with its own root key")
+    .action(
+      remote(io, async (session, run) => {
+        const request = { name: run.args[0] ?? "" };
+        const response = await session.client(TenantService).createTenant(request, { signal: io.signal });
+        show(run, CreateTenantResponseSchema, response, () => `${response.tenant?.name} ${response.tenant?.id}\n`);
+      }),
+    );
+}

@@ -1,0 +1,80 @@
+import { Command, CommanderError } from "commander";
+import packageJson from "./package.json" with { type: "json" };
+import { EXIT, type ExitCode, exitCodeOf } from "./exit.ts";
+import type { Io } from "./io.ts";
+import { cvlanCommands } from "./nouns/cvlan.ts";
+import { groupCommands } from "./nouns/group.ts";
+import { joinCommand } from "./nouns/join.ts";
+import { keyCommands } from "./nouns/key.ts";
+import { loginCommand } from "./nouns/login.ts";
+import { nodeCommands } from "./nouns/node.ts";
+import { pingCommand } from "./nouns/ping.ts";
+import { policyCommands } from "./nouns/policy.ts";
+import { statusCommand } from "./nouns/status.ts";
+import { tenantCommands } from "./nouns/tenant.ts";
+import { tokenCommands } from "./nouns/token.ts";
+import { whyCommand } from "./nouns/why.ts";
+import { errorText, reportOf } from "./print.ts";
+
+const DEFAULT_STATE = "/var/lib/cloudvlan/node";
+
+const EXIT_HELP = `
+Exit codes: 0 ok, 1 refused or failed, 2 usage, 3 not found, 4 unreachable, 5 not allowed.
+With --json, answers are one JSON document on standard output and errors one on standard error.
+`;
+
+function program(io: Io): Command {
+  const root = new Command("cvlan")
+    .description("operate a CloudVLAN installation, and the node of this machine")
+    .version(packageJson.version)
+    .option("--json", "answer with one JSON document")
+    .option("--controller <url>", "base URL of the controller")
+    .option("--ca <file>", "PEM file of the CA's root")
+    .option("--ca-sha256 <hex>", "SHA-256 of the CA's root certificate (DER)")
+    .option("--key-file <file>", "file that holds the API key, for its owner alone (0600)")
+    .option("--context <file>", "file of `cvlan login` (default ~/.config/cloudvlan/context.json)")
+    .option("--tenant <name>", "tenant by name or id")
+    .option("--cvlan <name>", "network by name or id")
+    .option("--state <dir>", "state folder of the agent", DEFAULT_STATE)
+    .addHelpText("after", EXIT_HELP);
+  statusCommand(root, io);
+  joinCommand(root, io);
+  pingCommand(root, io);
+  whyCommand(root, io);
+  loginCommand(root, io);
+  nodeCommands(root, io);
+  cvlanCommands(root, io);
+  tokenCommands(root, io);
+  policyCommands(root, io);
+  groupCommands(root, io);
+  keyCommands(root, io);
+  tenantCommands(root, io);
+  return root;
+}
+
+/**
+ * Runs one command line.
+ * @param argv arguments after the program's name.
+ */
+export async function runCli(argv: readonly string[], io: Io): Promise<ExitCode> {
+  const root = program(io);
+  for (const command of everyCommand(root)) {
+    command
+      .exitOverride()
+      .allowExcessArguments(false)
+      .configureOutput({ writeOut: (text) => io.out(text), writeErr: (text) => io.err(text) });
+  }
+  try {
+    await root.parseAsync(argv, { from: "user" });
+    return EXIT.ok;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    const report = reportOf(error);
+    io.err(root.opts<{ json?: boolean }>().json ? `${JSON.stringify({ error: report })}\n` : errorText(report));
+    return exitCodeOf(error);
+  }
+}
+
+function everyCommand(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(everyCommand)];
+}
