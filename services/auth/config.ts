@@ -9,8 +9,8 @@ export const config = z.strictObject({
   node_certificate_ttl_seconds: lifetime.default(86_400),
   /** Seconds a service's certificate is valid. */
   service_certificate_ttl_seconds: lifetime.default(86_400),
-  /** Where the first start writes the platform owner's API key, mode 0600. Without it no owner is made. */
-  owner_key_file: z.string().min(1).max(4096).optional(),
+  /** Where the first start writes the platform owner's API key, mode 0600; relative to the data folder. */
+  owner_key_file: z.string().min(1).max(4096).default("platform-owner.key"),
   /** DNS names and IP addresses that the listener of a service in another process may be reached at. */
   service_names: z.partialRecord(z.enum(["auth", "registry", "policy", "netmap"]), z.array(name).max(32)).default({}),
 });

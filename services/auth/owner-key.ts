@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { link, mkdir, open, readFile, unlink } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import { newId } from "@cloudvlan/kit/ids";
 import { sealOf } from "@cloudvlan/kit/keys";
 import { allPermissions, type ApiKeyText, digestOf, formatApiKey, parseApiKey } from "./domain/api-key.ts";
@@ -16,14 +16,7 @@ const LIFE_MS = 10 * 365 * 86_400_000;
  */
 export async function ensureOwnerKey(ctx: AuthContext): Promise<void> {
   if (await ctx.db.platform(findOwnerKey)) return;
-  const path = ctx.config.owner_key_file;
-  if (path === undefined) {
-    ctx.log.warn(
-      { config: "services.auth.owner_key_file" },
-      "no platform owner exists: name a file for the owner's API key",
-    );
-    return;
-  }
+  const path = resolve(ctx.data, ctx.config.owner_key_file);
   const key = await keyInFile(ctx, path);
   const nowMs = ctx.clock.nowMs();
   const fields = {

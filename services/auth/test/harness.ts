@@ -1,0 +1,190 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { DescService } from "@bufbuild/protobuf";
+import { ErrorDetailSchema } from "@cloudvlan/gen/entity/v1/common_pb.js";
+import { Permission } from "@cloudvlan/gen/options/v1/options_pb.js";
+import { auditLog } from "@cloudvlan/kit/audit";
+import { type Caller, callerKey, type ServiceName } from "@cloudvlan/kit/caller";
+import { changeStreams } from "@cloudvlan/kit/changes";
+import { type Clock, systemClock } from "@cloudvlan/kit/clock";
+import type { Store } from "@cloudvlan/kit/db";
+import { Refusal } from "@cloudvlan/kit/errors";
+import type { NodeId, TenantId } from "@cloudvlan/kit/ids";
+import { fileKeyProvider } from "@cloudvlan/kit/keys";
+import type { Logger } from "@cloudvlan/kit/log";
+import { caClient, type CertificateAuthority } from "@cloudvlan/kit/pki";
+import { type Client, ConnectError, createClient, createRouterTransport, type Interceptor } from "@connectrpc/connect";
+import { initCa, PROVISIONER } from "../../../infra/step-ca/init.ts";
+import { type RunningCa, startCa } from "../../../infra/step-ca/start.ts";
+import { config } from "../config.ts";
+import { auth } from "../service.ts";
+import type { AuthContext } from "../trusted.ts";
+
+export const clusterId = "cluster_0189abcd-0000-7000-8000-00000000000c";
+export const ALL = Object.values(Permission).filter((value) => typeof value === "number");
+
+/** A running step-ca with a client, in a folder of its own. */
+export interface TestCa extends AsyncDisposable {
+  readonly folder: string;
+  readonly authority: CertificateAuthority;
+  readonly url: string;
+  stop(): Promise<void>;
+  start(): Promise<void>;
+}
+
+export async function startTestCa(): Promise<TestCa> {
+  const folder = await mkdtemp(join(tmpdir(), "auth-ca-"));
+  const dir = join(folder, "ca");
+  const files = await initCa(dir, { clusterId, names: ["127.0.0.1"], address: "127.0.0.1:0" });
+  const binary = process.env["CLOUDVLAN_STEP_CA"] ?? "step-ca";
+  let running: RunningCa = await startCa(dir, binary);
+  const authority = caClient({
+    url: running.url,
+    rootPem: await readFile(files.rootPem, "utf8"),
+    provisionerName: PROVISIONER,
+    provisionerKeyJwk: JSON.parse(await readFile(files.provisionerKey, "utf8")) as object,
+    clock: systemClock,
+  });
+  return {
+    folder,
+    authority,
+    url: running.url,
+    stop: () => running.stop(),
+    async start() {
+      running = await startCa(dir, binary);
+    },
+    async [Symbol.asyncDispose]() {
+      await running.stop();
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+/** A clock that a test can move; it starts at the real time, since step-ca has that. */
+export interface TestClock extends Clock {
+  forward(ms: number): void;
+}
+
+export function testClock(): TestClock {
+  let offset = 0;
+  return {
+    nowMs: () => systemClock.nowMs() + offset,
+    monotonicMs: () => systemClock.monotonicMs() + offset,
+    forward(ms) {
+      offset += ms;
+    },
+  };
+}
+
+export interface AuthUnderTest {
+  readonly ctx: AuthContext;
+  readonly clock: TestClock;
+  /** Messages logged as errors. */
+  readonly errors: string[];
+  as<S extends DescService>(service: S, caller: Caller): Client<S>;
+}
+
+export interface AuthOptions {
+  readonly store: Store;
+  readonly ca: TestCa;
+  /** Name of the master key's file: workers that share it are one installation. */
+  readonly masterKey?: string;
+  readonly config?: object;
+}
+
+/** auth as the composer builds it, with the caller chosen by the test in the place of the authn interceptor. */
+export async function startAuth({
+  store,
+  ca,
+  masterKey = "master.key",
+  config: given = {},
+}: AuthOptions): Promise<AuthUnderTest> {
+  const clock = testClock();
+  const errors: string[] = [];
+  const log: Logger = {
+    debug() {},
+    info() {},
+    warn() {},
+    error: (_fields, message) => void errors.push(message),
+    child: () => log,
+  };
+  await store.migrate("auth", auth.migrations);
+  const db = store.database("auth");
+  const ctx: AuthContext = {
+    clusterId,
+    data: ca.folder,
+    url: "https://127.0.0.1:1",
+    config: config.parse(given),
+    log,
+    clock,
+    db,
+    changes: changeStreams({ db, service: "auth", heartbeatMs: 200 }),
+    audit: auditLog(clusterId),
+    keys: await fileKeyProvider(join(ca.folder, masterKey)),
+    ca: ca.authority,
+    client() {
+      throw new Error("auth calls no service");
+    },
+    live: { add: () => ({ [Symbol.dispose]() {} }), cut: () => 0 },
+  };
+  const built = await auth.build(ctx);
+  return {
+    ctx,
+    clock,
+    errors,
+    as: (service, caller) =>
+      createClient(
+        service,
+        createRouterTransport((router) => built.routes(router), { router: { interceptors: [callingAs(caller)] } }),
+      ),
+  };
+}
+
+function callingAs(caller: Caller): Interceptor {
+  return (next) => async (request) => {
+    request.contextValues.set(callerKey, caller);
+    try {
+      return await next(request);
+    } catch (error) {
+      throw error instanceof Refusal ? error.toConnectError() : error;
+    }
+  };
+}
+
+const common = { requestId: "request-1", address: "192.0.2.1" } as const;
+
+export function service(name: ServiceName): Caller {
+  return { ...common, workload: { kind: "service", name }, authority: undefined };
+}
+
+export function person(tenantId: TenantId | undefined, permissions: readonly Permission[] = ALL): Caller {
+  const authority = { subject: "apikey:apikey_test", tenantId, permissions: new Set(permissions) };
+  return { ...common, workload: { kind: "none" }, authority };
+}
+
+export function node(tenantId: TenantId, nodeId: NodeId, expired = false): Caller {
+  return { ...common, workload: { kind: "node", tenantId, nodeId, issuedAt: 0, expired }, authority: undefined };
+}
+
+/** The refusal of a call as its caller sees it. */
+export interface SeenRefusal {
+  readonly code: number;
+  readonly message: string;
+  readonly reason: string;
+  readonly field: string;
+  readonly remedy: string;
+}
+
+export async function refusalOf(call: Promise<unknown>): Promise<SeenRefusal> {
+  try {
+    await call;
+  } catch (error) {
+    if (!(error instanceof ConnectError)) throw error;
+    const [detail] = error.findDetails(ErrorDetailSchema);
+    if (!detail) throw error;
+    const { reason, field, remedy } = detail;
+    return { code: error.code, message: error.rawMessage, reason, field, remedy };
+  }
+  throw new Error("the call was not refused");
+}
