@@ -2,6 +2,8 @@ import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } fr
 import type { z } from "zod";
 import { ConfigError, type ConfigProblem } from "./error.ts";
 
+export const UNKNOWN_KEY = "unknown key; remove it or correct its spelling";
+
 type Path = readonly PropertyKey[];
 
 function keyOf(path: Path): string {
@@ -41,7 +43,7 @@ function problemsOf(document: Document, lines: LineCounter, issue: z.core.$ZodIs
       return {
         position: positionOf(document, lines, path),
         key: keyOf(path),
-        message: "unknown key; remove it or correct its spelling",
+        message: UNKNOWN_KEY,
       };
     });
   }

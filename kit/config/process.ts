@@ -1,7 +1,7 @@
 import { dirname, resolve } from "node:path";
 import { z } from "zod";
 import { readConfigFile } from "./files.ts";
-import { parseConfig } from "./parse.ts";
+import { parseConfig, UNKNOWN_KEY } from "./parse.ts";
 
 const path = z.string().min(1).max(4096);
 const httpsUrl = z
@@ -70,12 +70,38 @@ export const processConfigSchema = z.strictObject({
 
 export type ProcessConfig = z.infer<typeof processConfigSchema>;
 
+export type ServiceSchemas = Readonly<Partial<Record<string, z.ZodType>>>;
+
+/** The process schema with each service's part checked by that service's own schema. */
+function schemaWith(services: ServiceSchemas): z.ZodType<ProcessConfig> {
+  return processConfigSchema.superRefine((config, context) => {
+    for (const [name, part] of Object.entries(config.services)) {
+      const schema = services[name];
+      if (!schema) {
+        const message = "this service does not run here; remove its configuration";
+        context.addIssue({ code: "custom", path: ["services", name], message });
+        continue;
+      }
+      for (const issue of schema.safeParse(part).error?.issues ?? []) {
+        const path = ["services", name, ...issue.path];
+        if (issue.code === "unrecognized_keys") {
+          for (const key of issue.keys)
+            context.addIssue({ code: "custom", path: [...path, key], message: UNKNOWN_KEY });
+        } else {
+          context.addIssue({ code: "custom", path, message: issue.message });
+        }
+      }
+    }
+  });
+}
+
 /**
  * Reads a process configuration; paths in it are relative to its own folder.
+ * @param services schema of each service that may be configured here.
  * @throws ConfigError naming file, position, key and remedy.
  */
-export function loadProcessConfig(file: string): ProcessConfig {
-  const config = parseConfig(file, readConfigFile(file), processConfigSchema);
+export function loadProcessConfig(file: string, services: ServiceSchemas): ProcessConfig {
+  const config = parseConfig(file, readConfigFile(file), schemaWith(services));
   const base = dirname(resolve(file));
   const absolute = (relative: string) => resolve(base, relative);
   const { ca, identity, store } = config;

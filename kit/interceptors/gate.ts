@@ -34,13 +34,23 @@ function requireCredential(call: GateCall, peer: Peer): void {
   });
 }
 
-export function gate({ limit, refusals }: GateOptions): Gate {
+/** The gate of RPCs whose access option says who is let in. */
+export function gate(options: GateOptions): Gate {
+  return gateWith(options, requireCredential);
+}
+
+/** The gate of probes, which anybody may send: only the limit of the address. */
+export function probeGate(options: GateOptions): Gate {
+  return gateWith(options, () => {});
+}
+
+function gateWith({ limit, refusals }: GateOptions, check: (call: GateCall, peer: Peer) => void): Gate {
   return async (call) => {
     try {
       const peer = call.values.get(peerKey);
       if (!peer) throw new Error("the transport did not say who is at the other end");
       if (peer.kind === "tls") await limit(peer.address);
-      requireCredential(call, peer);
+      check(call, peer);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       refusals.count(error);

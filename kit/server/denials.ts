@@ -11,6 +11,8 @@ export interface Denials {
   isDenied(subject: string, issuedAt: number): boolean;
   /** True when nothing came from auth for longer than the bound: an identity may have been denied without our knowing. */
   isStale(): boolean;
+  /** Settles with the first word from auth: until then everything is stale. */
+  readonly ready: Promise<void>;
   /** Calls the listener with each denial that comes in. */
   onDenied(listener: (subject: string) => void): void;
   /** Follows auth until the signal; comes back from any failure with the cursor where it was. Never rejects. */
@@ -32,6 +34,7 @@ export function denials(options: DenialsOptions): Denials {
   const { auth, live, clock, log, lagMs } = options;
   const issuedBefore = new Map<string, number>();
   const listeners: ((subject: string) => void)[] = [];
+  const ready = Promise.withResolvers<void>();
   let heardAt: number | undefined;
   let cursor = 0n;
 
@@ -52,6 +55,7 @@ export function denials(options: DenialsOptions): Denials {
       }
       cursor = batch.revision;
       heardAt = clock.monotonicMs();
+      ready.resolve();
     }
     throw new Error("auth ended the stream of denials");
   }
@@ -73,9 +77,12 @@ export function denials(options: DenialsOptions): Denials {
     }
   }
 
+  const isStale = (): boolean => heardAt === undefined || clock.monotonicMs() - heardAt > lagMs;
+
   return {
     isDenied: (subject, issuedAt) => issuedAt < (issuedBefore.get(subject) ?? 0),
-    isStale: () => heardAt === undefined || clock.monotonicMs() - heardAt > lagMs,
+    isStale,
+    ready: ready.promise,
     onDenied: (listener) => void listeners.push(listener),
     async follow(signal) {
       while (!signal.aborted) {

@@ -12,6 +12,7 @@ import type { CertificateAuthority } from "../pki/index.ts";
 import type { FrameStream } from "../server/index.ts";
 import type { LiveStreams } from "../server/live.ts";
 
+export { compose, type ComposeDeps, type Composition } from "./compose.ts";
 export { run } from "./run.ts";
 
 /** What a service is. Its folder's `service.ts` exports one; `main.ts` runs it alone, `services/all` runs several. */
@@ -31,6 +32,8 @@ export interface ServiceDefinition<C = unknown> {
 export interface ServiceContext<C> {
   /** Trust domain of the installation. */
   readonly clusterId: string;
+  /** Folder of the process, for its owner alone; for what must not be in the database. */
+  readonly data: string;
   /** Base URL at which nodes and people reach the control plane. */
   readonly url: string;
   readonly config: C;

@@ -1,0 +1,63 @@
+import { AuthService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import type { ServiceName } from "../caller/index.ts";
+import type { Clock } from "../clock/index.ts";
+import type { ProcessConfig } from "../config/index.ts";
+import {
+  addressLimit,
+  type Authorities,
+  authorities,
+  type Gate,
+  gate,
+  probeGate,
+  type RefusalCounter,
+  refusalCounter,
+  type Workloads,
+  workloads,
+} from "../interceptors/index.ts";
+import type { Logger } from "../log/index.ts";
+import { type Denials, denials, type LiveStreams, liveStreams } from "../server/index.ts";
+import type { Clients } from "./clients.ts";
+
+/** What all services of a process share in order to know and to refuse callers. */
+export interface Chassis {
+  readonly live: LiveStreams;
+  readonly denials: Denials;
+  readonly refusals: RefusalCounter;
+  readonly gate: Gate;
+  readonly probeGate: Gate;
+  readonly workloads: Workloads;
+  readonly authorities: Authorities;
+  /** Ends every stream when aborted. */
+  readonly draining: AbortController;
+}
+
+export interface ChassisOptions {
+  readonly config: ProcessConfig;
+  readonly clusterId: string;
+  readonly local: readonly ServiceName[];
+  readonly clients: Clients;
+  /** DER. */
+  readonly roots: () => readonly Uint8Array[];
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export function chassis({ config, clusterId, local, clients, roots, clock, log }: ChassisOptions): Chassis {
+  const asWhom = local.includes("auth") ? "auth" : local[0];
+  if (asWhom === undefined) throw new Error("no service runs in this process");
+  const auth = clients.client(asWhom, AuthService);
+  const live = liveStreams();
+  const denied = denials({ auth, live, clock, log, lagMs: config.denial_lag_seconds * 1000 });
+  const refusals = refusalCounter(log);
+  const limit = addressLimit(config.limits.requests_per_second);
+  return {
+    live,
+    denials: denied,
+    refusals,
+    gate: gate({ limit, refusals }),
+    probeGate: probeGate({ limit, refusals }),
+    workloads: workloads({ clock, trustDomain: clusterId, roots, denials: denied }),
+    authorities: authorities({ auth, denials: denied, clock }),
+    draining: new AbortController(),
+  };
+}

@@ -1,0 +1,110 @@
+import { randomInt } from "node:crypto";
+import type { Client } from "@connectrpc/connect";
+import type { CertificateService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import type { ServiceName } from "../caller/index.ts";
+import type { Clock } from "../clock/index.ts";
+import { ConfigError, type ProcessConfig } from "../config/index.ts";
+import type { Logger } from "../log/index.ts";
+import { type CertificateAuthority, keepRenewed } from "../pki/index.ts";
+import { certifyListener, certifyService, type Identity, readIdentity, renewIdentity } from "./identity.ts";
+
+const RANDOM_STEPS = 2 ** 32;
+
+/** The identities of a process: what its listener shows and what its services call others with. */
+export interface Identities {
+  listener(): Identity;
+  service(name: ServiceName): Identity;
+  /** Renews each at two thirds of its life until the signal. Never rejects. */
+  keep(onListener: (identity: Identity) => void, signal: AbortSignal): Promise<void>;
+}
+
+export interface IdentitiesOptions {
+  readonly config: ProcessConfig;
+  readonly trustDomain: string;
+  readonly local: readonly ServiceName[];
+  /** Set where auth runs. */
+  readonly ca: CertificateAuthority | undefined;
+  readonly certificates: (service: ServiceName) => Client<typeof CertificateService>;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+interface Slot {
+  current: Identity;
+  renew(signal: AbortSignal): Promise<Identity>;
+  readonly name: string;
+}
+
+function fail(message: string): ConfigError {
+  return new ConfigError("configuration", [{ position: "", key: "identity", message }]);
+}
+
+async function slotsWithCa(options: IdentitiesOptions, ca: CertificateAuthority): Promise<Map<string, Slot>> {
+  const { config, trustDomain } = options;
+  const slots = new Map<string, Slot>();
+  const listener = (): Promise<Identity> => certifyListener(ca, trustDomain, config.listen.names);
+  slots.set("listener", { name: "listener", current: await listener(), renew: listener });
+  if (Object.keys(config.endpoints).length === 0) return slots;
+  for (const name of options.local) {
+    const service = (): Promise<Identity> => certifyService(ca, trustDomain, name);
+    slots.set(name, { name, current: await service(), renew: service });
+  }
+  return slots;
+}
+
+function slotFromFiles(options: IdentitiesOptions): Map<string, Slot> {
+  const files = options.config.identity;
+  const [name, ...others] = options.local;
+  if (name === undefined) throw fail("no service runs here; remove one from `endpoints`");
+  if (!files) throw fail("a process without auth needs an identity; issue one on the machine of auth");
+  if (others.length > 0) {
+    throw fail(`an identity is of one service; run ${others.join(", ")} elsewhere or together with auth`);
+  }
+  const slot: Slot = {
+    name,
+    current: readIdentity(files, options.trustDomain, name, options.clock),
+    renew: (signal) => renewIdentity(slot.current, files, options.certificates(name), signal),
+  };
+  return new Map([
+    ["listener", slot],
+    [name, slot],
+  ]);
+}
+
+/** @throws ConfigError when the configuration does not say where identities come from, Refusal when the CA fails. */
+export async function identities(options: IdentitiesOptions): Promise<Identities> {
+  const { ca, clock, log } = options;
+  const slots = ca ? await slotsWithCa(options, ca) : slotFromFiles(options);
+
+  function slot(name: string): Slot {
+    const found = slots.get(name);
+    if (!found) throw new Error(`this process has no identity for ${name}`);
+    return found;
+  }
+
+  return {
+    listener: () => slot("listener").current,
+    service: (name) => slot(name).current,
+    async keep(onListener, signal) {
+      const loops = [...new Set(slots.values())].map((each) =>
+        keepRenewed(
+          {
+            clock,
+            random: () => randomInt(RANDOM_STEPS) / RANDOM_STEPS,
+            current: each.current,
+            renew: async (stop) => {
+              each.current = await each.renew(stop);
+              if (each === slot("listener")) onListener(each.current);
+              log.info({ identity: each.name, not_after: each.current.notAfter }, "certificate renewed");
+              return each.current;
+            },
+            onFailure: (error, failures) =>
+              log.warn({ error, identity: each.name, failures }, "certificate not renewed"),
+          },
+          signal,
+        ),
+      );
+      await Promise.all(loops);
+    },
+  };
+}
