@@ -148,6 +148,12 @@ function post(url: URL, ca: string, body: string): Promise<Answer> {
 }
 
 function readAnswer({ status, body }: Answer): Uint8Array[] {
+  if (status === 400) {
+    throw new Refusal("invalid", "CSR_REFUSED", "the certificate authority cannot read the certificate request", {
+      field: "csr",
+      remedy: "send PKCS #10 in DER, with nothing before or after it",
+    });
+  }
   if (status !== 201) {
     const remedy = "read the CA's log; provisioner name and key must be those of its ca.json and the clocks must agree";
     throw unavailable("CA_REFUSED", `the certificate authority refused to sign (HTTP ${status})`, remedy);

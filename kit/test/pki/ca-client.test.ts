@@ -73,6 +73,14 @@ describe("step-ca", function () {
     await refused(distrusting.sign(await createCsr(newTlsKey()), node, [], 60), "CA_UNREACHABLE");
   });
 
+  it("refuses a request with something behind it, naming the field", async () => {
+    const padded = Buffer.concat([await createCsr(newTlsKey()), Buffer.of(0)]);
+    await assert.rejects((await client()).sign(padded, node, [], 60), (error) => {
+      assert.ok(error instanceof Refusal);
+      return error.kind === "invalid" && error.detail.field === "csr";
+    });
+  });
+
   it("says that it is unreachable when nothing listens, and that a port is taken", async () => {
     const nowhere = await client({ url: "https://127.0.0.1:1" });
     await refused(nowhere.sign(await createCsr(newTlsKey()), node, [], 60), "CA_UNREACHABLE");

@@ -61,6 +61,8 @@ export function certificateHandlers(ctx: AuthContext): ServiceImpl<typeof Certif
         remedy: "join again with a new token",
       });
     }
+    // Should the identity be denied from here on: certificates are backdated by a minute, longer than the CA may take to
+    // answer, so this one is older than the denial and refused like all before it.
     const { chain, notBefore, notAfter } = await ctx.ca.sign(csr, order.spiffeId, order.names, order.ttlSeconds);
     const { action, objectId } = order;
     const record = (tx: Parameters<typeof ctx.audit.record>[0]) =>

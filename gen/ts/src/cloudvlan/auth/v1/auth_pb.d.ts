@@ -336,7 +336,7 @@ export declare const GetTrustBundleResponseSchema: GenMessage<GetTrustBundleResp
  */
 export declare type RenewCertificateRequest = Message<"cloudvlan.auth.v1.RenewCertificateRequest"> & {
   /**
-   * PKCS #10, DER, ECDSA P-256. Subject and SANs are ignored: the identity is that of the presented certificate.
+   * PKCS #10, DER, ECDSA P-256, without subject or names: the identity is that of the presented certificate.
    *
    * @generated from field: bytes csr = 1;
    */
