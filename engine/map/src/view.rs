@@ -84,6 +84,11 @@ impl Map {
         self.peers.iter().map(|(handle, peer)| (*handle, &*peer.node))
     }
 
+    /// Peers with their records, shared, by handle.
+    pub fn shared_nodes(&self) -> impl Iterator<Item = (PeerHandle, Arc<Node>)> {
+        self.peers.iter().map(|(handle, peer)| (*handle, peer.node.clone()))
+    }
+
     /// What changed from `former` to `self`.
     pub(crate) fn diff(&self, former: Option<&Map>) -> MapDiff {
         let Some(former) = former else {
