@@ -57,7 +57,7 @@ export function nodeRecord(init: {
     recordRevision: init.revision ?? 1n,
     name: init.nodeId,
     addresses: init.addresses.map(prefix),
-    selectors: (init.tags ?? []).map(selectorId).toSorted(Buffer.compare),
+    selectors: (init.tags ?? []).map(selectorId).toSorted((a, b) => Buffer.compare(a, b)),
     routes: (init.routes ?? []).map(prefix),
   });
 }

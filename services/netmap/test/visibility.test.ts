@@ -6,16 +6,7 @@ import { deltaOf, fullMap, replay } from "../domain/delta.ts";
 import type { Entry, NodeEntry, RuleEntry } from "../domain/entry.ts";
 import { type EntryChange, takeStep } from "../domain/step.ts";
 import { Visibility } from "../domain/visibility.ts";
-import {
-  any,
-  nodeRecord,
-  ruleRecord,
-  tagged,
-  theNode,
-  unsignedNode,
-  unsignedRule,
-  within,
-} from "./records.ts";
+import { any, nodeRecord, ruleRecord, tagged, theNode, unsignedNode, unsignedRule, within } from "./records.ts";
 
 const NODES = 6;
 const TAGS = ["a", "b", "c"];

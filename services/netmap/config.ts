@@ -1,0 +1,26 @@
+import { z } from "zod";
+
+export const config = z.strictObject({
+  /** Seconds between two heads of a stream at most; each comes after half to all of it. */
+  head_seconds: z.number().min(0.05).max(30).default(30),
+  /** Seconds until a map that is not renewed is stale: 1 minute to 90 days. */
+  map_validity_seconds: z
+    .int()
+    .min(60)
+    .max(90 * 86_400)
+    .default(30 * 86_400),
+  /** What a node does with a stale map. */
+  stale_policy: z.enum(["keep", "no_new_flows", "stop"]).default("keep"),
+  /** Revisions the log keeps: how far back a node resumes without a full map. */
+  log_revisions: z.int().min(1).max(1_000_000).default(10_000),
+  /** Seconds after its last stream for which a worker keeps following a cvlan. */
+  idle_seconds: z.number().min(0.05).max(86_400).default(300),
+  /** Objects whose changes a lagging stream may owe its reader before it is cut. */
+  pending_objects: z.int().min(16).max(1_000_000).default(20_000),
+  /** Endpoint reports of one node in a minute. */
+  reports_per_minute: z.int().min(1).max(600).default(12),
+  /** Seconds until a report is forgotten. */
+  endpoint_seconds: z.number().min(1).max(86_400).default(3_600),
+});
+
+export type NetmapConfig = z.infer<typeof config>;

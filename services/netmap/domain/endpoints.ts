@@ -1,0 +1,50 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import { EndpointHintSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
+import { type NodeEndpoint, NodeEndpointSchema } from "@cloudvlan/gen/entity/v1/node_pb.js";
+import { Refusal } from "@cloudvlan/kit/errors";
+import ipaddr from "ipaddr.js";
+
+/** Ranges in which no other machine can be reached as one. */
+const USELESS = new Set(["unspecified", "loopback", "multicast", "broadcast"]);
+
+/** Endpoints that a node may report. */
+export const MAX_ENDPOINTS = 16;
+
+/**
+ * The report as it is kept and passed on: addresses in canonical form, each endpoint once.
+ * @returns serialised `EndpointHint`.
+ * @throws Refusal `invalid` naming the first endpoint that cannot be one.
+ */
+export function hintOf(nodeId: string, endpoints: readonly NodeEndpoint[]): Uint8Array {
+  if (endpoints.length > MAX_ENDPOINTS) {
+    throw new Refusal("invalid", "TOO_MANY_ENDPOINTS", `a node reports at most ${MAX_ENDPOINTS} endpoints`, {
+      field: "endpoints",
+      remedy: "report those that are most likely to be reached",
+    });
+  }
+  const found = new Map<string, NodeEndpoint>();
+  for (const [position, { address, port }] of endpoints.entries()) {
+    const parsed = parse(address, `endpoints[${position}].address`);
+    const canonical = create(NodeEndpointSchema, { address: parsed.toString(), port });
+    found.set(`${canonical.address} ${port}`, canonical);
+  }
+  return toBinary(EndpointHintSchema, create(EndpointHintSchema, { nodeId, endpoints: [...found.values()] }));
+}
+
+function parse(address: string, field: string): ipaddr.IPv4 | ipaddr.IPv6 {
+  // Without a zone: a scope id means nothing to another machine.
+  if (!ipaddr.isValid(address) || address.includes("%")) {
+    throw new Refusal("invalid", "ENDPOINT_MALFORMED", "an endpoint has an address that is none", {
+      field,
+      remedy: "report IPv4 or IPv6 addresses without brackets and zone",
+    });
+  }
+  const parsed = ipaddr.process(address);
+  if (USELESS.has(parsed.range())) {
+    throw new Refusal("invalid", "ENDPOINT_UNREACHABLE", `nobody reaches a node at a ${parsed.range()} address`, {
+      field,
+      remedy: "report addresses of network interfaces only",
+    });
+  }
+  return parsed;
+}

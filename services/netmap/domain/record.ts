@@ -1,0 +1,69 @@
+import { createHash } from "node:crypto";
+import { fromBinary } from "@bufbuild/protobuf";
+import { type PolicyManifest, PolicyManifestSchema, SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
+import { type Entry, MAX_RECORD_BYTES, nodeEntry, type RuleEntry, ruleEntry } from "./entry.ts";
+import { openRecord, RecordRefused, type TrustedKeyset } from "./keyset.ts";
+import type { Scope } from "./scope.ts";
+
+/** Kinds of object in the tables. */
+export const KIND = { node: 1, rule: 2, manifest: 3 } as const;
+
+/** Object id of a cvlan's manifest. */
+export const MANIFEST = "manifest";
+
+/**
+ * A node or rule that the right key signed for this cvlan under this id.
+ * @throws RecordRefused with the reason.
+ */
+export function openEntry(
+  keyset: TrustedKeyset,
+  scope: Scope,
+  kind: "node" | "rule",
+  objectId: string,
+  bytes: Uint8Array,
+  nowMs: number,
+): Entry {
+  if (bytes.length > MAX_RECORD_BYTES)
+    throw new RecordRefused("TOO_LARGE", `nodes take records of at most ${MAX_RECORD_BYTES} bytes`);
+  const entry = parseEntry(kind, openRecord(keyset, kind, bytes, nowMs), bytes);
+  checkScope(scope, entry.record);
+  if (entry.id !== objectId) throw new RecordRefused("WRONG_OBJECT", "the record is that of another object");
+  return entry;
+}
+
+/** @throws RecordRefused when the payload cannot be served. */
+function parseEntry(kind: "node" | "rule", payload: Uint8Array, bytes: Uint8Array): Entry {
+  try {
+    return kind === "node" ? nodeEntry(payload, bytes) : ruleEntry(payload, bytes);
+  } catch (error) {
+    throw new RecordRefused("MALFORMED", error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** The entry of bytes whose signature was verified before they were stored. */
+export function reopenEntry(kind: number, bytes: Uint8Array): Entry {
+  const { payload } = fromBinary(SignedSchema, bytes);
+  return kind === KIND.node ? nodeEntry(payload, bytes) : ruleEntry(payload, bytes);
+}
+
+/** @throws RecordRefused with the reason. */
+export function openManifest(keyset: TrustedKeyset, scope: Scope, bytes: Uint8Array, nowMs: number): PolicyManifest {
+  const manifest = fromBinary(PolicyManifestSchema, openRecord(keyset, "manifest", bytes, nowMs));
+  checkScope(scope, manifest);
+  return manifest;
+}
+
+function checkScope(scope: Scope, record: { tenantId: string; cvlanId: string }): void {
+  if (record.tenantId !== scope.tenantId) throw new RecordRefused("WRONG_TENANT", "the record is another tenant's");
+  if (record.cvlanId !== scope.cvlanId) throw new RecordRefused("WRONG_CVLAN", "the record is another cvlan's");
+}
+
+/** True when these are exactly the rules of the manifest. See `PolicyManifest.rules_sha256`. */
+export function isComplete(manifest: PolicyManifest, rules: readonly RuleEntry[]): boolean {
+  if (rules.length !== manifest.rules) return false;
+  const sorted = rules.toSorted((a, b) => Buffer.compare(a.record.ruleId, b.record.ruleId));
+  const hash = createHash("sha256");
+  for (const { bytes } of sorted)
+    hash.update(createHash("sha256").update(fromBinary(SignedSchema, bytes).payload).digest());
+  return hash.digest().equals(manifest.rulesSha256);
+}

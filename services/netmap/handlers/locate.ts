@@ -1,0 +1,40 @@
+import type { NodeService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
+import { NodeStatus } from "@cloudvlan/gen/entity/v1/node_pb.js";
+import { type CvlanId, isId, type NodeId, type TenantId } from "@cloudvlan/kit/ids";
+import { type Client, Code, ConnectError } from "@connectrpc/connect";
+import type { Scope } from "../domain/scope.ts";
+import { nodeRevoked } from "../live/cvlan-map.ts";
+
+/** Nodes whose cvlan is remembered; the ones asked for longest ago are forgotten first. */
+const REMEMBERED = 200_000;
+
+/**
+ * Finds the cvlan of a node: its certificate names only tenant and node. A node never changes its cvlan.
+ * @throws Refusal `denied` when registry knows no such member.
+ */
+export type Locate = (node: { tenantId: TenantId; nodeId: NodeId }) => Promise<Scope>;
+
+export function locator(nodes: Client<typeof NodeService>): Locate {
+  const known = new Map<NodeId, CvlanId>();
+  return async ({ tenantId, nodeId }) => {
+    const remembered = known.get(nodeId);
+    if (remembered) return { tenantId, cvlanId: remembered };
+    const cvlanId = await ask(nodes, tenantId, nodeId);
+    known.set(nodeId, cvlanId);
+    const [oldest] = known.keys();
+    if (known.size > REMEMBERED && oldest) known.delete(oldest);
+    return { tenantId, cvlanId };
+  };
+}
+
+async function ask(nodes: Client<typeof NodeService>, tenantId: TenantId, nodeId: NodeId): Promise<CvlanId> {
+  try {
+    const { node } = await nodes.getNode({ tenantId, nodeId });
+    if (!node || !isId("cvlan", node.cvlanId)) throw new Error("registry answered without the node's cvlan");
+    if (node.status === NodeStatus.REVOKED) throw nodeRevoked(nodeId);
+    return node.cvlanId;
+  } catch (error) {
+    if (error instanceof ConnectError && error.code === Code.NotFound) throw nodeRevoked(nodeId);
+    throw error;
+  }
+}

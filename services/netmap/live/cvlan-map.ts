@@ -1,0 +1,280 @@
+import { Refusal } from "@cloudvlan/kit/errors";
+import { deltaOf, fullMap, replay } from "../domain/delta.ts";
+import { framesOf } from "../domain/frames.ts";
+import type { Scope } from "../domain/scope.ts";
+import { type EntryChange, takeStep } from "../domain/step.ts";
+import { Visibility } from "../domain/visibility.ts";
+import { readLog, readMap } from "../store.ts";
+import type { NetmapContext } from "./context.ts";
+import type { Heads } from "./heads.ts";
+import { Hints } from "./hints.ts";
+import { loadMap } from "./load.ts";
+import { lazyChanges, Ring } from "./ring.ts";
+import { Viewer } from "./viewer.ts";
+
+/** Revisions read from the log at once. */
+const CATCH_UP = 100;
+
+/** Where a node says it stands. */
+export interface Position {
+  readonly epoch: bigint;
+  readonly revision: bigint;
+  readonly keysetVersion: bigint;
+}
+
+/** The map of one cvlan in the memory of one worker, and the streams that are open on it. */
+export class CvlanMap {
+  readonly scope: Scope;
+  readonly #context: NetmapContext;
+  readonly #heads: Heads;
+  readonly #hints: Hints;
+  readonly #viewers = new Map<string, Set<Viewer>>();
+  readonly #waiting = new Set<() => void>();
+  #visibility = new Visibility();
+  #ring: Ring;
+  #removed = new Set<string>();
+  #epoch = 0n;
+  #revision = 0n;
+  #catching: Promise<void> | undefined;
+  #isBehind = false;
+
+  constructor(context: NetmapContext, scope: Scope, heads: Heads) {
+    this.scope = scope;
+    this.#context = context;
+    this.#heads = heads;
+    this.#hints = new Hints(context, scope);
+    this.#ring = new Ring(context.config.log_revisions);
+  }
+
+  get revision(): bigint {
+    return this.#revision;
+  }
+
+  get epoch(): bigint {
+    return this.#epoch;
+  }
+
+  /** True when the node is a member by the map as this worker has it. */
+  has(nodeId: string): boolean {
+    return this.#visibility.node(nodeId) !== undefined;
+  }
+
+  /** True when the node was a member and is no more. */
+  wasRemoved(nodeId: string): boolean {
+    return this.#removed.has(nodeId);
+  }
+
+  /** Reads the map from the tables, in place of what is in memory. */
+  async load(): Promise<void> {
+    const loaded = await loadMap(this.#context, this.scope);
+    const visibility = new Visibility();
+    for (const entry of loaded.entries) visibility.replace(entry.id, entry);
+    const ring = new Ring(this.#context.config.log_revisions);
+    for (const logged of loaded.log) ring.push(logged.revision, lazyChanges(logged));
+    await this.#hints.read();
+    this.#visibility = visibility;
+    this.#ring = ring;
+    this.#removed = new Set(loaded.removedNodes);
+    this.#epoch = loaded.epoch;
+    this.#revision = loaded.revision;
+    for (const viewers of this.#viewers.values()) for (const viewer of viewers) viewer.resync();
+    this.#endRemoved();
+    this.#stepped();
+  }
+
+  /** Takes what other transactions, here or on another worker, wrote since. Calls that come meanwhile share one more round. */
+  async catchUp(): Promise<void> {
+    this.#isBehind = true;
+    this.#catching ??= this.#catchUpRounds().finally(() => (this.#catching = undefined));
+    return this.#catching;
+  }
+
+  async #catchUpRounds(): Promise<void> {
+    while (this.#isBehind) {
+      this.#isBehind = false;
+      while (await this.#catchUpOnce()) continue;
+    }
+  }
+
+  /** @returns true when there may be more. */
+  async #catchUpOnce(): Promise<boolean> {
+    const { map, log } = await this.#context.db.tenant(this.scope.tenantId, async (tx) => {
+      const row = await readMap(tx, this.scope);
+      return { map: row, log: await readLog(tx, this.#context.keys, row, this.#revision, CATCH_UP) };
+    });
+    if (map.epoch === this.#epoch && map.revision === this.#revision) return false;
+    const follows = map.epoch === this.#epoch && log[0]?.revision === this.#revision + 1n;
+    if (!follows || !log.every((logged) => this.#take(logged.revision, lazyChanges(logged)))) {
+      this.#context.log.info(
+        { ...this.scope, revision: String(this.#revision) },
+        "the log does not continue the map; it is read anew",
+      );
+      await this.load();
+      return false;
+    }
+    return this.#revision < map.revision;
+  }
+
+  /** @returns false when the revision does not continue what is in memory. */
+  #take(revision: bigint, changes: () => readonly EntryChange[]): boolean {
+    const step = changes();
+    if (revision !== this.#revision + 1n || !step.every((change) => this.#continues(change))) return false;
+    takeStep(
+      this.#visibility,
+      step,
+      (nodeId) => this.#viewers.has(nodeId),
+      (viewerId, objectId, held) => {
+        for (const viewer of this.#viewers.get(viewerId) ?? []) viewer.note(objectId, held);
+      },
+    );
+    for (const { before, after } of step) if (before?.kind === "node" && !after) this.#removed.add(before.id);
+    this.#ring.push(revision, changes);
+    this.#revision = revision;
+    this.#endRemoved();
+    this.#stepped();
+    return true;
+  }
+
+  #continues({ objectId, before }: EntryChange): boolean {
+    const current = this.#visibility.entry(objectId);
+    if (!current || !before) return current === before;
+    return Buffer.compare(current.bytes, before.bytes) === 0;
+  }
+
+  #endRemoved(): void {
+    for (const [nodeId, viewers] of this.#viewers) {
+      if (this.#removed.has(nodeId)) for (const viewer of viewers) viewer.end(nodeRevoked(nodeId));
+    }
+  }
+
+  #stepped(): void {
+    for (const wake of this.#waiting) wake();
+  }
+
+  /** Waits until a step makes `condition` true; false after `ms` or when the signal aborts. */
+  async until(condition: () => boolean, ms: number, signal: AbortSignal): Promise<boolean> {
+    const ends = this.#context.clock.monotonicMs() + ms;
+    while (!condition()) {
+      const rest = ends - this.#context.clock.monotonicMs();
+      if (rest <= 0 || signal.aborted) return false;
+      await new Promise<void>((resolve) => {
+        const finish = () => {
+          clearTimeout(timer);
+          signal.removeEventListener("abort", finish);
+          this.#waiting.delete(finish);
+          resolve();
+        };
+        const timer = setTimeout(finish, rest);
+        signal.addEventListener("abort", finish, { once: true });
+        this.#waiting.add(finish);
+      });
+    }
+    return true;
+  }
+
+  /**
+   * Opens a stream for a member. What it missed is told exactly when the log reaches back to where it stands and what
+   * it holds can be judged; otherwise it gets a full map.
+   */
+  attach(nodeId: string, position: Position): Viewer {
+    const viewer = new Viewer(
+      nodeId,
+      position.revision,
+      position.keysetVersion,
+      this.#resume(nodeId, position),
+      this.#context.config.pending_objects,
+    );
+    const viewers = this.#viewers.get(nodeId);
+    if (viewers) viewers.add(viewer);
+    else this.#viewers.set(nodeId, new Set([viewer]));
+    const node = this.#visibility.node(nodeId);
+    if (node && !viewer.needsFull) for (const peer of this.#visibility.peersOf(node)) viewer.hinted.add(peer.id);
+    return viewer;
+  }
+
+  #resume(nodeId: string, position: Position): ReturnType<typeof replay> {
+    const node = this.#visibility.node(nodeId);
+    if (!node || position.revision === 0n || position.epoch !== this.#epoch || position.revision > this.#revision)
+      return undefined;
+    if (position.revision === this.#revision) return new Map();
+    const missed = this.#ring.since(position.revision);
+    return missed && replay(this.#visibility, node, missed);
+  }
+
+  detach(viewer: Viewer): void {
+    const viewers = this.#viewers.get(viewer.nodeId);
+    viewers?.delete(viewer);
+    if (viewers?.size === 0) this.#viewers.delete(viewer.nodeId);
+  }
+
+  /**
+   * The frames that bring a viewer up to date; undefined when there is nothing for it and no head is due.
+   * @throws Refusal when the stream was ended.
+   */
+  nextFrames(viewer: Viewer, isHeadDue: boolean): Uint8Array[] | undefined {
+    viewer.check();
+    const node = this.#visibility.node(viewer.nodeId);
+    const keyset = this.#context.keysets.known(this.scope.tenantId);
+    if (!node || !keyset) throw notReady(viewer.nodeId);
+    const full = viewer.needsFull;
+    const notes = viewer.takeNotes();
+    const delta = full ? fullMap(this.#visibility, node) : deltaOf(this.#visibility, node, notes);
+    const hinted = new Set([...viewer.hinted, ...delta.nodes.map(({ id }) => id)]);
+    const hints = this.#hints.of([...hinted].filter((id) => this.#mayHint(viewer.nodeId, id)));
+    viewer.hinted.clear();
+    const isNewer = full || keyset.version > viewer.keysetVersion;
+    const { nodes, rules, removedNodes, removedRules } = delta;
+    const isEmpty =
+      !full && !isNewer && nodes.length + rules.length + removedNodes.length + removedRules.length + hints.length === 0;
+    if (isEmpty && !isHeadDue) return undefined;
+    const previous = full ? 0n : viewer.position;
+    viewer.position = this.#revision;
+    viewer.keysetVersion = keyset.version;
+    viewer.needsFull = false;
+    return framesOf({
+      previous,
+      revision: this.#revision,
+      full,
+      head: this.#heads(this.#epoch, this.#revision, keyset.version),
+      keyset: isNewer ? keyset.bytes : undefined,
+      delta,
+      hints,
+    });
+  }
+
+  #mayHint(viewerId: string, nodeId: string): boolean {
+    const viewer = this.#visibility.node(viewerId);
+    const peer = this.#visibility.node(nodeId);
+    return viewer !== undefined && peer !== undefined && viewerId !== nodeId && this.#visibility.sees(viewer, peer);
+  }
+
+  /** Tells viewers whose keyset is older than the one auth has now. */
+  keysetChanged(): void {
+    for (const viewers of this.#viewers.values()) for (const viewer of viewers) viewer.wake();
+  }
+
+  /** Takes endpoint reports that came since, and tells the streams of nodes that see the reporters. */
+  async readHints(): Promise<void> {
+    for (const nodeId of await this.#hints.read()) {
+      const node = this.#visibility.node(nodeId);
+      if (!node) continue;
+      for (const id of this.#visibility.concernedBy(node)) {
+        for (const viewer of this.#viewers.get(id) ?? []) viewer.hint(nodeId);
+      }
+    }
+  }
+}
+
+export function nodeRevoked(nodeId: string): Refusal {
+  return new Refusal("denied", "NODE_REVOKED", "the node is no member any more", {
+    objectId: nodeId,
+    remedy: "join again with a new token",
+  });
+}
+
+export function notReady(nodeId: string): Refusal {
+  return new Refusal("unavailable", "NODE_NOT_READY", "the node's record has not arrived yet", {
+    objectId: nodeId,
+    remedy: "try again in a few seconds",
+  });
+}

@@ -1,0 +1,136 @@
+import type { Change } from "@cloudvlan/gen/entity/v1/events_pb.js";
+import type { RuleEntry } from "../domain/entry.ts";
+import { RecordRefused, type TrustedKeyset } from "../domain/keyset.ts";
+import { type NodeNews, planNodes, planPolicy, type PolicyNews } from "../domain/plan.ts";
+import { isComplete, MANIFEST, openEntry, openManifest } from "../domain/record.ts";
+import type { Scope } from "../domain/scope.ts";
+import { readMap, readPolicyRecords, readRecords, writePlan } from "../store.ts";
+import type { NetmapContext } from "./context.ts";
+
+/** Follows registry from the cursor in the tables until the stream or the signal ends. `begun` is called with each batch. */
+export async function projectNodes(
+  context: NetmapContext,
+  scope: Scope,
+  begun: () => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const { registryCursor } = await context.db.tenant(scope.tenantId, (tx) => readMap(tx, scope));
+  for await (const { changes, revision } of context.registry.watchChanges(
+    { ...scope, since: registryCursor },
+    { signal },
+  )) {
+    if (changes.length > 0) await takeNodes(context, scope, changes, revision);
+    begun();
+  }
+}
+
+async function takeNodes(context: NetmapContext, scope: Scope, changes: readonly Change[], to: bigint): Promise<void> {
+  const news: (NodeNews & { readonly revision: bigint })[] = [];
+  for (const { objectId, revision, change } of changes) {
+    if (change.case === "removal") news.push({ objectId, revision, entry: undefined });
+    if (change.case !== "node") continue;
+    const entry = await accept(context, scope, objectId, (keyset, now) =>
+      openEntry(keyset, scope, "node", objectId, change.value, now),
+    );
+    if (entry?.kind === "node") news.push({ objectId, revision, entry });
+  }
+  await context.db.tenant(scope.tenantId, async (tx) => {
+    const map = await readMap(tx, scope, "update");
+    // Another worker may have been faster, with a batch that ended elsewhere.
+    if (map.registryCursor >= to) return;
+    const fresh = news.filter(({ revision }) => revision > map.registryCursor);
+    const plan = planNodes(
+      await readRecords(
+        tx,
+        scope,
+        fresh.map(({ objectId }) => objectId),
+      ),
+      fresh,
+    );
+    reportStale(context, scope, plan.stale);
+    await writePlan(tx, context.keys, map, { registryCursor: to }, plan, context.config.log_revisions);
+  });
+}
+
+/**
+ * Follows policy until the stream or the signal ends. Read from the start each time: a version counts as a whole, and
+ * what somebody took out of our tables comes back.
+ */
+export async function projectPolicy(
+  context: NetmapContext,
+  scope: Scope,
+  begun: () => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const rules = new Map<string, RuleEntry>();
+  let manifest: Uint8Array | undefined;
+  for await (const { changes, revision } of context.policy.watchChanges({ ...scope, since: 0n }, { signal })) {
+    for (const { objectId, change } of changes) {
+      if (change.case === "removal") rules.delete(objectId);
+      if (change.case === "manifest") manifest = change.value;
+      if (change.case !== "rule") continue;
+      const entry = await accept(context, scope, objectId, (keyset, now) =>
+        openEntry(keyset, scope, "rule", objectId, change.value, now),
+      );
+      if (entry?.kind === "rule") rules.set(objectId, entry);
+    }
+    if (changes.length > 0 && manifest) await takePolicy(context, scope, manifest, [...rules.values()], revision);
+    begun();
+  }
+}
+
+/** Rules act only together, as the manifest has them: what is not whole waits for the rest. */
+async function takePolicy(
+  context: NetmapContext,
+  scope: Scope,
+  bytes: Uint8Array,
+  rules: readonly RuleEntry[],
+  to: bigint,
+): Promise<void> {
+  const manifest = await accept(context, scope, MANIFEST, (keyset, now) => openManifest(keyset, scope, bytes, now));
+  if (!manifest) return;
+  if (!isComplete(manifest, rules)) {
+    context.log.debug(
+      { ...scope, version: String(manifest.policyVersion) },
+      "a policy version is not whole yet; the former one stays",
+    );
+    return;
+  }
+  const news: PolicyNews = { version: manifest.policyVersion, manifest: bytes, rules };
+  await context.db.tenant(scope.tenantId, async (tx) => {
+    const map = await readMap(tx, scope, "update");
+    if (map.policyCursor > to) return;
+    const plan = planPolicy(await readPolicyRecords(tx, scope), news);
+    reportStale(context, scope, plan.stale);
+    if (map.policyCursor === to && plan.records.length === 0) return;
+    await writePlan(tx, context.keys, map, { policyCursor: to }, plan, context.config.log_revisions);
+  });
+}
+
+/** What `open` makes of signed bytes; undefined, and reported, when they are refused. An unknown key is looked up once. */
+async function accept<T>(
+  context: NetmapContext,
+  scope: Scope,
+  objectId: string,
+  open: (keyset: TrustedKeyset, nowMs: number) => T,
+): Promise<T | undefined> {
+  try {
+    const keyset = await context.keysets.get(scope.tenantId);
+    try {
+      return open(keyset, context.clock.nowMs());
+    } catch (error) {
+      if (!(error instanceof RecordRefused) || error.reason !== "UNKNOWN_KEY") throw error;
+      return open(await context.keysets.refresh(scope.tenantId), context.clock.nowMs());
+    }
+  } catch (error) {
+    if (!(error instanceof RecordRefused)) throw error;
+    context.log.error({ ...scope, objectId, reason: error.reason }, "a record does not verify; it is refused");
+    return undefined;
+  }
+}
+
+function reportStale(context: NetmapContext, scope: Scope, objectIds: readonly string[]): void {
+  for (const objectId of objectIds) {
+    context.log.error({ ...scope, objectId }, "a record is older than the one in force; it is refused");
+  }
+}

@@ -1,0 +1,81 @@
+import { bytes } from "@cloudvlan/kit/db";
+import { bigint, boolean, integer, pgSchema, primaryKey, smallint, text, timestamp } from "drizzle-orm/pg-core";
+
+const schema = pgSchema("netmap");
+
+const scope = () => ({ tenantId: text("tenant_id").notNull(), cvlanId: text("cvlan_id").notNull() });
+
+/** Where the map of a cvlan stands, and how far its sources were followed. */
+export const maps = schema.table(
+  "map",
+  {
+    ...scope(),
+    epoch: bigint({ mode: "bigint" }).notNull().default(1n),
+    revision: bigint({ mode: "bigint" }).notNull().default(0n),
+    registryCursor: bigint("registry_cursor", { mode: "bigint" }).notNull().default(0n),
+    policyCursor: bigint("policy_cursor", { mode: "bigint" }).notNull().default(0n),
+  },
+  (table) => [primaryKey({ columns: [table.tenantId, table.cvlanId] })],
+);
+
+/** Latest signed record of each object; of a removed one, the fact. */
+export const records = schema.table(
+  "record",
+  {
+    ...scope(),
+    objectId: text("object_id").notNull(),
+    kind: smallint().notNull(),
+    /** Serialised `Signed`. */
+    signed: bytes().notNull(),
+    /** `record_revision` of a node, `policy_version` of a rule or manifest. */
+    version: bigint({ mode: "bigint" }).notNull(),
+    removed: boolean().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.tenantId, table.cvlanId, table.objectId] })],
+);
+
+/** What changed with each revision; sealed. */
+export const logs = schema.table(
+  "log",
+  {
+    ...scope(),
+    revision: bigint({ mode: "bigint" }).notNull(),
+    ordinal: integer().notNull(),
+    /** Rows of this revision. */
+    entries: integer().notNull(),
+    objectId: text("object_id").notNull(),
+    kind: smallint().notNull(),
+    /** Serialised `Signed`; empty when there was none. */
+    before: bytes().notNull(),
+    after: bytes().notNull(),
+    seal: bytes().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.tenantId, table.cvlanId, table.revision, table.ordinal] })],
+);
+
+/** Where nodes say they can be reached; unsigned, short-lived. */
+export const endpoints = schema.table(
+  "endpoint",
+  {
+    ...scope(),
+    nodeId: text("node_id").notNull(),
+    sequence: bigint({ mode: "bigint" }).notNull(),
+    /** Serialised `EndpointHint`. */
+    hint: bytes().notNull(),
+    expiresAt: timestamp("expires_at", { withTimezone: true }).notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.tenantId, table.cvlanId, table.nodeId] })],
+);
+
+/** Counts endpoint reports of a cvlan, so that a worker reads only those it has not seen. */
+export const endpointSequences = schema.table(
+  "endpoint_sequence",
+  { ...scope(), sequence: bigint({ mode: "bigint" }).notNull() },
+  (table) => [primaryKey({ columns: [table.tenantId, table.cvlanId] })],
+);
+
+/** The key that signs a tenant's heads, wrapped by the key provider. */
+export const signingKeys = schema.table("signing_key", {
+  tenantId: text("tenant_id").primaryKey(),
+  wrappedSeed: bytes("wrapped_seed").notNull(),
+});

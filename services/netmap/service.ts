@@ -1,0 +1,50 @@
+import { fileURLToPath } from "node:url";
+import { AuthService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import { NetmapService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
+import { PolicyService } from "@cloudvlan/gen/policy/v1/policy_pb.js";
+import { NodeService, RegistryService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
+import { callerOf, nodeOf } from "@cloudvlan/kit/caller";
+import { defineService } from "@cloudvlan/kit/service";
+import { config } from "./config.ts";
+import { locator } from "./handlers/locate.ts";
+import { reportEndpoints, reportLimit } from "./handlers/report.ts";
+import { poll, watchStream } from "./handlers/watch.ts";
+import { keysets } from "./live/keysets.ts";
+import { mapKeys } from "./live/map-keys.ts";
+import { openMaps } from "./live/maps.ts";
+
+/** netmap: what each node may know, pushed as it changes. */
+export const netmap = defineService({
+  name: "netmap",
+  config,
+  provides: [NetmapService],
+  uses: [AuthService, NodeService, PolicyService, RegistryService],
+  migrations: fileURLToPath(new URL("migrations", import.meta.url)),
+  build: async (context) => {
+    const auth = context.client(AuthService);
+    const nodes = context.client(NodeService);
+    const maps = openMaps({
+      ...context,
+      auth,
+      nodes,
+      registry: context.client(RegistryService),
+      policy: context.client(PolicyService),
+      keysets: keysets(auth, context.log),
+      mapKeys: mapKeys(context.db, context.keys, auth),
+    });
+    const deps = { ...context, maps, locate: locator(nodes), limit: reportLimit(context.config, context.clock) };
+    return {
+      routes: (router) => {
+        router.service(NetmapService, {
+          poll: async (request, handler) => ({ updates: await poll(deps, request, nodeOf(handler), handler.signal) }),
+          reportEndpoints: async (request, handler) => {
+            await reportEndpoints(deps, request, nodeOf(handler), callerOf(handler));
+            return {};
+          },
+        });
+      },
+      frames: [watchStream(deps)],
+      jobs: [{ name: "maps", run: (signal) => maps.run(signal) }],
+    };
+  },
+});

@@ -1,0 +1,189 @@
+import type { Tx } from "@cloudvlan/kit/db";
+import { type KeyProvider, requireSeal, sealOf } from "@cloudvlan/kit/keys";
+import { and, asc, eq, gt, inArray, lte, sql } from "drizzle-orm";
+import type { PgColumn } from "drizzle-orm/pg-core";
+import type { Plan, StoredRecord } from "./domain/plan.ts";
+import { KIND } from "./domain/record.ts";
+import type { Scope } from "./domain/scope.ts";
+import { endpoints, logs, maps, records } from "./schema.ts";
+
+/** Channel on which workers tell each other of new revisions; the payload is `<tenant id> <cvlan id>`. */
+export const REVISIONS = "netmap_revisions";
+
+export type StoredMap = typeof maps.$inferSelect;
+
+/** One revision of the map, as it is in the log. */
+export interface LoggedRevision {
+  readonly revision: bigint;
+  readonly changes: readonly {
+    readonly objectId: string;
+    readonly kind: number;
+    readonly before: Uint8Array;
+    readonly after: Uint8Array;
+  }[];
+}
+
+function inScope(table: { tenantId: PgColumn; cvlanId: PgColumn }, { tenantId, cvlanId }: Scope) {
+  return and(eq(table.tenantId, tenantId), eq(table.cvlanId, cvlanId));
+}
+
+/** The map's row, made when there was none. With `lock`, nobody else moves the map until the transaction ends. */
+export async function readMap(tx: Tx, scope: Scope, lock?: "update" | "share"): Promise<StoredMap> {
+  const query = () => {
+    const select = tx.select().from(maps).where(inScope(maps, scope));
+    return lock ? select.for(lock) : select;
+  };
+  const [known] = await query();
+  if (known) return known;
+  await tx
+    .insert(maps)
+    .values({ ...scope })
+    .onConflictDoNothing();
+  const [made] = await query();
+  if (!made) throw new Error("the map was not stored");
+  return made;
+}
+
+/** Rows of these objects. */
+export async function readRecords(
+  tx: Tx,
+  scope: Scope,
+  objectIds: readonly string[],
+): Promise<Map<string, StoredRecord>> {
+  if (objectIds.length === 0) return new Map();
+  const rows = await tx
+    .select()
+    .from(records)
+    .where(and(inScope(records, scope), inArray(records.objectId, [...objectIds])));
+  return new Map(rows.map((row) => [row.objectId, row]));
+}
+
+/** Rows of every rule and the manifest. */
+export async function readPolicyRecords(tx: Tx, scope: Scope): Promise<Map<string, StoredRecord>> {
+  const rows = await tx
+    .select()
+    .from(records)
+    .where(and(inScope(records, scope), inArray(records.kind, [KIND.rule, KIND.manifest])));
+  return new Map(rows.map((row) => [row.objectId, row]));
+}
+
+/** Rows of everything. */
+export async function readAllRecords(tx: Tx, scope: Scope): Promise<StoredRecord[]> {
+  return tx.select().from(records).where(inScope(records, scope));
+}
+
+/** How far a source was followed. */
+export type Cursors = { readonly registryCursor: bigint } | { readonly policyCursor: bigint };
+
+/**
+ * Writes what a source said: records, log and cursors, and a new revision when the map changed.
+ * @param map locked row.
+ * @param keep revisions that the log keeps.
+ */
+export async function writePlan(
+  tx: Tx,
+  keys: KeyProvider,
+  map: StoredMap,
+  cursors: Cursors,
+  plan: Plan,
+  keep: number,
+): Promise<void> {
+  const { tenantId, cvlanId } = map;
+  const scope = { tenantId, cvlanId };
+  const revision = plan.changes.length > 0 ? map.revision + 1n : map.revision;
+  await tx
+    .update(maps)
+    .set({ ...cursors, revision })
+    .where(and(eq(maps.tenantId, tenantId), eq(maps.cvlanId, cvlanId)));
+  for (const part of parts(plan.records)) {
+    await tx
+      .insert(records)
+      .values(part.map((record) => ({ ...scope, ...record })))
+      .onConflictDoUpdate({
+        target: [records.tenantId, records.cvlanId, records.objectId],
+        set: {
+          kind: sql`excluded.kind`,
+          signed: sql`excluded.signed`,
+          version: sql`excluded.version`,
+          removed: sql`excluded.removed`,
+        },
+      });
+  }
+  if (plan.changes.length === 0) return;
+  const entries = plan.changes.length;
+  const rows = plan.changes.map((change, ordinal) => ({ ...scope, revision, ordinal, entries, ...change }));
+  for (const part of parts(rows)) {
+    await tx
+      .insert(logs)
+      .values(part.map((row) => ({ ...row, seal: sealOf(keys, "netmap.log", sealFields(map.epoch, row)) })));
+  }
+  const gone = plan.changes
+    .filter(({ kind, after }) => kind === KIND.node && after.length === 0)
+    .map(({ objectId }) => objectId);
+  if (gone.length > 0) {
+    await tx
+      .delete(endpoints)
+      .where(and(eq(endpoints.tenantId, tenantId), eq(endpoints.cvlanId, cvlanId), inArray(endpoints.nodeId, gone)));
+  }
+  if (revision % TRIM_EVERY === 0n) {
+    await tx
+      .delete(logs)
+      .where(and(eq(logs.tenantId, tenantId), eq(logs.cvlanId, cvlanId), lte(logs.revision, revision - BigInt(keep))));
+  }
+  await tx.execute(sql`select pg_notify(${REVISIONS}, ${`${tenantId} ${cvlanId}`})`);
+}
+
+/** Rows of one INSERT: a statement has 65,535 parameters at most. */
+const INSERT_ROWS = 1000;
+
+function* parts<T>(rows: readonly T[]): Iterable<T[]> {
+  for (let at = 0; at < rows.length; at += INSERT_ROWS) yield rows.slice(at, at + INSERT_ROWS);
+}
+
+/** The log is trimmed each so many revisions. */
+const TRIM_EVERY = 64n;
+
+type LogRow = typeof logs.$inferSelect;
+
+function sealFields(epoch: bigint, row: Omit<LogRow, "seal">) {
+  const { tenantId, cvlanId, revision, ordinal, entries, objectId, kind, before, after } = row;
+  return { tenantId, cvlanId, epoch, revision, ordinal, entries, objectId, kind, before, after };
+}
+
+/**
+ * The revisions after `after`, up to `upTo`, at most `limit` of them, oldest first.
+ * @returns only those that are whole and that this service wrote; where a row is missing, added or changed, there is a gap.
+ */
+export async function readLog(
+  tx: Tx,
+  keys: KeyProvider,
+  map: StoredMap,
+  after: bigint,
+  limit: number,
+): Promise<LoggedRevision[]> {
+  const upTo = after + BigInt(limit) < map.revision ? after + BigInt(limit) : map.revision;
+  const rows = await tx
+    .select()
+    .from(logs)
+    .where(
+      and(
+        eq(logs.tenantId, map.tenantId),
+        eq(logs.cvlanId, map.cvlanId),
+        gt(logs.revision, after),
+        lte(logs.revision, upTo),
+      ),
+    )
+    .orderBy(asc(logs.revision), asc(logs.ordinal));
+  const byRevision = Map.groupBy(rows, ({ revision }) => revision);
+  const found: LoggedRevision[] = [];
+  for (const [revision, changes] of byRevision) {
+    const isWhole = changes.every(
+      (row, ordinal) =>
+        row.ordinal === ordinal &&
+        row.entries === changes.length &&
+        requireSeal(keys, "netmap.log", sealFields(map.epoch, row), row.seal),
+    );
+    if (isWhole) found.push({ revision, changes });
+  }
+  return found;
+}
