@@ -1,0 +1,120 @@
+import { systemClock } from "@cloudvlan/kit/clock";
+import { newId } from "@cloudvlan/kit/ids";
+import { createLab, type DemoNetwork, demoNetwork, type Lab } from "@cloudvlan/test/lab";
+import { type ControlPlane, startControlPlane } from "./control-plane.ts";
+import { type DemoNode, startNode } from "./node.ts";
+import type { Programs } from "./programs.ts";
+import { doubtsAbout } from "./proof.ts";
+import type { Stages } from "./stages.ts";
+import { addressesOf } from "./table.ts";
+import { createDemoTenant, type DemoTenant } from "./tenant.ts";
+
+/** In the enclosure /run is an empty memory file system that ends with it. */
+const FOLDER = "/run/demo";
+const PORT = 8443;
+const FIRST_UNDERLAY = 71;
+const LAST_UNDERLAY = 99;
+const VISIBLE_MS = 30_000;
+const PROOF_PINGS = 3;
+
+/** A running demonstration. */
+export interface Demo {
+  readonly lab: Lab;
+  readonly control: ControlPlane;
+  readonly tenant: DemoTenant;
+  readonly nodes: readonly [DemoNode, DemoNode];
+  /** `performance.now()` when the first ping was answered. */
+  readonly firstPingAt: number;
+}
+
+/** What `cvlan ping --json` prints, as far as it is read here. */
+interface PingReport {
+  readonly replies: readonly { readonly reply?: { readonly rttUs?: string } }[];
+}
+
+/** Builds the underlay, on the first of a few networks that nothing on this machine uses. */
+async function createUnderlay(programs: Programs): Promise<{ lab: Lab; network: DemoNetwork }> {
+  for (let second = FIRST_UNDERLAY; ; second++) {
+    const network = demoNetwork(second);
+    try {
+      return { network, lab: await createLab(network.topology, { captureProgram: programs.lab }) };
+    } catch (error) {
+      const taken = error instanceof Error && error.message.includes("File exists");
+      if (!taken || second === LAST_UNDERLAY) throw error;
+    }
+  }
+}
+
+async function join(node: DemoNode, tenant: DemoTenant): Promise<void> {
+  await node.cvlan(["join", "--name", node.name], await tenant.newJoinString());
+}
+
+/** Pings by name and returns how many pings were answered. */
+async function ping(from: DemoNode, to: DemoNode, count: number): Promise<number> {
+  const out = await from.cvlan(["ping", to.name, "--count", String(count), "--interval", "50", "--json"]);
+  const { replies } = JSON.parse(out) as PingReport;
+  return replies.filter(({ reply }) => reply?.rttUs !== undefined).length;
+}
+
+async function peerOf(node: DemoNode, other: DemoNode) {
+  const peer = await node.peer(other.name);
+  if (!peer) throw new Error(`${node.name} does not see ${other.name}`);
+  return peer;
+}
+
+async function prove(lab: Lab, network: DemoNetwork, [a, b]: readonly [DemoNode, DemoNode]): Promise<void> {
+  const capture = await lab.capture("router", "hosta0");
+  const before = [await peerOf(a, b), await peerOf(b, a)] as const;
+  const pings = await ping(a, b, PROOF_PINGS);
+  const after = [await peerOf(a, b), await peerOf(b, a)] as const;
+  const packets = await capture.stop();
+  const doubts = doubtsAbout({
+    underlay: [network.hostAddresses.hosta, network.hostAddresses.hostb],
+    overlay: before.flatMap((peer) => addressesOf(peer.addresses)),
+    engines: [
+      { name: a.name, before: before[0], after: after[0] },
+      { name: b.name, before: before[1], after: after[1] },
+    ],
+    packets,
+    pings,
+  });
+  if (doubts.length > 0) throw new Error(doubts.join("; "));
+}
+
+/**
+ * Brings up a control plane, two machines on two subnets behind a router, joins both, pings and proves.
+ * @throws StartFailure naming the stage
+ */
+export async function runDemo(programs: Programs, stages: Stages): Promise<Demo> {
+  const underlay = await stages.run("lab", () => createUnderlay(programs));
+  const { lab, network } = underlay;
+  const settings = {
+    folder: FOLDER,
+    clusterId: newId("cluster", systemClock.nowMs()),
+    listen: network.controlAddress,
+    host: network.controlAddress,
+    port: PORT,
+    names: [],
+  };
+  const [control, a, b] = await Promise.all([
+    startControlPlane(settings, programs, stages),
+    startNode(lab, "hosta", FOLDER, programs),
+    startNode(lab, "hostb", FOLDER, programs),
+  ]);
+  const tenant = await stages.run("tenant", async () => createDemoTenant(await control.connect()));
+  await Promise.all([stages.run("join_a", () => join(a, tenant)), stages.run("join_b", () => join(b, tenant))]);
+
+  const answered = stages.run("ping", async () => {
+    const visible = (from: DemoNode, to: DemoNode) =>
+      from.daemon.until(`${to.name} in the map of ${from.name}`, VISIBLE_MS, () => from.peer(to.name));
+    await Promise.all([visible(a, b), visible(b, a)]);
+    if ((await ping(a, b, 1)) === 0) throw new Error("hostb did not answer a ping of hosta");
+    return performance.now();
+  });
+  await stages.run("handshake", () =>
+    a.daemon.until("the handshake", VISIBLE_MS, async () => (await a.peer(b.name))?.latestHandshakeAt),
+  );
+  const firstPingAt = await answered;
+  await stages.run("proof", () => prove(lab, network, [a, b]));
+  return { lab, control, tenant, nodes: [a, b], firstPingAt };
+}
