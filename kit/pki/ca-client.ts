@@ -1,5 +1,5 @@
 import { createHash, randomUUID, X509Certificate } from "node:crypto";
-import { request } from "node:https";
+import { Agent, request } from "node:https";
 import { isIP } from "node:net";
 import { importJWK, type JWK, SignJWT } from "jose";
 import { z } from "zod";
@@ -14,6 +14,8 @@ import { SubjectAlternativeNameExtension, X509Certificate as ParsedCertificate }
 
 const ANSWER_TIMEOUT_MS = 10_000;
 const MAX_ANSWER_BYTES = 65_536;
+/** Connections to the CA at once: when all nodes come back after an outage, the others wait their turn or try again. */
+const MAX_CONNECTIONS = 32;
 const TOKEN_SECONDS = 300;
 /** ub-common-name (RFC 5280 appendix A). */
 const MAX_COMMON_NAME = 64;
@@ -42,6 +44,7 @@ export function caClient(options: CaClientOptions): CertificateAuthority {
   const roots = certificatesOf(options.rootPem);
   if (roots.length === 0) throw new Error("the CA's root file holds no certificate; give the root as PEM");
   const endpoint = new URL("/1.0/sign", options.url);
+  const agent = new Agent({ ca: options.rootPem, minVersion: "TLSv1.2", maxSockets: MAX_CONNECTIONS });
 
   return {
     roots: () => Promise.resolve(roots),
@@ -59,7 +62,7 @@ export function caClient(options: CaClientOptions): CertificateAuthority {
         ott: await signingToken(options, roots, endpoint.href, csr, identity, [spiffeId, ...names]),
         notAfter: `${ttlSeconds}s`,
       });
-      const chain = readAnswer(await post(endpoint, options.rootPem, body));
+      const chain = readAnswer(await post(endpoint, agent, body));
       return checkIssued(chain, roots, options.clock.nowMs(), checked, identity, [spiffeId, ...names], ttlSeconds);
     },
   };
@@ -116,25 +119,21 @@ interface Answer {
   readonly body: string;
 }
 
-function post(url: URL, ca: string, body: string): Promise<Answer> {
+function post(url: URL, agent: Agent, body: string): Promise<Answer> {
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
   const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
   const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
-  const call = request(
-    url,
-    { method: "POST", ca, headers, signal, minVersion: "TLSv1.2", agent: false },
-    (response) => {
-      const chunks: Buffer[] = [];
-      let size = 0;
-      response.on("data", (chunk: Buffer) => {
-        size += chunk.length;
-        if (size > MAX_ANSWER_BYTES) call.destroy(new Error("the answer is too long"));
-        else chunks.push(chunk);
-      });
-      response.on("error", reject);
-      response.on("end", () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }));
-    },
-  );
+  const call = request(url, { method: "POST", headers, signal, agent }, (response) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    response.on("data", (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > MAX_ANSWER_BYTES) call.destroy(new Error("the answer is too long"));
+      else chunks.push(chunk);
+    });
+    response.on("error", reject);
+    response.on("end", () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }));
+  });
   call.on("error", reject);
   call.end(body);
   return promise.catch((error: unknown) => {

@@ -99,7 +99,12 @@ function climb(leaf: Certificate, others: readonly Certificate[], roots: readonl
 }
 
 function issued(issuer: Certificate, subject: Certificate): boolean {
-  return subject.raw.checkIssued(issuer.raw) && subject.raw.verify(issuer.raw.publicKey);
+  if (!subject.raw.checkIssued(issuer.raw)) return false;
+  try {
+    return subject.raw.verify(issuer.raw.publicKey);
+  } catch {
+    throw new BadChain("an issuer's key cannot be used");
+  }
 }
 
 function checkIssuer(issuer: Certificate, intermediatesBelow: number, nowMs: number): void {

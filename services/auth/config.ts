@@ -1,7 +1,7 @@
 import { z } from "zod";
 
 const lifetime = z.number().int().min(60).max(86_400);
-const name = z.string().min(1).max(253);
+const name = z.union([z.ipv4(), z.ipv6(), z.hostname()]);
 
 /** Configuration of auth; an unknown key is an error. */
 export const config = z.strictObject({

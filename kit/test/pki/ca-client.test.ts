@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "@cloudvlan/kit/clock";
@@ -61,6 +61,31 @@ describe("step-ca", function () {
     await initCa(join(dir, "ca"), { clusterId: trustDomain, names: [], address: "127.0.0.1:0" });
     assert.equal(await readFile(files.rootPem, "utf8"), root);
     assert.ok(!(await readFile(files.config, "utf8")).includes('"d"'));
+  });
+
+  it("is not made in a folder that holds something else, and says why it does not start", async () => {
+    const folder = join(dir, "broken");
+    const settings = { clusterId: trustDomain, names: ["127.0.0.1"], address: "127.0.0.1:0" };
+    await mkdir(folder);
+    await writeFile(join(folder, "notes"), "");
+    await assert.rejects(initCa(folder, settings), /holds files but no ca\.json; give an empty folder/);
+    await assert.rejects(initCa(join(dir, "odd"), { ...settings, address: "nowhere" }), /not host:port/);
+    await rm(folder, { recursive: true });
+    const broken = await initCa(folder, settings);
+    await writeFile(join(folder, "intermediate.key"), "no key");
+    await assert.rejects(
+      startCa(folder, binary),
+      /step-ca does not run: it ended with code.*the end of .*step-ca\.log/s,
+    );
+    await assert.rejects(startCa(folder, join(dir, "missing")), /step-ca does not run: .*ENOENT/s);
+    assert.ok((await readFile(broken.rootPem, "utf8")).includes("BEGIN CERTIFICATE"));
+  });
+
+  it("signs for very many at once", async () => {
+    const authority = await client();
+    const csr = await createCsr(newTlsKey());
+    const issued = await Promise.all(Array.from({ length: 200 }, () => authority.sign(csr, node, [], 60)));
+    assert.equal(issued.length, 200);
   });
 
   it("refuses a foreign provisioner key, and a client that trusts another root refuses it", async () => {

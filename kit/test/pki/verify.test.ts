@@ -95,6 +95,17 @@ describe("chain verification", () => {
     refused(judge(await leafOf({ uris: [foreign] }), intermediate), /another trust domain/);
   });
 
+  it("neither accepts nor chokes on a chain with any byte changed", async () => {
+    const leaf = await leafOf();
+    for (const victim of [leaf, intermediate]) {
+      for (let at = 0; at < victim.der.length; at++) {
+        const der = Uint8Array.from(victim.der, (byte, index) => (index === at ? byte ^ (1 << (at % 8)) : byte));
+        const chain = victim === leaf ? [{ ...leaf, der }, intermediate] : [leaf, { ...intermediate, der }];
+        assert.equal(judge(...chain).ok, false, `byte ${at}`);
+      }
+    }
+  });
+
   it("refuses an unknown critical extension, garbage, nothing, and chains without end", async () => {
     const critical = new Extension("1.2.3.4", true, Uint8Array.of(5, 0));
     refused(judge(await leafOf({ extensions: [critical] }), intermediate), /critical extension/);

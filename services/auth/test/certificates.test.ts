@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { AuthService, CertificateService, TenantService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import type { Certificate } from "@cloudvlan/gen/entity/v1/certificate_pb.js";
@@ -173,5 +175,14 @@ describe("auth: certificates and denials", function () {
     const { ca: settingsCa, ...without } = settings;
     assert.ok(settingsCa);
     await assert.rejects(issueIdentity(without, "policy", `${out}2`), /no ca\.provisioner_key/);
+  });
+
+  it("are not issued to a command that is called wrongly, which says how to call it", () => {
+    const command = fileURLToPath(new URL("../issue.ts", import.meta.url));
+    for (const argv of [[], ["--service", "root", "--config", "c", "--out", "o"], ["--key", "x"]]) {
+      const { status, stderr } = spawnSync(process.execPath, [command, ...argv], { encoding: "utf8" });
+      assert.equal(status, 64);
+      assert.match(stderr, /usage: node services\/auth\/issue\.ts --config FILE/);
+    }
   });
 });
