@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use cvlan_wire::{Action, Meta, Node, PeerHandle, Rule, Selector, Tunnel};
+use cvlan_wire::{Action, Meta, Node, PeerHandle, Rule, RuleId, Selector, Tunnel};
 
 use crate::Direction;
 use crate::index::{SideIndex, side_means};
@@ -118,6 +118,11 @@ impl Compiled {
                 rule: None,
             },
         }
+    }
+
+    /// A rule that is in force for WireGuard.
+    pub fn rule_by_id(&self, id: &RuleId) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.id == *id).map(|rule| &**rule)
     }
 
     pub(crate) fn judge_kind(
