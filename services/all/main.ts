@@ -1,0 +1,4 @@
+import { run } from "@cloudvlan/kit/service";
+import { services } from "./compose.ts";
+
+await run(services);
