@@ -21,7 +21,11 @@ export function changeStreams({ db, service, heartbeatMs }: ChangeStreamOptions)
   const channel = `${service}_changes`;
   const waiting = wakers(db, channel);
 
-  async function append(tx: Tx, stream: string, changes: readonly { objectId: string; change: Change["change"] }[]): Promise<bigint> {
+  async function append(
+    tx: Tx,
+    stream: string,
+    changes: readonly { objectId: string; change: Change["change"] }[],
+  ): Promise<bigint> {
     if (changes.length === 0) throw new Error("an append without a change");
     const by = BigInt(changes.length);
     const [row] = await tx

@@ -108,7 +108,10 @@ export function mapError(error: unknown): unknown {
       remedy: "free space on the disk of the database, then try again",
     });
   }
-  if ((found && (CONNECTION_LOST.has(found.code) || found.code.startsWith("08"))) || CONNECTION_LOST_MESSAGE.test(words)) {
+  if (
+    (found && (CONNECTION_LOST.has(found.code) || found.code.startsWith("08"))) ||
+    CONNECTION_LOST_MESSAGE.test(words)
+  ) {
     return new Refusal("unavailable", "DATABASE_UNAVAILABLE", "the database does not answer", {
       remedy: "see that the database runs and is reachable, then try again",
     });

@@ -27,7 +27,9 @@ export async function migrateService(
   await query(`create schema if not exists ${service}`);
   await query(`revoke all on schema ${service} from public`);
   await query(`grant usage on schema ${service} to ${role}`);
-  await query(`alter default privileges in schema ${service} grant select, insert, update, delete on tables to ${role}`);
+  await query(
+    `alter default privileges in schema ${service} grant select, insert, update, delete on tables to ${role}`,
+  );
   await query(`alter default privileges in schema ${service} grant usage on sequences to ${role}`);
   await query(`set search_path to ${service}`);
   try {
@@ -38,7 +40,9 @@ export async function migrateService(
   }
   const open = await unprotectedTables(query, service);
   if (open.length > 0) {
-    throw new Error(`row security is missing on ${open.join(", ")}; its migration must end with: SELECT tenant_owned('<table>')`);
+    throw new Error(
+      `row security is missing on ${open.join(", ")}; its migration must end with: SELECT tenant_owned('<table>')`,
+    );
   }
 }
 

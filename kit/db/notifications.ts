@@ -8,8 +8,8 @@ import { mapError } from "./errors.ts";
 type Wake = (payload: string | undefined) => void;
 
 export interface Notifications {
-  listen(channel: string, wake: Wake): Promise<AsyncDisposable>;
-  close(): Promise<void>;
+  readonly listen: (channel: string, wake: Wake) => Promise<AsyncDisposable>;
+  readonly close: () => Promise<void>;
 }
 
 /** Milliseconds between attempts to connect again, at most. */
@@ -54,7 +54,10 @@ export function notifications(connection: pg.ClientConfig, log: Logger): Notific
         for (const wakes of listeners.values()) for (const wake of wakes) wake(undefined);
         return;
       } catch (error) {
-        log.debug({ reason: error instanceof Error ? error.message : String(error) }, "the database still does not answer");
+        log.debug(
+          { reason: error instanceof Error ? error.message : String(error) },
+          "the database still does not answer",
+        );
       }
     }
   }

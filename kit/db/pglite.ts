@@ -44,10 +44,14 @@ export async function openPglite(path: string, log: Logger): Promise<Store> {
 
 async function open(path: string, log: Logger, lock: Disposable): Promise<Store> {
   const client = await start(path);
-  log.warn({ path }, "the embedded database survives a killed process, but a power cut may lose data; use PostgreSQL where that matters");
+  log.warn(
+    { path },
+    "the embedded database survives a killed process, but a power cut may lose data; use PostgreSQL where that matters",
+  );
 
   const db = drizzle(client);
-  const query: Query = async (statement, parameters = []) => (await client.query<Record<string, unknown>>(statement, parameters)).rows;
+  const query: Query = async (statement, parameters = []) =>
+    (await client.query<Record<string, unknown>>(statement, parameters)).rows;
   const driver: Driver = {
     kind: "pglite",
     transaction: (work) => db.transaction((tx) => work(tx as unknown as Tx)),
@@ -64,7 +68,9 @@ async function open(path: string, log: Logger, lock: Disposable): Promise<Store>
   return {
     kind: "pglite",
     migrate: (service, folder) => {
-      const next = migrating.then(() => migrateService(query, (migrations) => migrate(db, migrations), service, folder));
+      const next = migrating.then(() =>
+        migrateService(query, (migrations) => migrate(db, migrations), service, folder),
+      );
       migrating = next.catch(() => undefined);
       return next;
     },
@@ -86,9 +92,14 @@ async function start(path: string): Promise<PGlite> {
     await client.exec(GIVE_AWAY_SUPERUSER);
     return client;
   } catch (error) {
-    throw new Refusal("unavailable", "DATABASE_UNREADABLE", `the embedded database in ${path} does not open: ${reasonOf(error)}`, {
-      remedy: "see that the disk has space and the folder is readable; if its files are damaged, restore a backup",
-    });
+    throw new Refusal(
+      "unavailable",
+      "DATABASE_UNREADABLE",
+      `the embedded database in ${path} does not open: ${reasonOf(error)}`,
+      {
+        remedy: "see that the disk has space and the folder is readable; if its files are damaged, restore a backup",
+      },
+    );
   }
 }
 

@@ -72,7 +72,8 @@ export async function openPostgres(url: string, poolSize: number, log: Logger): 
 }
 
 function queryOf(client: pg.Pool | pg.Client): Query {
-  return async (statement, parameters = []) => (await client.query<Record<string, unknown>>(statement, parameters)).rows;
+  return async (statement, parameters = []) =>
+    (await client.query<Record<string, unknown>>(statement, parameters)).rows;
 }
 
 /** Takes the connection itself: drizzle's own pool handling never returns one whose BEGIN failed. */
@@ -97,6 +98,9 @@ async function check(pool: pg.Pool, log: Logger): Promise<void> {
     });
   }
   if (server.superuser) {
-    log.warn({ role: server.name }, "the database role is a superuser; a plain role with CREATEROLE and CREATE on the database is enough");
+    log.warn(
+      { role: server.name },
+      "the database role is a superuser; a plain role with CREATEROLE and CREATE on the database is enough",
+    );
   }
 }

@@ -16,7 +16,9 @@ export async function ensureRole(query: Query, service: ServiceName): Promise<vo
   const role = roleOf(service);
   const found = await query("select rolsuper, rolbypassrls, rolcanlogin from pg_roles where rolname = $1", [role]);
   if (found.length === 0) {
-    const [login] = await query("select current_user as name, rolcreaterole or rolsuper as allowed from pg_roles where rolname = current_user");
+    const [login] = await query(
+      "select current_user as name, rolcreaterole or rolsuper as allowed from pg_roles where rolname = current_user",
+    );
     if (login?.["allowed"] !== true) {
       throw new Error(
         `the database has no role ${role}; have an administrator run: CREATE ROLE ${role} NOLOGIN; GRANT ${role} TO "${String(login?.["name"])}"`,
@@ -26,7 +28,11 @@ export async function ensureRole(query: Query, service: ServiceName): Promise<vo
     await query(
       `do $$ begin create role ${role} nologin nosuperuser nobypassrls nocreatedb nocreaterole; exception when duplicate_object or unique_violation then null; end $$`,
     );
-  } else if (found[0]?.["rolsuper"] === true || found[0]?.["rolbypassrls"] === true || found[0]?.["rolcanlogin"] === true) {
+  } else if (
+    found[0]?.["rolsuper"] === true ||
+    found[0]?.["rolbypassrls"] === true ||
+    found[0]?.["rolcanlogin"] === true
+  ) {
     throw new Error(
       `role ${role} is not bound by row security or may log in; have an administrator run: ALTER ROLE ${role} NOLOGIN NOSUPERUSER NOBYPASSRLS`,
     );

@@ -31,7 +31,8 @@ function numericId(flag: "-u" | "-g"): number {
 }
 
 async function start(): Promise<TestServer> {
-  if (!existsSync(join(BINARIES, "postgres"))) throw new Error(`PostgreSQL 15 is missing: apt-get install postgresql-15 (${BINARIES})`);
+  if (!existsSync(join(BINARIES, "postgres")))
+    throw new Error(`PostgreSQL 15 is missing: apt-get install postgresql-15 (${BINARIES})`);
   const user = process.getuid?.() === 0 ? { uid: numericId("-u"), gid: numericId("-g") } : undefined;
   const folder = mkdtempSync(join(tmpdir(), "cvlan-pg-"));
   if (user) chownSync(folder, user.uid, user.gid);
@@ -43,9 +44,22 @@ async function start(): Promise<TestServer> {
   });
 
   // The death signal stops the server even when the test run is killed.
-  const options = ["listen_addresses=", `unix_socket_directories=${folder}`, "fsync=off", "shared_buffers=16MB", "max_connections=200"];
+  const options = [
+    "listen_addresses=",
+    `unix_socket_directories=${folder}`,
+    "fsync=off",
+    "shared_buffers=16MB",
+    "max_connections=200",
+  ];
   const asUser = user ? [`--reuid=${user.uid}`, `--regid=${user.gid}`, "--clear-groups"] : [];
-  const argv = ["--pdeathsig=QUIT", ...asUser, join(BINARIES, "postgres"), "-D", data, ...options.flatMap((option) => ["-c", option])];
+  const argv = [
+    "--pdeathsig=QUIT",
+    ...asUser,
+    join(BINARIES, "postgres"),
+    "-D",
+    data,
+    ...options.flatMap((option) => ["-c", option]),
+  ];
   const boot = () => {
     const made = spawn("setpriv", argv, { cwd: folder, stdio: "ignore" });
     made.unref();

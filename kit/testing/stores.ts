@@ -70,7 +70,9 @@ export function withStores(suite: (under: StoreUnderTest) => void): void {
 }
 
 /** Configuration of a new, empty store. */
-export async function newConfig(kind: StoreConfig["kind"]): Promise<{ config: StoreConfig; folder: string | undefined }> {
+export async function newConfig(
+  kind: StoreConfig["kind"],
+): Promise<{ config: StoreConfig; folder: string | undefined }> {
   if (kind === "postgres") {
     const url = await (await testServer()).newDatabase();
     return { config: { kind, url, poolSize: 8 }, folder: undefined };

@@ -33,20 +33,34 @@ describe("the audit log", () => {
       );
       for (const tenant of [a, b]) {
         const found = await db.tenant(tenant, rows);
-        assert.deepEqual(found.map((row) => row.sequence), Array.from({ length: 16 }, (_, i) => BigInt(i + 1)));
-        assert.ok(found.every((row) => row.tenantId === tenant && row.actor === "service:policy" && row.clusterId === "cluster_1"));
+        assert.deepEqual(
+          found.map((row) => row.sequence),
+          Array.from({ length: 16 }, (_, i) => BigInt(i + 1)),
+        );
+        assert.ok(
+          found.every(
+            (row) => row.tenantId === tenant && row.actor === "service:policy" && row.clusterId === "cluster_1",
+          ),
+        );
       }
     });
 
     it("has rows of the platform beside those of tenants", async () => {
       await db.platform((tx) => audit.record(tx, serviceCaller, entry("p")));
-      assert.deepEqual((await db.platform(rows)).map((row) => [row.tenantId, row.sequence, row.objectId]), [[null, 1n, "p"]]);
+      assert.deepEqual(
+        (await db.platform(rows)).map((row) => [row.tenantId, row.sequence, row.objectId]),
+        [[null, 1n, "p"]],
+      );
     });
 
     it("can be changed neither by the service nor by the owner of the table", async () => {
       const tenant = newTenant();
       await db.tenant(tenant, (tx) => audit.record(tx, serviceCaller, entry("kept")));
-      for (const attempt of ["update policy.audit_log set outcome = 'x'", "delete from policy.audit_log", "truncate policy.audit_log"]) {
+      for (const attempt of [
+        "update policy.audit_log set outcome = 'x'",
+        "delete from policy.audit_log",
+        "truncate policy.audit_log",
+      ]) {
         for (const role of ["", "set local role none"]) {
           const tampering = db.tenant(tenant, async (tx) => {
             if (role) await tx.execute(sql.raw(role));
@@ -59,7 +73,10 @@ describe("the audit log", () => {
           });
         }
       }
-      assert.deepEqual((await db.tenant(tenant, rows)).map((row) => row.outcome), ["ok"]);
+      assert.deepEqual(
+        (await db.tenant(tenant, rows)).map((row) => row.outcome),
+        ["ok"],
+      );
     });
   });
 });

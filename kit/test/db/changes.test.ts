@@ -22,7 +22,13 @@ describe("change streams", () => {
     it("number changes without gaps and keep the latest of each object", async () => {
       const tenant = newTenant();
       const append = (...ids: string[]) =>
-        db.tenant(tenant, (tx) => changes.append(tx, "s", ids.map((objectId) => ({ objectId, change: node(objectId) }))));
+        db.tenant(tenant, (tx) =>
+          changes.append(
+            tx,
+            "s",
+            ids.map((objectId) => ({ objectId, change: node(objectId) })),
+          ),
+        );
       assert.equal(await append("a", "b"), 2n);
       assert.equal(await append("a"), 3n);
       assert.equal(await append("c", "c", "b"), 6n);
@@ -50,37 +56,54 @@ describe("change streams", () => {
         throw new Error("no");
       });
       await assert.rejects(failing, /no/);
-      assert.equal(await db.tenant(tenant, (tx) => changes.append(tx, "s", [{ objectId: "y", change: node("y") }])), 1n);
+      assert.equal(
+        await db.tenant(tenant, (tx) => changes.append(tx, "s", [{ objectId: "y", change: node("y") }])),
+        1n,
+      );
     });
 
     it("stay free of gaps under parallel writers", async () => {
       const tenant = newTenant();
       const revisions = await Promise.all(
-        Array.from({ length: 50 }, (_, i) => db.tenant(tenant, (tx) => changes.append(tx, "s", [{ objectId: `${i}`, change: node("n") }]))),
+        Array.from({ length: 50 }, (_, i) =>
+          db.tenant(tenant, (tx) => changes.append(tx, "s", [{ objectId: `${i}`, change: node("n") }])),
+        ),
       );
-      assert.deepEqual(revisions.map(Number).toSorted((x, y) => x - y), Array.from({ length: 50 }, (_, i) => i + 1));
+      assert.deepEqual(
+        revisions.map(Number).toSorted((x, y) => x - y),
+        Array.from({ length: 50 }, (_, i) => i + 1),
+      );
     });
 
     it("answer in parts that continue each other", async () => {
       const tenant = newTenant();
       const many = Array.from({ length: 2500 }, (_, i) => ({ objectId: `o${i}`, change: node("x") }));
-      const big = Array.from({ length: 3 }, (_, i) => ({ objectId: `big${i}`, change: { case: "node", value: new Uint8Array(300_000) } as const }));
+      const big = Array.from({ length: 3 }, (_, i) => ({
+        objectId: `big${i}`,
+        change: { case: "node", value: new Uint8Array(300_000) } as const,
+      }));
       await db.tenant(tenant, (tx) => changes.append(tx, "s", [...many, ...big]));
       const seen: string[] = [];
       const sizes: number[] = [];
-      for (let cursor = 0n; ; ) {
+      for (let cursor = 0n; ;) {
         const batch = await changes.read(tenant, "s", cursor);
         if (batch.changes.length === 0) break;
         seen.push(...batch.changes.map((change) => change.objectId));
         sizes.push(batch.changes.length);
         cursor = batch.revision;
       }
-      assert.deepEqual(seen, [...many, ...big].map((change) => change.objectId));
+      assert.deepEqual(
+        seen,
+        [...many, ...big].map((change) => change.objectId),
+      );
       assert.deepEqual(sizes, [1000, 1000, 501, 1, 1]);
     });
 
     it("refuse a cursor past their end", async () => {
-      await assert.rejects(changes.read(newTenant(), "s", 5n), (error: unknown) => error instanceof Refusal && error.reason === "CURSOR_AHEAD");
+      await assert.rejects(
+        changes.read(newTenant(), "s", 5n),
+        (error: unknown) => error instanceof Refusal && error.reason === "CURSOR_AHEAD",
+      );
     });
 
     it("deliver each commit of any worker to a watcher once, in order, until the signal", async () => {
@@ -99,7 +122,10 @@ describe("change streams", () => {
       const seen: string[] = [];
       while (seen.length < 20) seen.push(...objects((await watch.next()).value));
       await writing;
-      assert.deepEqual(seen, Array.from({ length: 20 }, (_, i) => `n${i + 1}@${i + 1}`));
+      assert.deepEqual(
+        seen,
+        Array.from({ length: 20 }, (_, i) => `n${i + 1}@${i + 1}`),
+      );
       const last = watch.next();
       stop.abort();
       assert.deepEqual(await last, { value: undefined, done: true });

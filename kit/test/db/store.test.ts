@@ -13,13 +13,16 @@ describe("a store", () => {
       db = under.store.database("registry");
     });
 
-    const put = (name: string) => (tx: Tx) => tx.insert(thing).values({ tenantId: null, name, amount: 1n, body: new Uint8Array() });
+    const put = (name: string) => (tx: Tx) =>
+      tx.insert(thing).values({ tenantId: null, name, amount: 1n, body: new Uint8Array() });
     const names = async (tx: Tx) => (await tx.select({ name: thing.name }).from(thing)).map((row) => row.name);
 
     it("shows a transaction the rows of its tenant and of nobody else, whatever the query says", async () => {
       const [a, b] = [newTenant(), newTenant()];
       for (const tenantId of [a, b]) {
-        await db.tenant(tenantId, (tx) => tx.insert(thing).values({ tenantId, name: `of ${tenantId}`, amount: 7n, body: Uint8Array.of(1, 2) }));
+        await db.tenant(tenantId, (tx) =>
+          tx.insert(thing).values({ tenantId, name: `of ${tenantId}`, amount: 7n, body: Uint8Array.of(1, 2) }),
+        );
       }
       await db.platform(put("of the platform"));
       assert.deepEqual(await db.tenant(a, names), [`of ${a}`]);
@@ -31,9 +34,13 @@ describe("a store", () => {
 
     it("lets a transaction neither write nor change rows of another tenant", async () => {
       const [a, b] = [newTenant(), newTenant()];
-      await db.tenant(b, (tx) => tx.insert(thing).values({ tenantId: b, name: "kept", amount: 1n, body: new Uint8Array() }));
+      await db.tenant(b, (tx) =>
+        tx.insert(thing).values({ tenantId: b, name: "kept", amount: 1n, body: new Uint8Array() }),
+      );
       await assert.rejects(
-        db.tenant(a, (tx) => tx.insert(thing).values({ tenantId: b, name: "foreign", amount: 1n, body: new Uint8Array() })),
+        db.tenant(a, (tx) =>
+          tx.insert(thing).values({ tenantId: b, name: "foreign", amount: 1n, body: new Uint8Array() }),
+        ),
         (error: unknown) => error instanceof DatabaseError && error.code === "42501",
       );
       await db.tenant(a, async (tx) => {
@@ -53,7 +60,9 @@ describe("a store", () => {
 
     it("does not show a service role anything outside a tenant's or the platform's transaction", async () => {
       const tenantId = newTenant();
-      await db.tenant(tenantId, (tx) => tx.insert(thing).values({ tenantId, name: "hidden", amount: 1n, body: new Uint8Array() }));
+      await db.tenant(tenantId, (tx) =>
+        tx.insert(thing).values({ tenantId, name: "hidden", amount: 1n, body: new Uint8Array() }),
+      );
       await db.platform(put("hidden too"));
       // What a query finds when app.tenant was never set, or is left empty by an earlier transaction.
       await db.platform(async (tx) => {
@@ -64,7 +73,9 @@ describe("a store", () => {
 
     it("keeps row security through every way back to the session's own role", async () => {
       const tenantId = newTenant();
-      await db.tenant(tenantId, (tx) => tx.insert(thing).values({ tenantId, name: "guarded", amount: 1n, body: new Uint8Array() }));
+      await db.tenant(tenantId, (tx) =>
+        tx.insert(thing).values({ tenantId, name: "guarded", amount: 1n, body: new Uint8Array() }),
+      );
       for (const back of ["reset role", "reset session authorization", "set local role none", "reset all"]) {
         await db.platform(async (tx) => {
           await tx.execute(sql.raw(back));
@@ -97,7 +108,8 @@ describe("a store", () => {
 
     it("names a violated constraint and none of the values", async () => {
       const tenantId = newTenant();
-      const insert = (tx: Tx) => tx.insert(thing).values({ tenantId, name: "s3cret", amount: 1n, body: new Uint8Array() });
+      const insert = (tx: Tx) =>
+        tx.insert(thing).values({ tenantId, name: "s3cret", amount: 1n, body: new Uint8Array() });
       await db.tenant(tenantId, insert);
       await assert.rejects(db.tenant(tenantId, insert), (error: unknown) => {
         assert.ok(error instanceof DatabaseError);
@@ -124,14 +136,18 @@ describe("a store", () => {
 
     it("counts without losing one under parallel writers", async () => {
       const tenantId = newTenant();
-      await db.tenant(tenantId, (tx) => tx.insert(thing).values({ tenantId, name: "counter", amount: 0n, body: new Uint8Array() }));
+      await db.tenant(tenantId, (tx) =>
+        tx.insert(thing).values({ tenantId, name: "counter", amount: 0n, body: new Uint8Array() }),
+      );
       const increment = (tx: Tx) =>
         tx
           .update(thing)
           .set({ amount: sql`${thing.amount} + 1` })
           .where(and(eq(thing.tenantId, tenantId), eq(thing.name, "counter")));
       await Promise.all(Array.from({ length: 60 }, () => db.tenant(tenantId, increment)));
-      assert.deepEqual(await db.tenant(tenantId, (tx) => tx.select({ amount: thing.amount }).from(thing)), [{ amount: 60n }]);
+      assert.deepEqual(await db.tenant(tenantId, (tx) => tx.select({ amount: thing.amount }).from(thing)), [
+        { amount: 60n },
+      ]);
     });
 
     it("keeps tenants apart when their transactions interleave", async () => {
@@ -139,7 +155,9 @@ describe("a store", () => {
       await Promise.all(
         Array.from({ length: 160 }, async (_, index) => {
           const tenantId = tenants[index % tenants.length] ?? newTenant();
-          await db.tenant(tenantId, (tx) => tx.insert(thing).values({ tenantId, name: `${index}`, amount: 0n, body: new Uint8Array() }));
+          await db.tenant(tenantId, (tx) =>
+            tx.insert(thing).values({ tenantId, name: `${index}`, amount: 0n, body: new Uint8Array() }),
+          );
           const seen = await db.tenant(tenantId, (tx) => tx.select({ of: thing.tenantId }).from(thing));
           assert.ok(seen.length > 0 && seen.every((row) => row.of === tenantId));
         }),
@@ -177,7 +195,9 @@ describe("a store", () => {
 
     it("has everything after it was closed and opened", async () => {
       const tenantId = newTenant();
-      await db.tenant(tenantId, (tx) => tx.insert(thing).values({ tenantId, name: "durable", amount: 1n, body: new Uint8Array() }));
+      await db.tenant(tenantId, (tx) =>
+        tx.insert(thing).values({ tenantId, name: "durable", amount: 1n, body: new Uint8Array() }),
+      );
       await under.reopen();
       db = under.store.database("registry");
       assert.deepEqual(await db.tenant(tenantId, names), ["durable"]);

@@ -1,0 +1,66 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { type NodeRecord, NodeRecordSchema, SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
+import { type NodeKind } from "@cloudvlan/gen/entity/v1/node_pb.js";
+import type { KeyProvider } from "@cloudvlan/kit/keys";
+import { type SigningKey, signRecord, verifyRecord } from "@cloudvlan/kit/sign";
+import { addressesOf } from "./pool.ts";
+import { parsePrefix } from "./prefix.ts";
+import { selectorsOf } from "./selectors.ts";
+
+/** What a record is made of; every part from a sealed row. */
+export interface RecordSource {
+  readonly tenantId: string;
+  readonly cvlanId: string;
+  readonly id: string;
+  readonly name: string;
+  readonly kind: NodeKind;
+  readonly host: bigint;
+  readonly wireguardPublicKey: Uint8Array;
+  readonly capabilityVersion: bigint;
+  readonly tags: Readonly<Record<string, string>>;
+  readonly routes: readonly string[];
+}
+
+/** The core record of a node at a revision, signed; serialised `Signed`. */
+export function signNode(
+  keys: KeyProvider,
+  key: SigningKey,
+  cvlan: { ipv4Pool: string; ipv6Prefix: string },
+  node: RecordSource,
+  groupIds: readonly string[],
+  revision: bigint,
+): Uint8Array {
+  const record = create(NodeRecordSchema, {
+    tenantId: node.tenantId,
+    cvlanId: node.cvlanId,
+    nodeId: node.id,
+    recordRevision: revision,
+    name: node.name,
+    kind: node.kind,
+    wireguardPublicKey: node.wireguardPublicKey,
+    addresses: addressesOf(cvlan, node.host).map((address) => ({ address, length: address.length * 8 })),
+    selectors: selectorsOf(keys, node.cvlanId, node.tags, groupIds),
+    routes: node.routes.map((text) => {
+      const prefix = parsePrefix(text);
+      if (!prefix) throw new Error("a stored route is no prefix");
+      return prefix;
+    }),
+    capabilityVersion: Number(node.capabilityVersion),
+  });
+  return toBinary(SignedSchema, signRecord(key, "node", toBinary(NodeRecordSchema, record)));
+}
+
+/** The stored record when this key signed it for this node; undefined otherwise. */
+export function openRecord(
+  key: SigningKey,
+  node: { id: string; cvlanId: string; record: Uint8Array },
+): NodeRecord | undefined {
+  try {
+    const signed = fromBinary(SignedSchema, node.record);
+    if (signed.keyId !== key.keyId || !verifyRecord(key.publicKey, "node", signed)) return undefined;
+    const record = fromBinary(NodeRecordSchema, signed.payload);
+    return record.nodeId === node.id && record.cvlanId === node.cvlanId ? record : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,117 @@
+import { create } from "@bufbuild/protobuf";
+import { type Cvlan, CvlanStatsSchema } from "@cloudvlan/gen/entity/v1/cvlan_pb.js";
+import {
+  type CreateCvlanRequest,
+  CvlanService,
+  type DeleteCvlanRequest,
+  type GetCvlanRequest,
+  type GetCvlanResponse,
+  GetCvlanResponseSchema,
+  type ListCvlansRequest,
+  type ListCvlansResponse,
+  ListCvlansResponseSchema,
+} from "@cloudvlan/gen/registry/v1/registry_pb.js";
+import { pathOf } from "@cloudvlan/kit/access";
+import { type Caller, subjectOf } from "@cloudvlan/kit/caller";
+import { isForeignKeyViolation, isUniqueViolation } from "@cloudvlan/kit/db";
+import { Refusal } from "@cloudvlan/kit/errors";
+import { newId } from "@cloudvlan/kit/ids";
+import type { RegistryDeps } from "../deps.ts";
+import { lastHost, parsePool, poolsOf } from "../domain/pool.ts";
+import { formatPrefix } from "../domain/prefix.ts";
+import {
+  cvlanUse,
+  deleteCvlan as deleteRow,
+  insertCvlan,
+  listCvlans as listRows,
+  nameTaken,
+  requireCvlan,
+} from "../store/cvlans.ts";
+import { hasPendingDenial } from "../store/denials.ts";
+import { pageOf, splitPage } from "../store/page.ts";
+import { databaseNow } from "../store/time.ts";
+import { tenantOf } from "./request.ts";
+import { cvlanOf } from "./wire.ts";
+
+export async function createCvlan(deps: RegistryDeps, request: CreateCvlanRequest, caller: Caller): Promise<Cvlan> {
+  const tenantId = tenantOf(request);
+  const ipv4Pool = formatPrefix(parsePool(request.ipv4Pool));
+  // Auth alone knows whether there is such a tenant.
+  await deps.auth.getKeyset({ tenantId });
+  const id = newId("cvlan", deps.clock.nowMs());
+  try {
+    return await deps.db.tenant(tenantId, async (tx) => {
+      const createdAt = await databaseNow(tx);
+      const row = await insertCvlan(tx, deps.seals, {
+        tenantId,
+        id,
+        name: request.name,
+        ipv4Pool,
+        createdAt,
+        createdBy: subjectOf(caller),
+      });
+      await deps.audit.record(tx, caller, {
+        action: pathOf(CvlanService.method.createCvlan),
+        objectId: id,
+        outcome: "ok",
+      });
+      return cvlanOf(deps.clusterId, row);
+    });
+  } catch (error) {
+    throw isUniqueViolation(error, "cvlan_name") ? nameTaken(request.name) : error;
+  }
+}
+
+export async function getCvlan(deps: RegistryDeps, request: GetCvlanRequest): Promise<GetCvlanResponse> {
+  const tenantId = tenantOf(request);
+  return deps.db.tenant(tenantId, async (tx) => {
+    const row = await requireCvlan(tx, deps.seals, tenantId, request.cvlanId);
+    const use = await cvlanUse(tx, tenantId, row.id);
+    const [ipv4] = poolsOf(row);
+    return create(GetCvlanResponseSchema, {
+      cvlan: cvlanOf(deps.clusterId, row),
+      stats: create(CvlanStatsSchema, {
+        nodes: BigInt(use.nodes),
+        ipv4Addresses: { used: BigInt(use.addresses), total: lastHost(ipv4) },
+      }),
+    });
+  });
+}
+
+export async function listCvlans(deps: RegistryDeps, request: ListCvlansRequest): Promise<ListCvlansResponse> {
+  const tenantId = tenantOf(request);
+  const page = pageOf("cvlan", request.pagination);
+  return deps.db.tenant(tenantId, async (tx) => {
+    const { rows, meta } = splitPage(page, await listRows(tx, tenantId, page));
+    const genuine = rows.filter((row) => deps.seals.open("cvlan", row));
+    return create(ListCvlansResponseSchema, { cvlans: genuine.map((row) => cvlanOf(deps.clusterId, row)), meta });
+  });
+}
+
+export async function deleteCvlan(deps: RegistryDeps, request: DeleteCvlanRequest, caller: Caller): Promise<void> {
+  const tenantId = tenantOf(request);
+  try {
+    await deps.db.tenant(tenantId, async (tx) => {
+      const row = await requireCvlan(tx, deps.seals, tenantId, request.cvlanId);
+      const { nodes } = await cvlanUse(tx, tenantId, row.id);
+      if (nodes > 0) throw inUse(row.id, `the cvlan has ${nodes} nodes`, "revoke its nodes first");
+      if (await hasPendingDenial(tx, tenantId, row.id)) {
+        throw inUse(row.id, "a revocation in the cvlan is not known everywhere yet", "try again in a minute");
+      }
+      await deleteRow(tx, tenantId, row.id);
+      await deps.audit.record(tx, caller, {
+        action: pathOf(CvlanService.method.deleteCvlan),
+        objectId: row.id,
+        outcome: "ok",
+      });
+    });
+  } catch (error) {
+    throw isForeignKeyViolation(error)
+      ? inUse(request.cvlanId, "a node joins the cvlan", "revoke its nodes first")
+      : error;
+  }
+}
+
+function inUse(objectId: string, message: string, remedy: string): Refusal {
+  return new Refusal("conflict", "CVLAN_IN_USE", message, { objectId, remedy });
+}

@@ -1,0 +1,167 @@
+import { create } from "@bufbuild/protobuf";
+import { type Group, GroupWithCountSchema } from "@cloudvlan/gen/entity/v1/group_pb.js";
+import {
+  type AddGroupMemberRequest,
+  type CreateGroupRequest,
+  type DeleteGroupRequest,
+  GroupService,
+  type ListGroupsRequest,
+  type ListGroupsResponse,
+  ListGroupsResponseSchema,
+  type RemoveGroupMemberRequest,
+} from "@cloudvlan/gen/registry/v1/registry_pb.js";
+import { pathOf } from "@cloudvlan/kit/access";
+import { type Caller, subjectOf } from "@cloudvlan/kit/caller";
+import { isForeignKeyViolation, type Tx } from "@cloudvlan/kit/db";
+import { Refusal } from "@cloudvlan/kit/errors";
+import { newId, type TenantId } from "@cloudvlan/kit/ids";
+import type { SigningKey } from "@cloudvlan/kit/sign";
+import type { RegistryDeps } from "../deps.ts";
+import { type CvlanRow, requireCvlan } from "../store/cvlans.ts";
+import {
+  addMember,
+  deleteGroup as deleteRow,
+  groupsOf,
+  insertGroup,
+  listGroups as listRows,
+  membersOf,
+  removeMember,
+  requireGroup,
+} from "../store/groups.ts";
+import { lockActiveNode, type NodeRow } from "../store/nodes.ts";
+import { pageOf, splitPage } from "../store/page.ts";
+import { databaseNow } from "../store/time.ts";
+import { publishNode } from "./publish.ts";
+import { tenantOf } from "./request.ts";
+import { groupOf } from "./wire.ts";
+
+export async function createGroup(deps: RegistryDeps, request: CreateGroupRequest, caller: Caller): Promise<Group> {
+  const tenantId = tenantOf(request);
+  const id = newId("group", deps.clock.nowMs());
+  return deps.db.tenant(tenantId, async (tx) => {
+    const cvlan = await requireCvlan(tx, deps.seals, tenantId, request.cvlanId);
+    const row = await insertGroup(tx, deps.seals, {
+      tenantId,
+      id,
+      cvlanId: cvlan.id,
+      name: request.name,
+      createdAt: await databaseNow(tx),
+      createdBy: subjectOf(caller),
+    });
+    await deps.audit.record(tx, caller, {
+      action: pathOf(GroupService.method.createGroup),
+      objectId: id,
+      outcome: "ok",
+    });
+    return groupOf(deps.clusterId, row);
+  });
+}
+
+export async function listGroups(deps: RegistryDeps, request: ListGroupsRequest): Promise<ListGroupsResponse> {
+  const tenantId = tenantOf(request);
+  const page = pageOf("group", request.pagination);
+  return deps.db.tenant(tenantId, async (tx) => {
+    const cvlan = await requireCvlan(tx, deps.seals, tenantId, request.cvlanId);
+    const { rows, meta } = splitPage(page, await listRows(tx, tenantId, cvlan.id, page));
+    const genuine = rows.filter(({ group }) => deps.seals.open("node_group", group));
+    const groups = genuine.map(({ group, members }) =>
+      create(GroupWithCountSchema, { group: groupOf(deps.clusterId, group), members: BigInt(members) }),
+    );
+    return create(ListGroupsResponseSchema, { groups, meta });
+  });
+}
+
+/** Members whose records one deletion signs anew: more would hold the transaction too long. */
+const MOST_MEMBERS = 2000;
+
+export async function deleteGroup(deps: RegistryDeps, request: DeleteGroupRequest, caller: Caller): Promise<void> {
+  const tenantId = tenantOf(request);
+  const key = await deps.enrolKeys(tenantId);
+  try {
+    await deps.db.tenant(tenantId, async (tx) => {
+      const group = await requireGroup(tx, deps.seals, tenantId, request.groupId);
+      const cvlan = await requireCvlan(tx, deps.seals, tenantId, group.cvlanId);
+      const members = await membersOf(tx, tenantId, group.id, MOST_MEMBERS + 1);
+      if (members.length > MOST_MEMBERS) {
+        throw new Refusal("conflict", "GROUP_TOO_LARGE", `the group has more than ${MOST_MEMBERS} members`, {
+          objectId: group.id,
+          remedy: "remove members first",
+        });
+      }
+      for (const nodeId of members) {
+        const node = await lockActiveNode(tx, deps.seals, key, tenantId, nodeId);
+        await removeMember(tx, tenantId, group.id, nodeId);
+        await republish(deps, tx, key, tenantId, cvlan, node);
+      }
+      await deleteRow(tx, tenantId, group.id);
+      await deps.audit.record(tx, caller, {
+        action: pathOf(GroupService.method.deleteGroup),
+        objectId: group.id,
+        outcome: "ok",
+      });
+    });
+  } catch (error) {
+    if (!isForeignKeyViolation(error)) throw error;
+    throw new Refusal("conflict", "GROUP_IN_USE", "a node became a member meanwhile", {
+      objectId: request.groupId,
+      remedy: "try again",
+    });
+  }
+}
+
+export async function addGroupMember(
+  deps: RegistryDeps,
+  request: AddGroupMemberRequest,
+  caller: Caller,
+): Promise<void> {
+  await changeMember(deps, request, caller, pathOf(GroupService.method.addGroupMember), (tx, tenantId) =>
+    addMember(tx, deps.seals, tenantId, request.groupId, request.nodeId),
+  );
+}
+
+export async function removeGroupMember(
+  deps: RegistryDeps,
+  request: RemoveGroupMemberRequest,
+  caller: Caller,
+): Promise<void> {
+  await changeMember(deps, request, caller, pathOf(GroupService.method.removeGroupMember), (tx, tenantId) =>
+    removeMember(tx, tenantId, request.groupId, request.nodeId),
+  );
+}
+
+/** @param change tells whether it changed anything. */
+async function changeMember(
+  deps: RegistryDeps,
+  request: AddGroupMemberRequest | RemoveGroupMemberRequest,
+  caller: Caller,
+  action: string,
+  change: (tx: Tx, tenantId: TenantId) => Promise<boolean>,
+): Promise<void> {
+  const tenantId = tenantOf(request);
+  const key = await deps.enrolKeys(tenantId);
+  await deps.db.tenant(tenantId, async (tx) => {
+    const group = await requireGroup(tx, deps.seals, tenantId, request.groupId);
+    const node = await lockActiveNode(tx, deps.seals, key, tenantId, request.nodeId);
+    if (node.cvlanId !== group.cvlanId) {
+      throw new Refusal("invalid", "OTHER_CVLAN", "the node is a member of another cvlan than the group", {
+        field: "node_id",
+        remedy: "name a node of the group's cvlan",
+      });
+    }
+    const cvlan = await requireCvlan(tx, deps.seals, tenantId, group.cvlanId);
+    if (await change(tx, tenantId)) await republish(deps, tx, key, tenantId, cvlan, node);
+    await deps.audit.record(tx, caller, { action, objectId: group.id, outcome: "ok" });
+  });
+}
+
+async function republish(
+  deps: RegistryDeps,
+  tx: Tx,
+  key: SigningKey,
+  tenantId: TenantId,
+  cvlan: CvlanRow,
+  node: NodeRow,
+): Promise<void> {
+  const groupIds = (await groupsOf(tx, deps.seals, tenantId, [node.id])).get(node.id) ?? [];
+  await publishNode(deps, tx, key, cvlan, node, groupIds);
+}

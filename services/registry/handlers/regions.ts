@@ -1,0 +1,60 @@
+import { create } from "@bufbuild/protobuf";
+import type { Region } from "@cloudvlan/gen/entity/v1/region_pb.js";
+import {
+  type CreateRegionRequest,
+  type DeleteRegionRequest,
+  type ListRegionsRequest,
+  type ListRegionsResponse,
+  ListRegionsResponseSchema,
+  RegionService,
+} from "@cloudvlan/gen/registry/v1/registry_pb.js";
+import { pathOf } from "@cloudvlan/kit/access";
+import { type Caller, subjectOf } from "@cloudvlan/kit/caller";
+import { Refusal } from "@cloudvlan/kit/errors";
+import { newId } from "@cloudvlan/kit/ids";
+import type { RegistryDeps } from "../deps.ts";
+import { pageOf, splitPage } from "../store/page.ts";
+import { deleteRegion as deleteRow, insertRegion, listRegions as listRows } from "../store/regions.ts";
+import { databaseNow } from "../store/time.ts";
+import { regionOf } from "./wire.ts";
+
+export async function createRegion(deps: RegistryDeps, request: CreateRegionRequest, caller: Caller): Promise<Region> {
+  const id = newId("region", deps.clock.nowMs());
+  return deps.db.platform(async (tx) => {
+    const row = {
+      id,
+      name: request.name,
+      displayName: request.displayName,
+      createdAt: await databaseNow(tx),
+      createdBy: subjectOf(caller),
+    };
+    await insertRegion(tx, row);
+    await deps.audit.record(tx, caller, {
+      action: pathOf(RegionService.method.createRegion),
+      objectId: id,
+      outcome: "ok",
+    });
+    return regionOf(deps.clusterId, row);
+  });
+}
+
+export async function listRegions(deps: RegistryDeps, request: ListRegionsRequest): Promise<ListRegionsResponse> {
+  const page = pageOf("region", request.pagination);
+  return deps.db.platform(async (tx) => {
+    const { rows, meta } = splitPage(page, await listRows(tx, page));
+    return create(ListRegionsResponseSchema, { regions: rows.map((row) => regionOf(deps.clusterId, row)), meta });
+  });
+}
+
+export async function deleteRegion(deps: RegistryDeps, request: DeleteRegionRequest, caller: Caller): Promise<void> {
+  await deps.db.platform(async (tx) => {
+    if (!(await deleteRow(tx, request.regionId))) {
+      throw new Refusal("not_found", "REGION_NOT_FOUND", "there is no such region", {
+        field: "region_id",
+        remedy: "list the regions",
+      });
+    }
+    const action = pathOf(RegionService.method.deleteRegion);
+    await deps.audit.record(tx, caller, { action, objectId: request.regionId, outcome: "ok" });
+  });
+}

@@ -1,0 +1,150 @@
+import { createHash, randomBytes } from "node:crypto";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { type JoinToken, JoinStringSchema } from "@cloudvlan/gen/entity/v1/enrollment_pb.js";
+import { NodeKind } from "@cloudvlan/gen/entity/v1/node_pb.js";
+import {
+  type CreateJoinTokenRequest,
+  type CreateJoinTokenResponse,
+  CreateJoinTokenResponseSchema,
+  EnrollmentService,
+  type ListJoinTokensRequest,
+  type ListJoinTokensResponse,
+  ListJoinTokensResponseSchema,
+  type RevokeJoinTokenRequest,
+} from "@cloudvlan/gen/registry/v1/registry_pb.js";
+import { pathOf } from "@cloudvlan/kit/access";
+import { type Caller, subjectOf } from "@cloudvlan/kit/caller";
+import { Refusal } from "@cloudvlan/kit/errors";
+import { newId } from "@cloudvlan/kit/ids";
+import type { RegistryDeps } from "../deps.ts";
+import { digestOf } from "../domain/token.ts";
+import { requireCvlan } from "../store/cvlans.ts";
+import { existingGroups } from "../store/groups.ts";
+import { pageOf, splitPage } from "../store/page.ts";
+import { databaseNow } from "../store/time.ts";
+import { findToken, insertToken, listTokens, revokeToken } from "../store/tokens.ts";
+import { tenantOf } from "./request.ts";
+import { tokenOf } from "./wire.ts";
+
+const DEFAULT_TTL_SECONDS = 3600;
+const SECRET_BYTES = 32;
+const FORMAT = "cvlan1.";
+
+const sha256 = (bytes: Uint8Array): Uint8Array => new Uint8Array(createHash("sha256").update(bytes).digest());
+
+export async function createJoinToken(
+  deps: RegistryDeps,
+  request: CreateJoinTokenRequest,
+  caller: Caller,
+): Promise<CreateJoinTokenResponse> {
+  const tenantId = tenantOf(request);
+  const [{ rootPublicKey }, { bundle }] = await Promise.all([
+    deps.auth.getKeyset({ tenantId }),
+    deps.certificates.getTrustBundle({}),
+  ]);
+  const root = bundle?.roots[0];
+  if (!root) throw new Error("auth knows no root certificate");
+
+  const id = newId("jointoken", deps.clock.nowMs());
+  const secret = new Uint8Array(randomBytes(SECRET_BYTES));
+  const token = await deps.db.tenant(tenantId, async (tx) => {
+    const cvlan = await requireCvlan(tx, deps.seals, tenantId, request.cvlanId);
+    const groupIds = await existingGroups(tx, deps.seals, cvlan, request.groupIds);
+    const missing = request.groupIds.findIndex((groupId) => !groupIds.includes(groupId));
+    if (missing >= 0) {
+      throw new Refusal("not_found", "GROUP_NOT_FOUND", "the cvlan has no such group", {
+        field: `group_ids[${missing}]`,
+        remedy: "list the cvlan's groups",
+      });
+    }
+    const now = await databaseNow(tx);
+    const row = await insertToken(tx, deps.seals, {
+      tenantId,
+      id,
+      cvlanId: cvlan.id,
+      digest: digestOf(secret),
+      expiresAt: new Date(now.getTime() + 1000 * (request.ttlSeconds === 0 ? DEFAULT_TTL_SECONDS : request.ttlSeconds)),
+      tags: { ...request.tags?.tags },
+      groupIds: groupIds.toSorted(),
+      nodeKind: request.nodeKind === NodeKind.UNSPECIFIED ? NodeKind.AGENT : request.nodeKind,
+      createdAt: now,
+      createdBy: subjectOf(caller),
+      revokedAt: null,
+      usedBy: null,
+      nodeId: null,
+    });
+    const action = pathOf(EnrollmentService.method.createJoinToken);
+    await deps.audit.record(tx, caller, { action, objectId: id, outcome: "ok" });
+    return tokenOf(deps.clusterId, row, now);
+  });
+
+  const joinString = create(JoinStringSchema, {
+    url: deps.url,
+    caSha256: sha256(root),
+    rootKeySha256: sha256(rootPublicKey),
+    tenantId,
+    tokenId: id,
+    secret,
+  });
+  return create(CreateJoinTokenResponseSchema, {
+    token,
+    joinString: FORMAT + Buffer.from(toBinary(JoinStringSchema, joinString)).toString("base64url"),
+  });
+}
+
+export async function listJoinTokens(
+  deps: RegistryDeps,
+  request: ListJoinTokensRequest,
+): Promise<ListJoinTokensResponse> {
+  const tenantId = tenantOf(request);
+  const page = pageOf("jointoken", request.pagination);
+  return deps.db.tenant(tenantId, async (tx) => {
+    const cvlan = await requireCvlan(tx, deps.seals, tenantId, request.cvlanId);
+    const { rows, meta } = splitPage(page, await listTokens(tx, tenantId, cvlan.id, page));
+    const now = await databaseNow(tx);
+    const genuine = rows.filter((row) => deps.seals.open("join_token", row));
+    return create(ListJoinTokensResponseSchema, {
+      tokens: genuine.map((row) => tokenOf(deps.clusterId, row, now)),
+      meta,
+    });
+  });
+}
+
+/** A used token is refused: what it let in is revoked as a node. */
+export async function revokeJoinToken(
+  deps: RegistryDeps,
+  request: RevokeJoinTokenRequest,
+  caller: Caller,
+): Promise<JoinToken> {
+  const tenantId = tenantOf(request);
+  return deps.db.tenant(tenantId, async (tx) => {
+    const stored = await findToken(tx, tenantId, request.tokenId);
+    const current = deps.seals.open("join_token", stored);
+    if (!current) {
+      throw new Refusal("not_found", "JOIN_TOKEN_NOT_FOUND", "there is no such join token", {
+        field: "token_id",
+        remedy: "list the cvlan's join tokens",
+        auditReason: stored ? "SEAL_BROKEN" : "JOIN_TOKEN_NOT_FOUND",
+      });
+    }
+    if (current.usedBy) throw used(current.nodeId ?? "");
+    const now = await databaseNow(tx);
+    const row = current.revokedAt ? current : await revokeToken(tx, deps.seals, current, now);
+    if (!row) {
+      throw new Refusal("conflict", "JOIN_TOKEN_CHANGED", "the join token was used or revoked meanwhile", {
+        objectId: current.id,
+        remedy: "list the cvlan's join tokens to see which",
+      });
+    }
+    const action = pathOf(EnrollmentService.method.revokeJoinToken);
+    await deps.audit.record(tx, caller, { action, objectId: row.id, outcome: "ok" });
+    return tokenOf(deps.clusterId, row, now);
+  });
+}
+
+function used(nodeId: string): Refusal {
+  return new Refusal("conflict", "JOIN_TOKEN_USED", "the join token was used", {
+    objectId: nodeId,
+    remedy: "revoke the node that used it",
+  });
+}

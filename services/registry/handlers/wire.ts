@@ -1,0 +1,88 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { type Provenance, ProvenanceSchema, Status } from "@cloudvlan/gen/entity/v1/common_pb.js";
+import { type Cvlan, CvlanSchema } from "@cloudvlan/gen/entity/v1/cvlan_pb.js";
+import { type JoinToken, JoinTokenSchema, JoinTokenStatus } from "@cloudvlan/gen/entity/v1/enrollment_pb.js";
+import { type Group, GroupSchema } from "@cloudvlan/gen/entity/v1/group_pb.js";
+import { type Node, NodeSchema } from "@cloudvlan/gen/entity/v1/node_pb.js";
+import { type Region, RegionSchema } from "@cloudvlan/gen/entity/v1/region_pb.js";
+import { addressesOf } from "../domain/pool.ts";
+import { formatAddress } from "../domain/prefix.ts";
+import type { CvlanRow } from "../store/cvlans.ts";
+import type { GroupRow } from "../store/groups.ts";
+import type { NodeRow } from "../store/nodes.ts";
+import type { RegionRow } from "../store/regions.ts";
+import type { TokenRow } from "../store/tokens.ts";
+
+function provenanceOf(row: { createdAt: Date; createdBy: string }): Provenance {
+  const createdAt = timestampFromDate(row.createdAt);
+  return create(ProvenanceSchema, { createdAt, updatedAt: createdAt, createdBy: row.createdBy });
+}
+
+export function cvlanOf(clusterId: string, row: CvlanRow): Cvlan {
+  return create(CvlanSchema, {
+    id: row.id,
+    tenantId: row.tenantId,
+    name: row.name,
+    ipv4Pool: row.ipv4Pool,
+    ipv6Prefix: row.ipv6Prefix,
+    status: Status.ACTIVE,
+    provenance: provenanceOf(row),
+    clusterId,
+  });
+}
+
+export function nodeOf(clusterId: string, cvlan: CvlanRow, row: NodeRow, groupIds: readonly string[]): Node {
+  const node = create(NodeSchema, {
+    id: row.id,
+    tenantId: row.tenantId,
+    cvlanId: row.cvlanId,
+    name: row.name,
+    kind: row.kind,
+    status: row.status,
+    addresses: addressesOf(cvlan, row.host).map(formatAddress),
+    wireguardPublicKey: row.wireguardPublicKey,
+    controlPublicKey: row.controlPublicKey,
+    tags: row.tags,
+    groupIds: [...groupIds],
+    routes: row.routes.map((prefix) => ({ prefix })),
+    capabilityVersion: Number(row.capabilityVersion),
+    clusterId,
+  });
+  if (row.joinedAt) node.joinedAt = timestampFromDate(row.joinedAt);
+  if (row.revokedAt) node.revokedAt = timestampFromDate(row.revokedAt);
+  return node;
+}
+
+export function groupOf(clusterId: string, row: GroupRow): Group {
+  const { id, tenantId, cvlanId, name } = row;
+  return create(GroupSchema, { id, tenantId, cvlanId, name, provenance: provenanceOf(row), clusterId });
+}
+
+export function regionOf(clusterId: string, row: RegionRow): Region {
+  const { id, name, displayName } = row;
+  return create(RegionSchema, { id, name, displayName, provenance: provenanceOf(row), clusterId });
+}
+
+/** @param now the database's time, which also set the expiry. */
+export function tokenOf(clusterId: string, row: TokenRow, now: Date): JoinToken {
+  return create(JoinTokenSchema, {
+    id: row.id,
+    tenantId: row.tenantId,
+    cvlanId: row.cvlanId,
+    status: statusOf(row, now),
+    expiresAt: timestampFromDate(row.expiresAt),
+    tags: row.tags,
+    groupIds: row.groupIds,
+    nodeKind: row.nodeKind,
+    nodeId: row.nodeId ?? "",
+    provenance: provenanceOf(row),
+    clusterId,
+  });
+}
+
+function statusOf(row: TokenRow, now: Date): JoinTokenStatus {
+  if (row.revokedAt) return JoinTokenStatus.REVOKED;
+  if (row.usedBy) return JoinTokenStatus.USED;
+  return row.expiresAt <= now ? JoinTokenStatus.EXPIRED : JoinTokenStatus.UNUSED;
+}

@@ -1,0 +1,4 @@
+import { run } from "@cloudvlan/kit/service";
+import { registry } from "./service.ts";
+
+await run([registry]);

@@ -1,0 +1,120 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { AuthService, CertificateService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import {
+  CvlanService,
+  EnrollmentService,
+  GroupService,
+  NodeService,
+  RegionService,
+  RegistryService,
+  TagService,
+} from "@cloudvlan/gen/registry/v1/registry_pb.js";
+import { callerOf } from "@cloudvlan/kit/caller";
+import { defineService } from "@cloudvlan/kit/service";
+import { config } from "./config.ts";
+import type { RegistryDeps } from "./deps.ts";
+import { enrolKeys } from "./enrol-keys.ts";
+import { createCvlan, deleteCvlan, getCvlan, listCvlans } from "./handlers/cvlans.ts";
+import { addGroupMember, createGroup, deleteGroup, listGroups, removeGroupMember } from "./handlers/groups.ts";
+import { beginJoin, join } from "./handlers/join.ts";
+import { getNode, listNodes, updateNode } from "./handlers/nodes.ts";
+import { createRegion, deleteRegion, listRegions } from "./handlers/regions.ts";
+import { resolveTargets } from "./handlers/resolve.ts";
+import { redriveDenials, revokeNode } from "./handlers/revoke.ts";
+import { listTags } from "./handlers/tags.ts";
+import { refusedJoins } from "./handlers/token-audit.ts";
+import { createJoinToken, listJoinTokens, revokeJoinToken } from "./handlers/tokens.ts";
+import { watchChanges } from "./handlers/watch.ts";
+import { rowSeals } from "./seals.ts";
+
+/** Milliseconds between looks at revocations whose second half was lost. */
+const REDRIVE_INTERVAL = 10_000;
+
+/** registry: cvlans, nodes and their signed records, groups, tags, regions, join tokens, addresses. */
+export const registry = defineService({
+  name: "registry",
+  config,
+  provides: [CvlanService, NodeService, GroupService, TagService, RegionService, EnrollmentService, RegistryService],
+  uses: [AuthService, CertificateService],
+  migrations: fileURLToPath(new URL("migrations", import.meta.url)),
+  build: async (context) => {
+    const auth = context.client(AuthService);
+    const deps: RegistryDeps = {
+      ...context,
+      auth,
+      certificates: context.client(CertificateService),
+      seals: rowSeals(context.keys, context.log),
+      enrolKeys: enrolKeys(context.db, context.keys, auth),
+    };
+    const refused = refusedJoins(deps);
+    return {
+      routes: (router) => {
+        router.service(CvlanService, {
+          createCvlan: async (request, handler) => ({ cvlan: await createCvlan(deps, request, callerOf(handler)) }),
+          getCvlan: (request) => getCvlan(deps, request),
+          listCvlans: (request) => listCvlans(deps, request),
+          deleteCvlan: async (request, handler) => {
+            await deleteCvlan(deps, request, callerOf(handler));
+            return {};
+          },
+        });
+        router.service(NodeService, {
+          getNode: async (request) => ({ node: await getNode(deps, request) }),
+          listNodes: (request) => listNodes(deps, request),
+          updateNode: async (request, handler) => ({ node: await updateNode(deps, request, callerOf(handler)) }),
+          revokeNode: async (request, handler) => ({ node: await revokeNode(deps, request, callerOf(handler)) }),
+        });
+        router.service(GroupService, {
+          createGroup: async (request, handler) => ({ group: await createGroup(deps, request, callerOf(handler)) }),
+          listGroups: (request) => listGroups(deps, request),
+          deleteGroup: async (request, handler) => {
+            await deleteGroup(deps, request, callerOf(handler));
+            return {};
+          },
+          addGroupMember: async (request, handler) => {
+            await addGroupMember(deps, request, callerOf(handler));
+            return {};
+          },
+          removeGroupMember: async (request, handler) => {
+            await removeGroupMember(deps, request, callerOf(handler));
+            return {};
+          },
+        });
+        router.service(TagService, { listTags: (request) => listTags(deps, request) });
+        router.service(RegionService, {
+          createRegion: async (request, handler) => ({ region: await createRegion(deps, request, callerOf(handler)) }),
+          listRegions: (request) => listRegions(deps, request),
+          deleteRegion: async (request, handler) => {
+            await deleteRegion(deps, request, callerOf(handler));
+            return {};
+          },
+        });
+        router.service(EnrollmentService, {
+          createJoinToken: (request, handler) => createJoinToken(deps, request, callerOf(handler)),
+          listJoinTokens: (request) => listJoinTokens(deps, request),
+          revokeJoinToken: async (request, handler) => ({
+            token: await revokeJoinToken(deps, request, callerOf(handler)),
+          }),
+          beginJoin: () => beginJoin(deps),
+          join: (request, handler) => join(deps, refused, request, callerOf(handler)),
+        });
+        router.service(RegistryService, {
+          resolveTargets: (request) => resolveTargets(deps, request),
+          watchChanges: (request, handler) => watchChanges(deps, request, handler.signal),
+        });
+      },
+      jobs: [
+        {
+          name: "deny revoked nodes",
+          run: async (signal) => {
+            while (!signal.aborted) {
+              await redriveDenials(deps, signal);
+              await sleep(REDRIVE_INTERVAL, undefined, { signal }).catch(() => undefined);
+            }
+          },
+        },
+      ],
+    };
+  },
+});
