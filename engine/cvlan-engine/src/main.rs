@@ -1,1 +1,137 @@
-fn main() {}
+//! `cvlan-engine`: holds the keys and the map of a node and forwards its packets.
+
+use clap::{Parser, Subcommand};
+use cvlan_engine::{Engine, log, server};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, mpsc};
+
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Bytes that `evaluate` reads at most.
+const MAX_INPUT: u64 = 64 << 20;
+/// How often the age of the map is looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// How long calls under way may take to end.
+const DRAIN: Duration = Duration::from_secs(5);
+
+#[derive(Parser)]
+#[command(name = "cvlan-engine", about = "Forwards the packets of one node")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs until SIGTERM, SIGINT or the Shutdown call.
+    Run {
+        /// Folder for keys, map, settings and control socket; made when it is not there, must be 0700.
+        #[arg(long, value_name = "DIR")]
+        state: PathBuf,
+        /// Control socket; engine.sock in the state folder when not given. Its folder must admit nobody else.
+        #[arg(long, value_name = "PATH")]
+        socket: Option<PathBuf>,
+    },
+    /// Judges packets without interfaces or keys: EvaluateRequest on standard input, EvaluateResponse on standard output.
+    Evaluate,
+    /// Prints the version.
+    Version,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Run { state, socket } => run(&state, socket),
+        Command::Evaluate => evaluate(),
+        Command::Version => print(concat!(env!("CARGO_PKG_VERSION"), "\n").as_bytes()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing is left to do when even this cannot be written.
+            let _ = writeln!(std::io::stderr(), "cvlan-engine: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print(bytes: &[u8]) -> Result<(), AnyError> {
+    Ok(std::io::stdout().lock().write_all(bytes)?)
+}
+
+fn evaluate() -> Result<(), AnyError> {
+    let mut input = Vec::new();
+    std::io::stdin().lock().take(MAX_INPUT + 1).read_to_end(&mut input)?;
+    if input.len() as u64 > MAX_INPUT {
+        return Err(format!("the input is longer than {MAX_INPUT} bytes: judge fewer packets at a time").into());
+    }
+    print(&cvlan_engine::evaluate(&input)?)
+}
+
+fn run(state: &Path, socket: Option<PathBuf>) -> Result<(), AnyError> {
+    log::start()?;
+    // One thread: it serves a socket; disk and signatures go to the pool, packets have threads of their own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .build()?;
+    let socket = socket.unwrap_or_else(|| state.join("engine.sock"));
+    let ended = runtime.block_on(serve(state, &socket));
+    runtime.shutdown_timeout(DRAIN);
+    ended
+}
+
+async fn serve(state: &Path, socket: &Path) -> Result<(), AnyError> {
+    // Before anything else: a hangup of the terminal must not end what a daemon left running.
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move { while hangup.recv().await.is_some() {} });
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    cvlan_engine::StateDir::open(state)?;
+    let listener = server::bind(socket)?;
+    let (ended, mut broken) = mpsc::unbounded_channel();
+    let engine = Engine::open(state, Box::new(cvlan_io::Tun::create), ended)?;
+    tokio::spawn(look_at_the_clock(engine.clone()));
+    tracing::info!(
+        instance_id = engine.instance_id(),
+        version = env!("CARGO_PKG_VERSION"),
+        "started"
+    );
+
+    let asked = Arc::new(Notify::new());
+    let stop = Arc::new(Notify::new());
+    let stopped = stop.clone();
+    let serving = server::serve(engine.clone(), listener, asked.clone(), async move {
+        stopped.notified().await
+    });
+    tokio::pin!(serving);
+    let failure = tokio::select! {
+        served = &mut serving => Some(served.err().map_or("the control socket closed".to_owned(), |error| error.to_string())),
+        why = broken.recv() => why,
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        () = asked.notified() => None,
+    };
+    let stopping = engine.clone();
+    tokio::task::spawn_blocking(move || stopping.shut_down()).await?;
+    stop.notify_one();
+    // Watchers are cut when the time is over.
+    let _ = tokio::time::timeout(DRAIN, &mut serving).await;
+    let _ = std::fs::remove_file(socket);
+    tracing::info!("stopped");
+    failure.map_or(Ok(()), |why| Err(why.into()))
+}
+
+async fn look_at_the_clock(engine: Arc<Engine>) {
+    let mut ticks = tokio::time::interval(TICK);
+    loop {
+        ticks.tick().await;
+        let engine = engine.clone();
+        if tokio::task::spawn_blocking(move || engine.tick()).await.is_err() {
+            return;
+        }
+    }
+}

@@ -15,6 +15,16 @@ pub use wake::Wake;
 
 use std::io;
 
+/// The user that this process acts as.
+#[must_use]
+pub fn effective_uid() -> u32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// `open(2)` flag: a symbolic link at the end of the path is an error.
+pub const O_NOFOLLOW: i32 = libc::O_NOFOLLOW;
+
 /// The result of a system call that says -1 and sets `errno`.
 fn checked(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 {

@@ -36,6 +36,8 @@ pub struct PeerStats {
     pub endpoint: Option<SocketAddr>,
     /// Whether data can be sealed now.
     pub session: bool,
+    /// Endpoints that may be tried.
+    pub candidates: usize,
     /// Time since the last confirmed handshake.
     pub since_handshake: Option<Duration>,
     /// Sealed bytes of data packets that were authenticated.

@@ -101,6 +101,7 @@ impl Wg {
         Some(PeerStats {
             endpoint: state.endpoint,
             session: state.has_session(),
+            candidates: state.candidates.len(),
             since_handshake: state.latest_handshake.map(|at| now.saturating_duration_since(at)),
             bytes_received: peer.bytes_received.load(std::sync::atomic::Ordering::Relaxed),
             bytes_sent: peer.bytes_sent.load(std::sync::atomic::Ordering::Relaxed),

@@ -32,7 +32,7 @@ pub(crate) struct State {
     /// `None` once the peer is retired.
     pub tunn: Option<Tunn>,
     pub endpoint: Option<SocketAddr>,
-    candidates: Vec<SocketAddr>,
+    pub candidates: Vec<SocketAddr>,
     pub queue: VecDeque<Vec<u8>>,
     pub attempt: Option<Attempt>,
     /// Own index of a session that we answered and the initiator has not used yet.

@@ -1,0 +1,117 @@
+//! What the data path counts. Each count only grows; the names are part of the contract.
+
+use cvlan_wg::Wg;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Why a packet went no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drop {
+    /// No IP packet, or one that contradicts itself.
+    Malformed,
+    /// Outbound: not from this node or behind it. Inbound: not from the peer whose tunnel it came through.
+    Source,
+    /// Outbound: nobody has the destination.
+    NoRoute,
+    /// Inbound: not for this node or behind it.
+    Destination,
+    /// No rule allows it, or one denies it.
+    Filter,
+    /// The map is stale and its policy stops this packet.
+    Stale,
+}
+
+/// Counts of one direction.
+#[derive(Debug, Default)]
+pub struct Dropped {
+    malformed: AtomicU64,
+    source: AtomicU64,
+    no_route: AtomicU64,
+    destination: AtomicU64,
+    filter: AtomicU64,
+    stale: AtomicU64,
+}
+
+impl Dropped {
+    /// Counts one.
+    pub fn count(&self, why: Drop) {
+        let counter = match why {
+            Drop::Malformed => &self.malformed,
+            Drop::Source => &self.source,
+            Drop::NoRoute => &self.no_route,
+            Drop::Destination => &self.destination,
+            Drop::Filter => &self.filter,
+            Drop::Stale => &self.stale,
+        };
+        add(counter, 1);
+    }
+}
+
+/// All counts of the data path but those of the WireGuard state.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Packets from the interface that were sealed and handed to the kernel.
+    pub tx_packets: AtomicU64,
+    /// UDP payload bytes of these.
+    pub tx_bytes_sealed: AtomicU64,
+    /// Packets from the interface or from a ping that went no further.
+    pub tx_dropped: Dropped,
+    /// Sealed packets that the kernel refused to send.
+    pub tx_dropped_send: AtomicU64,
+    /// Packets that were opened, judged and written to the interface.
+    pub rx_packets: AtomicU64,
+    /// UDP payload bytes of these.
+    pub rx_bytes_sealed: AtomicU64,
+    /// Opened packets that went no further.
+    pub rx_dropped: Dropped,
+    /// Datagrams that are no WireGuard messages.
+    pub rx_dropped_no_wireguard: AtomicU64,
+    /// Packets that the interface refused: it is down or its queue is full.
+    pub rx_dropped_interface: AtomicU64,
+    /// Handshake messages that came faster than they are worked off.
+    pub rx_dropped_queue: AtomicU64,
+}
+
+/// Adds to a count.
+pub fn add(counter: &AtomicU64, by: u64) {
+    counter.fetch_add(by, Ordering::Relaxed);
+}
+
+impl Counters {
+    /// All counts by their stable name.
+    #[must_use]
+    pub fn named(&self, wg: &Wg) -> BTreeMap<String, u64> {
+        let w = wg.counters();
+        [
+            ("tx_packets", &self.tx_packets),
+            ("tx_bytes_sealed", &self.tx_bytes_sealed),
+            ("tx_dropped_malformed", &self.tx_dropped.malformed),
+            ("tx_dropped_source", &self.tx_dropped.source),
+            ("tx_dropped_no_route", &self.tx_dropped.no_route),
+            ("tx_dropped_filter", &self.tx_dropped.filter),
+            ("tx_dropped_stale", &self.tx_dropped.stale),
+            ("tx_dropped_no_session", &w.tx_dropped_no_session),
+            ("tx_dropped_queue", &w.tx_dropped_queue),
+            ("tx_dropped_send", &self.tx_dropped_send),
+            ("rx_packets", &self.rx_packets),
+            ("rx_bytes_sealed", &self.rx_bytes_sealed),
+            ("rx_dropped_malformed", &self.rx_dropped.malformed),
+            ("rx_dropped_source", &self.rx_dropped.source),
+            ("rx_dropped_destination", &self.rx_dropped.destination),
+            ("rx_dropped_filter", &self.rx_dropped.filter),
+            ("rx_dropped_stale", &self.rx_dropped.stale),
+            ("rx_dropped_unknown_peer", &w.rx_dropped_unknown_peer),
+            ("rx_dropped_auth", &w.rx_dropped_auth),
+            ("rx_dropped_no_wireguard", &self.rx_dropped_no_wireguard),
+            ("rx_dropped_interface", &self.rx_dropped_interface),
+            ("rx_dropped_queue", &self.rx_dropped_queue),
+            ("handshakes_initiated", &w.handshakes_initiated),
+            ("handshakes_completed", &w.handshakes_completed),
+            ("handshakes_refused", &w.handshakes_refused),
+            ("handshakes_timed_out", &w.handshakes_timed_out),
+        ]
+        .into_iter()
+        .map(|(name, counter)| (name.to_owned(), counter.load(Ordering::Relaxed)))
+        .collect()
+    }
+}

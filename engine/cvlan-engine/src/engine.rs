@@ -1,0 +1,212 @@
+//! The engine as its control socket sees it: what is wanted, what is in force, and how one becomes the other.
+
+use crate::apply;
+use crate::events::Events;
+use crate::explain;
+use crate::failure::Failure;
+use crate::forward::{Forwarder, Injector, Shared};
+use crate::identity::Identity;
+use crate::keys::{Keys, Proofs};
+use crate::settings::Settings;
+use crate::state_dir::StateDir;
+use crate::status;
+use cloudvlan_gen::cloudvlan::engine::v1 as pb;
+use cvlan_io::{Tun, TunError};
+use rand_core::{OsRng, RngCore};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+use tokio::sync::{mpsc, watch};
+
+/// Makes the interface of a name.
+pub type TunSource = Box<dyn Fn(&str) -> Result<Tun, TunError> + Send + Sync>;
+
+/// Version of what engine and daemon can do together; docs/contract-changes.md lists what each number added.
+pub const CAPABILITY_VERSION: u32 = 1;
+
+/// One engine.
+pub struct Engine {
+    pub(crate) state: StateDir,
+    pub(crate) tun_source: TunSource,
+    pub(crate) events: Events,
+    instance_id: String,
+    core: Mutex<Core>,
+    ended: mpsc::UnboundedSender<String>,
+    stopping: watch::Sender<bool>,
+}
+
+/// What the control socket changes, one caller at a time.
+#[derive(Default)]
+pub(crate) struct Core {
+    pub identity: Option<Identity>,
+    pub settings: Option<Settings>,
+    pub generation: u64,
+    pub forwarder: Option<Forwarder>,
+}
+
+impl Engine {
+    /// Opens the state directory and comes up from what it holds: with keys, settings and a map, packets flow when this
+    /// returns. `ended` is told when the data path breaks; the process should end then.
+    ///
+    /// # Errors
+    /// When the folder, the keys or the settings must not be used. That the interface or the port cannot be had is told
+    /// as an event and in the log: the daemon declares its settings again and hears it too.
+    pub fn open(
+        path: &Path,
+        tun_source: TunSource,
+        ended: mpsc::UnboundedSender<String>,
+    ) -> Result<Arc<Self>, Failure> {
+        let state = StateDir::open(path).map_err(Failure::from)?;
+        let engine = Arc::new(Self {
+            state,
+            tun_source,
+            events: Events::default(),
+            instance_id: random_hex(),
+            core: Mutex::default(),
+            ended,
+            stopping: watch::Sender::new(false),
+        });
+        engine.come_up()?;
+        Ok(engine)
+    }
+
+    fn come_up(&self) -> Result<(), Failure> {
+        let Some(keys) = Keys::load(&self.state)? else {
+            return Ok(());
+        };
+        let mut core = self.core();
+        core.identity = Some(Identity::open(&self.state, keys, self.events.clone())?);
+        let settings = match Settings::load(&self.state) {
+            Ok(Some(settings)) => settings,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                tracing::error!(%error, "settings are not used");
+                return Ok(());
+            }
+        };
+        if let Err(failure) = apply::bring_up(self, &mut core, settings) {
+            tracing::error!(error = %failure, "not forwarding");
+            self.events.tell("start_failed", "", failure.to_string());
+        }
+        Ok(())
+    }
+
+    /// New with each start of the process.
+    #[must_use]
+    pub fn instance_id(&self) -> &str {
+        &self.instance_id
+    }
+
+    /// The public keys, WireGuard's and the control key, made on the first call.
+    ///
+    /// # Errors
+    /// When keys cannot be kept.
+    pub fn public_keys(&self) -> Result<([u8; 32], [u8; 32]), Failure> {
+        let mut core = self.core();
+        let keys = &self.identity(&mut core)?.keys;
+        Ok((keys.wireguard_public(), keys.control_public()))
+    }
+
+    /// Proves possession of both keys.
+    ///
+    /// # Errors
+    /// When the server's key is of low order or keys cannot be kept.
+    pub fn prove(&self, server: [u8; 32], challenge: &[u8], transcript: &[u8; 32]) -> Result<Proofs, Failure> {
+        let mut core = self.core();
+        let keys = &self.identity(&mut core)?.keys;
+        keys.prove(server, challenge, transcript).map_err(|error| {
+            Failure::field(
+                "server_public_key",
+                error.to_string(),
+                "begin the join again and check the controller",
+            )
+        })
+    }
+
+    /// Makes the declared state real, all of it or nothing.
+    ///
+    /// # Errors
+    /// Names what is wrong; what was in force stays.
+    pub fn apply(&self, request: pb::ApplyRequest) -> Result<pb::ApplyResponse, Failure> {
+        apply::apply(self, &mut self.core(), request)
+    }
+
+    /// Everything there is to know.
+    #[must_use]
+    pub fn status(&self) -> pb::EngineStatus {
+        status::status(&self.instance_id, &self.core(), SystemTime::now())
+    }
+
+    /// What would happen to a packet now.
+    ///
+    /// # Errors
+    /// When the request is not well-formed, or there are no keys yet.
+    pub fn explain(&self, request: &pb::ExplainRequest) -> Result<pb::ExplainResponse, Failure> {
+        explain::explain(self.identity(&mut self.core())?, request, SystemTime::now())
+    }
+
+    /// Events from now on.
+    #[must_use]
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// What the data path sees, and the way in for packets of our own; `None` while nothing is forwarded.
+    #[must_use]
+    pub fn data_path(&self) -> Option<(Arc<Shared>, Injector)> {
+        let core = self.core();
+        Some((
+            core.identity.as_ref()?.shared.clone(),
+            core.forwarder.as_ref()?.injector(),
+        ))
+    }
+
+    /// Looks at the clock: a map may have become stale.
+    pub fn tick(&self) {
+        apply::refresh_admission(&self.core(), SystemTime::now());
+    }
+
+    /// Becomes true when the engine shuts down.
+    #[must_use]
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
+    /// Stops forwarding and ends the streams; the interface is gone when this returns.
+    pub fn shut_down(&self) {
+        self.stopping.send_replace(true);
+        let forwarder = self.core().forwarder.take();
+        if let Some(forwarder) = forwarder {
+            forwarder.stop();
+        }
+    }
+
+    pub(crate) fn on_failure(&self) -> Box<dyn Fn(String) + Send + Sync> {
+        let ended = self.ended.clone();
+        Box::new(move |why| {
+            // Nobody listens when the process is ending already.
+            let _ = ended.send(why);
+        })
+    }
+
+    pub(crate) fn identity<'a>(&self, core: &'a mut Core) -> Result<&'a mut Identity, Failure> {
+        match core.identity {
+            Some(ref mut identity) => Ok(identity),
+            ref mut none => {
+                let keys = Keys::load_or_make(&self.state)?;
+                Ok(none.insert(Identity::open(&self.state, keys, self.events.clone())?))
+            }
+        }
+    }
+
+    /// Each change of the core replaces one part whole, so what a panic left is still something that was wanted.
+    fn core(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn random_hex() -> String {
+    let mut bytes = [0; 16];
+    OsRng.fill_bytes(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

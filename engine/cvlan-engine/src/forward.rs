@@ -1,0 +1,278 @@
+//! The data path: three threads and what they share.
+
+mod control;
+mod judge;
+mod rx;
+mod tx;
+
+use crate::counters::Counters;
+use crate::echo::Echo;
+use crate::events::Events;
+use arc_swap::ArcSwap;
+use cvlan_filter::{Compiled, Flows};
+use cvlan_io::{Tun, UdpPort, Wake};
+use cvlan_map::Map;
+use cvlan_route::Table;
+use cvlan_wg::{Output, Wg};
+use rand_core::{OsRng, RngCore};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::{io, thread};
+
+pub use judge::Admission;
+
+/// Messages that wait for the control thread; what is over is dropped and counted.
+const CONTROL_QUEUE: usize = 1024;
+
+/// Conversations that are remembered; about 10 MB when all are in use.
+const FLOWS: usize = 1 << 16;
+
+/// What the data path knows of the map; replaced whole.
+pub struct Snapshot {
+    /// Where addresses lead.
+    pub table: Table,
+    /// What may go there.
+    pub policy: Compiled,
+    /// The map that the table was made from; `None` before the first.
+    pub map: Option<Arc<Map>>,
+}
+
+impl Snapshot {
+    /// Nobody is reached and nothing is allowed.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            table: Table::default(),
+            policy: Compiled::new(0, None, std::iter::empty(), &[]),
+            map: None,
+        }
+    }
+}
+
+/// What the threads and the control socket share; lives as long as the keys.
+pub struct Shared {
+    /// Sessions.
+    pub wg: Arc<Wg>,
+    /// Counts.
+    pub counters: Arc<Counters>,
+    /// Own pings.
+    pub echo: Echo,
+    /// Events.
+    pub events: Events,
+    /// What the policy allowed, so that answers pass.
+    pub flows: Flows,
+    snapshot: ArcSwap<Snapshot>,
+    admission: AtomicU8,
+}
+
+impl Shared {
+    /// Nothing is forwarded until a snapshot is installed.
+    #[must_use]
+    pub fn new(wg: Wg, echo: Echo, events: Events) -> Self {
+        Self {
+            wg: Arc::new(wg),
+            counters: Arc::default(),
+            echo,
+            events,
+            flows: Flows::new(FLOWS, [OsRng.next_u64(), OsRng.next_u64()]),
+            snapshot: ArcSwap::from_pointee(Snapshot::empty()),
+            admission: AtomicU8::new(Admission::Nothing.into()),
+        }
+    }
+
+    /// What is in force.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Puts a map in force; flows of before are judged anew with their next packet.
+    pub fn install(&self, snapshot: Snapshot) {
+        self.snapshot.store(Arc::new(snapshot));
+    }
+
+    /// Says what may pass.
+    pub fn admit(&self, admission: Admission) {
+        self.admission.store(admission.into(), Ordering::Relaxed);
+    }
+
+    /// What may pass.
+    #[must_use]
+    pub fn admission(&self) -> Admission {
+        Admission::from(self.admission.load(Ordering::Relaxed))
+    }
+}
+
+/// Work for the control thread.
+enum Message {
+    /// A handshake message, or something that looks like one.
+    Handshake { from: SocketAddr, bytes: Vec<u8> },
+    /// What the data path found while it opened packets.
+    Outputs(Vec<Output>),
+    /// A packet of our own.
+    Inject(Vec<u8>),
+    /// A packet waits for a session.
+    Queued,
+    /// End.
+    Stop,
+}
+
+/// Puts packets of our own on their way, as if the interface had given them.
+#[derive(Clone)]
+pub struct Injector(SyncSender<Message>);
+
+impl Injector {
+    /// False when the queue is full or forwarding has ended.
+    #[must_use]
+    pub fn inject(&self, packet: Vec<u8>) -> bool {
+        self.0.try_send(Message::Inject(packet)).is_ok()
+    }
+}
+
+/// Running threads; [`Forwarder::stop`] ends them.
+pub struct Forwarder {
+    tun: Arc<Tun>,
+    udp: Arc<UdpPort>,
+    line: Arc<Line>,
+    to_control: SyncSender<Message>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What one run of the threads has in common.
+struct Line {
+    shared: Arc<Shared>,
+    tun: Arc<Tun>,
+    udp: Arc<UdpPort>,
+    stopping: AtomicBool,
+    wake_tx: Wake,
+    wake_rx: Wake,
+    /// Told when a thread ends unasked; the process must not go on half.
+    on_failure: Box<dyn Fn(String) + Send + Sync>,
+}
+
+impl Forwarder {
+    /// Starts forwarding between `tun` and `udp`. `on_failure` is called when a thread ends without having been asked.
+    ///
+    /// # Errors
+    /// When the system gives no thread or descriptor.
+    pub fn start(
+        shared: Arc<Shared>,
+        tun: Arc<Tun>,
+        udp: Arc<UdpPort>,
+        on_failure: Box<dyn Fn(String) + Send + Sync>,
+    ) -> io::Result<Self> {
+        let line = Arc::new(Line {
+            shared,
+            tun: tun.clone(),
+            udp: udp.clone(),
+            stopping: AtomicBool::new(false),
+            wake_tx: Wake::new()?,
+            wake_rx: Wake::new()?,
+            on_failure,
+        });
+        let (to_control, messages) = sync_channel(CONTROL_QUEUE);
+        let mut forwarder = Self {
+            tun,
+            udp,
+            line: line.clone(),
+            to_control: to_control.clone(),
+            threads: Vec::new(),
+        };
+        let threads = forwarder.spawn_all(&line, &to_control, messages);
+        if let Err(error) = threads {
+            forwarder.stop();
+            return Err(error);
+        }
+        Ok(forwarder)
+    }
+
+    fn spawn_all(
+        &mut self,
+        line: &Arc<Line>,
+        to_control: &SyncSender<Message>,
+        messages: Receiver<Message>,
+    ) -> io::Result<()> {
+        let (of_tx, control) = (line.clone(), to_control.clone());
+        self.spawn("tx", move || tx::run(&of_tx, &control))?;
+        let (of_rx, control) = (line.clone(), to_control.clone());
+        self.spawn("rx", move || rx::run(&of_rx, &control))?;
+        let of_control = line.clone();
+        self.spawn("control", move || {
+            control::run(&of_control, &messages);
+            Ok(())
+        })
+    }
+
+    fn spawn(&mut self, name: &'static str, run: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+        let guard = Guard {
+            line: self.line.clone(),
+            name,
+            error: None,
+        };
+        let thread = thread::Builder::new()
+            .name(format!("cvlan-{name}"))
+            .spawn(move || guard.ended_with(run()))?;
+        self.threads.push(thread);
+        Ok(())
+    }
+
+    /// The interface.
+    #[must_use]
+    pub fn tun(&self) -> &Arc<Tun> {
+        &self.tun
+    }
+
+    /// The socket.
+    #[must_use]
+    pub fn udp(&self) -> &Arc<UdpPort> {
+        &self.udp
+    }
+
+    /// For packets of our own.
+    #[must_use]
+    pub fn injector(&self) -> Injector {
+        Injector(self.to_control.clone())
+    }
+
+    /// Ends the threads; nothing is forwarded when this returns.
+    pub fn stop(self) {
+        self.line.stopping.store(true, Ordering::Relaxed);
+        self.line.wake_tx.wake();
+        self.line.wake_rx.wake();
+        // A full queue is being worked off; the thread is gone when the other end is.
+        let _ = self.to_control.send(Message::Stop);
+        for thread in self.threads {
+            // A panic was told to `on_failure` by the guard.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Notices the end of a thread, also by a panic.
+struct Guard {
+    line: Arc<Line>,
+    name: &'static str,
+    error: Option<io::Error>,
+}
+
+impl Guard {
+    fn ended_with(mut self, result: io::Result<()>) {
+        self.error = result.err();
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if self.line.stopping.load(Ordering::Relaxed) {
+            return;
+        }
+        let why = self
+            .error
+            .take()
+            .map_or_else(|| "it panicked".to_owned(), |error| error.to_string());
+        (self.line.on_failure)(format!("the {} thread ended: {why}", self.name));
+    }
+}

@@ -1,0 +1,99 @@
+//! The order of judgement, the same for every packet whatever way it came.
+
+use super::{Shared, Snapshot};
+use crate::counters::Drop;
+use cvlan_filter::{Basis, Direction, Judgement};
+use cvlan_route::NextHop;
+use cvlan_wg::PeerId;
+use cvlan_wire::packet::parse;
+use cvlan_wire::{Meta, PeerHandle};
+use std::time::Instant;
+
+/// What the age of the map lets pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// There is no map, or a stale one that stops everything.
+    Nothing,
+    /// The map is stale: what flows goes on.
+    EstablishedFlows,
+    /// Whatever the policy allows.
+    Everything,
+}
+
+impl From<Admission> for u8 {
+    fn from(admission: Admission) -> Self {
+        match admission {
+            Admission::Nothing => 0,
+            Admission::EstablishedFlows => 1,
+            Admission::Everything => 2,
+        }
+    }
+}
+
+impl From<u8> for Admission {
+    fn from(byte: u8) -> Self {
+        match byte {
+            2 => Self::Everything,
+            1 => Self::EstablishedFlows,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// Form, own source, route, policy. Says whose tunnel takes the packet.
+pub fn outbound(shared: &Shared, snapshot: &Snapshot, packet: &[u8], now: Instant) -> Result<PeerId, Drop> {
+    let meta = parse(packet).map_err(|_| Drop::Malformed)?;
+    if !snapshot.table.is_local(meta.source) {
+        return Err(Drop::Source);
+    }
+    let Some(NextHop::Peer(route)) = snapshot.table.lookup(meta.destination) else {
+        return Err(Drop::NoRoute);
+    };
+    policy(shared, snapshot, Direction::Outbound, route.node, &meta, now)?;
+    Ok(PeerId(route.carrier.0))
+}
+
+/// Form, the peer's source, own destination, policy, for a packet out of the tunnel of `carrier`.
+pub fn inbound(
+    shared: &Shared,
+    snapshot: &Snapshot,
+    carrier: PeerId,
+    packet: &[u8],
+    now: Instant,
+) -> Result<Meta, Drop> {
+    let meta = parse(packet).map_err(|_| Drop::Malformed)?;
+    let node = snapshot
+        .table
+        .origin(meta.source, PeerHandle(carrier.0))
+        .ok_or(Drop::Source)?;
+    if !snapshot.table.is_local(meta.destination) {
+        return Err(Drop::Destination);
+    }
+    policy(shared, snapshot, Direction::Inbound, node, &meta, now)?;
+    Ok(meta)
+}
+
+fn policy(
+    shared: &Shared,
+    snapshot: &Snapshot,
+    direction: Direction,
+    node: PeerHandle,
+    meta: &Meta,
+    now: Instant,
+) -> Result<(), Drop> {
+    let admission = match shared.admission() {
+        Admission::Nothing => return Err(Drop::Stale),
+        Admission::EstablishedFlows => cvlan_filter::Admission::EstablishedOnly,
+        Admission::Everything => cvlan_filter::Admission::New,
+    };
+    match shared
+        .flows
+        .judge(&snapshot.policy, direction, node, meta, now, admission)
+    {
+        Judgement { allowed: true, .. } => Ok(()),
+        Judgement {
+            basis: Basis::Stale, ..
+        } => Err(Drop::Stale),
+        Judgement { .. } => Err(Drop::Filter),
+    }
+}

@@ -1,0 +1,86 @@
+//! Who the node is: its keys, and the map it believes.
+
+use crate::echo::Echo;
+use crate::events::Events;
+use crate::failure::Failure;
+use crate::forward::Shared;
+use crate::keys::Keys;
+use crate::state_dir::StateDir;
+use cloudvlan_gen::cloudvlan::entity::v1::MapUpdate;
+use cvlan_map::{FileStorage, MapStore, Membership, Slot, Storage};
+use cvlan_wg::Wg;
+use rand_core::{OsRng, RngCore};
+use std::io;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Exists from the first start with keys on; before that there is nothing to keep.
+pub struct Identity {
+    /// The private keys.
+    pub keys: Keys,
+    /// The verified map.
+    pub store: MapStore,
+    /// What the data path sees.
+    pub shared: Arc<Shared>,
+    /// Number of the policy that was put in force last.
+    pub policy_generation: u64,
+}
+
+impl Identity {
+    /// Makes an identity of kept or fresh keys and reads the kept map.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn open(state: &StateDir, keys: Keys, events: Events) -> Result<Self, Failure> {
+        let unreadable = |error: io::Error| {
+            Failure::host(
+                "STORAGE",
+                format!("state directory: {error}"),
+                "check the permissions of the state directory",
+            )
+        };
+        let storage = FileStorage::open(state.path()).map_err(unreadable)?;
+        let store = MapStore::open(Box::new(storage), keys.wireguard_public())?;
+        if let Some(problem) = store.load_problem() {
+            tracing::error!(error = %problem, "the kept map is damaged");
+            events.tell("map_damaged", "", problem.to_string());
+        }
+        let [high, low, ..] = OsRng.next_u32().to_be_bytes();
+        let echo = Echo::new(u16::from_be_bytes([high, low]));
+        let shared = Arc::new(Shared::new(Wg::new(&keys.wireguard_static()), echo, events));
+        Ok(Self {
+            keys,
+            store,
+            shared,
+            policy_generation: 0,
+        })
+    }
+
+    /// Whether a first membership and the step that comes with it go together, without keeping anything.
+    ///
+    /// # Errors
+    /// What applying both would say.
+    pub fn rehearse(&self, membership: &Membership, step: &[MapUpdate], now: SystemTime) -> Result<(), Failure> {
+        let mut rehearsal = MapStore::open(Box::new(Nowhere), self.keys.wireguard_public())?;
+        rehearsal.set_membership(membership.clone())?;
+        rehearsal.apply(step, now)?;
+        Ok(())
+    }
+}
+
+/// Takes everything and keeps nothing.
+struct Nowhere;
+
+impl Storage for Nowhere {
+    fn read(&self, _: Slot) -> io::Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
+    fn replace(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_aside(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

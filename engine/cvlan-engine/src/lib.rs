@@ -1,0 +1,28 @@
+//! The engine of one membership of one machine: keys, verified map, and the packets.
+//!
+//! [`Engine`] is what the control socket drives; [`server`] is the socket. Packets flow on the threads of [`forward`].
+
+mod apply;
+mod counters;
+mod echo;
+mod engine;
+mod events;
+mod explain;
+mod failure;
+pub mod forward;
+mod identity;
+mod keys;
+pub mod log;
+mod rpc;
+pub mod server;
+mod settings;
+mod state_dir;
+mod status;
+
+pub use counters::{Counters, Drop, Dropped};
+pub use echo::Echo;
+pub use engine::{CAPABILITY_VERSION, Engine, TunSource};
+pub use events::Events;
+pub use explain::evaluate;
+pub use failure::Failure;
+pub use state_dir::{StateDir, StateError};

@@ -1,0 +1,86 @@
+//! The control socket: 0600 in a 0700 folder, for root and the own user alone.
+
+use crate::engine::Engine;
+use crate::rpc::Service;
+use cloudvlan_gen::cloudvlan::engine::v1::engine_service_server::EngineServiceServer;
+use std::fs::{self, Permissions};
+use std::future::Future;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream as BlockingStream;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Notify;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::transport::Server;
+
+/// Largest request, bytes.
+const MAX_MESSAGE: usize = 16 << 20;
+/// Streams of one connection.
+const MAX_STREAMS: u32 = 64;
+
+/// Binds the socket. One that a dead process left is replaced.
+///
+/// # Errors
+/// `AddrInUse` when a live engine answers there.
+pub fn bind(path: &Path) -> io::Result<UnixListener> {
+    match BlockingStream::connect(path) {
+        Ok(_) => {
+            let text = format!(
+                "an engine answers on {}: stop it, or use another state directory",
+                path.display()
+            );
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)?,
+        Err(error) => return Err(error),
+    }
+    let listener = UnixListener::bind(path)?;
+    // Until here the folder, which nobody else may enter, has protected it.
+    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Serves until `end` is done, then lets calls under way finish. `asked` is notified when a caller wants the end.
+///
+/// # Errors
+/// When the listener breaks.
+pub async fn serve(
+    engine: Arc<Engine>,
+    listener: UnixListener,
+    asked: Arc<Notify>,
+    end: impl Future<Output = ()>,
+) -> Result<(), tonic::transport::Error> {
+    let service = EngineServiceServer::new(Service::new(engine, asked)).max_decoding_message_size(MAX_MESSAGE);
+    let connections = UnixListenerStream::new(listener).filter(|connection| match connection {
+        Ok(stream) => permitted(stream),
+        Err(_) => true,
+    });
+    Server::builder()
+        .max_concurrent_streams(MAX_STREAMS)
+        .add_service(service)
+        .serve_with_incoming_shutdown(connections, end)
+        .await
+}
+
+/// By what the kernel says of the other end, never by what it says of itself.
+fn permitted(stream: &UnixStream) -> bool {
+    let own = cvlan_io::effective_uid();
+    match stream.peer_cred() {
+        Ok(peer) if peer.uid() == 0 || peer.uid() == own => true,
+        Ok(peer) => {
+            tracing::warn!(
+                uid = peer.uid(),
+                "connection refused: neither root nor the user of this engine"
+            );
+            false
+        }
+        Err(error) => {
+            tracing::warn!(%error, "connection refused: the kernel does not say whose it is");
+            false
+        }
+    }
+}
