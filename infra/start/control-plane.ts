@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type Connection, connectTo } from "@cloudvlan/kit/client";
 import { initCa, PROVISIONER } from "../step-ca/init.ts";
 import { startCa } from "../step-ca/start.ts";
-import { startDaemon } from "./daemon.ts";
+import { type Daemon, startDaemon } from "./daemon.ts";
 import type { Programs } from "./programs.ts";
 import type { Stages } from "./stages.ts";
 
@@ -56,9 +56,9 @@ function configOf(settings: ControlPlaneSettings, ownerKeyFile: string, caUrl: s
   };
 }
 
-/** True when one of the messages begins a line of the log, undefined when none does. */
-async function logged(log: string, ...messages: readonly string[]): Promise<true | undefined> {
-  const text = await readFile(log, "utf8");
+/** True when one of the messages begins a line of its log, undefined when none does. */
+async function logged(daemon: Daemon, ...messages: readonly string[]): Promise<true | undefined> {
+  const text = await daemon.output();
   return messages.some((message) => text.includes(`"msg":"${message}`)) || undefined;
 }
 
@@ -94,9 +94,9 @@ export async function startControlPlane(
   };
   try {
     await stages.run("db", () =>
-      daemon.until("the database", READY_MS, () => logged(daemon.log, DATABASE_IS_OPEN, SERVING)),
+      daemon.until("the database", READY_MS, () => logged(daemon, DATABASE_IS_OPEN, SERVING)),
     );
-    await stages.run("services", () => daemon.until("the services", READY_MS, () => logged(daemon.log, SERVING)));
+    await stages.run("services", () => daemon.until("the services", READY_MS, () => logged(daemon, SERVING)));
   } catch (error) {
     await stop();
     throw error;

@@ -10,8 +10,10 @@ const TAIL_LINES = 12;
 
 /** A long-lived process with its output in a file. */
 export interface Daemon {
-  readonly log: string;
+  /** Resolves when the process ends. */
   readonly ended: Promise<void>;
+  /** What it has written so far. */
+  output(): Promise<string>;
   /**
    * Waits until a condition gives something other than undefined.
    * @throws Error with the end of the log when the process ends first or the time is over
@@ -21,13 +23,14 @@ export interface Daemon {
   stop(): Promise<void>;
 }
 
-async function tailOf(log: string): Promise<string> {
-  return (await readFile(log, "utf8")).trimEnd().split("\n").slice(-TAIL_LINES).join("\n");
+function tailOf(output: string): string {
+  return output.trimEnd().split("\n").slice(-TAIL_LINES).join("\n");
 }
 
 /** @param log file that its output is appended to */
 export async function startDaemon(argv: readonly string[], log: string): Promise<Daemon> {
   const file = await open(log, "a", 0o600);
+  const { size: began } = await file.stat();
   let child: ChildProcess;
   try {
     child = await start(argv, { stdio: ["ignore", file.fd, file.fd] });
@@ -35,10 +38,11 @@ export async function startDaemon(argv: readonly string[], log: string): Promise
     await file.close();
   }
   const ended = once(child, "exit").then(() => undefined);
+  const output = async (): Promise<string> => (await readFile(log)).subarray(began).toString();
   const running = (): boolean => child.exitCode === null && child.signalCode === null;
   return {
-    log,
     ended,
+    output,
     until: async (what, timeoutMs, condition) => {
       const deadline = performance.now() + timeoutMs;
       for (;;) {
@@ -49,7 +53,7 @@ export async function startDaemon(argv: readonly string[], log: string): Promise
           const why = late
             ? `not within ${timeoutMs / 1000} s`
             : `its process ended (${child.exitCode ?? child.signalCode})`;
-          throw new Error(`${what}: ${why}; the end of its log:\n${await tailOf(log)}`);
+          throw new Error(`${what}: ${why}; the end of its log:\n${tailOf(await output())}`);
         }
         await delay(POLL_MS);
       }

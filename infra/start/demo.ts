@@ -98,8 +98,8 @@ export async function runDemo(programs: Programs, stages: Stages): Promise<Demo>
   };
   const [control, a, b] = await Promise.all([
     startControlPlane(settings, programs, stages),
-    startNode(lab, "hosta", FOLDER, programs),
-    startNode(lab, "hostb", FOLDER, programs),
+    stages.run("agent_a", () => startNode(lab, "hosta", FOLDER, programs)),
+    stages.run("agent_b", () => startNode(lab, "hostb", FOLDER, programs)),
   ]);
   const tenant = await stages.run("tenant", async () => createDemoTenant(await control.connect()));
   await Promise.all([stages.run("join_a", () => join(a, tenant)), stages.run("join_b", () => join(b, tenant))]);

@@ -8,7 +8,7 @@ import type { Finished, Lab } from "@cloudvlan/test/lab";
 import { type Daemon, startDaemon } from "./daemon.ts";
 import type { Programs } from "./programs.ts";
 
-const READY_MS = 30_000;
+const READY_MS = 20_000;
 
 /** A machine of the lab with an agent and its engine. */
 export interface DemoNode extends Disposable {
@@ -28,7 +28,7 @@ function checked(args: readonly string[], { code, stdout, stderr }: Finished): s
   return stdout;
 }
 
-/** Starts the agent of a machine, which starts its engine, and waits until it can be spoken to. */
+/** Starts the agent of a machine, which starts its engine, and waits until both can be spoken to. */
 export async function startNode(lab: Lab, name: string, folder: string, programs: Programs): Promise<DemoNode> {
   const state = join(folder, name);
   await mkdir(state, { recursive: true, mode: 0o700 });
@@ -57,5 +57,13 @@ export async function startNode(lab: Lab, name: string, folder: string, programs
     [Symbol.dispose]: () => transport.close(),
   };
   await daemon.until(`the agent of ${name}`, READY_MS, status);
+  try {
+    await daemon.until(`the engine of ${name}`, READY_MS, async () => (await status())?.engine);
+  } catch (error) {
+    const problems = ((await status())?.problems ?? []).map(
+      ({ part, message, remedy }) => `${part}: ${message}; ${remedy}`,
+    );
+    throw problems.length > 0 ? new Error(problems.join("; "), { cause: error }) : error;
+  }
   return node;
 }
