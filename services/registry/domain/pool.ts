@@ -1,5 +1,5 @@
 import { Refusal } from "@cloudvlan/kit/errors";
-import { type IpPrefix, formatPrefix, nthAddress, overlaps, parsePrefix } from "./prefix.ts";
+import { addressAt, formatPrefix, overlaps, parsePrefix, type Prefix } from "@cloudvlan/kit/net";
 
 /** Carrier-grade NAT space (RFC 6598): free inside most networks, and large. */
 const DEFAULT_POOL = "100.64.0.0/10";
@@ -21,7 +21,7 @@ const NOT_USABLE: readonly (readonly [string, string])[] = [
  * @param text CIDR, /8 to /30; empty means 100.64.0.0/10.
  * @throws Refusal `invalid` naming the field `ipv4_pool`.
  */
-export function parsePool(text: string): IpPrefix {
+export function parsePool(text: string): Prefix {
   const pool = parsePrefix(text === "" ? DEFAULT_POOL : text);
   const field = "ipv4_pool";
   if (!pool || pool.address.length !== 4) {
@@ -41,7 +41,7 @@ export function parsePool(text: string): IpPrefix {
 }
 
 /** The reserved range that a prefix overlaps, in words; undefined when it overlaps none. */
-export function reservedFor(prefix: IpPrefix): string | undefined {
+export function reservedFor(prefix: Prefix): string | undefined {
   for (const [range, use] of NOT_USABLE) {
     const reserved = parsePrefix(range);
     if (reserved && overlaps(prefix, reserved)) return `${range} (${use})`;
@@ -50,12 +50,12 @@ export function reservedFor(prefix: IpPrefix): string | undefined {
 }
 
 /** Highest host number of an IPv4 pool: the network and broadcast addresses are nobody's. */
-export function lastHost({ length }: IpPrefix): bigint {
+export function lastHost({ length }: Prefix): bigint {
   return 2n ** BigInt(32 - length) - 2n;
 }
 
 /** The /64 of a cvlan within the installation's /48 (RFC 4193). */
-export function cvlanPrefix(ulaPrefix: Uint8Array, subnet: number): IpPrefix {
+export function cvlanPrefix(ulaPrefix: Uint8Array, subnet: number): Prefix {
   const address = new Uint8Array(16);
   address.set(ulaPrefix.subarray(0, 6));
   new DataView(address.buffer).setUint16(6, subnet);
@@ -66,10 +66,10 @@ export function cvlanPrefix(ulaPrefix: Uint8Array, subnet: number): IpPrefix {
 export function addressesOf(cvlan: { ipv4Pool: string; ipv6Prefix: string }, host: bigint): [Uint8Array, Uint8Array] {
   const [ipv4, ipv6] = poolsOf(cvlan);
   if (host < 1n || host > lastHost(ipv4)) throw new Error(`host number ${host} lies outside ${formatPrefix(ipv4)}`);
-  return [nthAddress(ipv4, host), nthAddress(ipv6, host)];
+  return [addressAt(ipv4, host), addressAt(ipv6, host)];
 }
 
-export function poolsOf(cvlan: { ipv4Pool: string; ipv6Prefix: string }): [IpPrefix, IpPrefix] {
+export function poolsOf(cvlan: { ipv4Pool: string; ipv6Prefix: string }): [Prefix, Prefix] {
   const [ipv4, ipv6] = [parsePrefix(cvlan.ipv4Pool), parsePrefix(cvlan.ipv6Prefix)];
   if (!ipv4 || !ipv6) throw new Error("a stored pool is no prefix");
   return [ipv4, ipv6];

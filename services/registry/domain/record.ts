@@ -2,9 +2,9 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type NodeRecord, NodeRecordSchema, SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import { type NodeKind } from "@cloudvlan/gen/entity/v1/node_pb.js";
 import type { KeyProvider } from "@cloudvlan/kit/keys";
+import { parsePrefix } from "@cloudvlan/kit/net";
 import { type SigningKey, signRecord, verifyRecord } from "@cloudvlan/kit/sign";
 import { addressesOf } from "./pool.ts";
-import { parsePrefix } from "./prefix.ts";
 import { selectorsOf } from "./selectors.ts";
 
 /** What a record is made of; every part from a sealed row. */

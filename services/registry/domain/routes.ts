@@ -1,6 +1,6 @@
 import { Refusal } from "@cloudvlan/kit/errors";
+import { formatPrefix, overlaps, parsePrefix } from "@cloudvlan/kit/net";
 import { poolsOf, reservedFor } from "./pool.ts";
-import { formatPrefix, overlaps, parsePrefix } from "./prefix.ts";
 
 /**
  * The prefixes behind a node, checked and in canonical text, each once, sorted.

@@ -16,9 +16,9 @@ import { type Caller, subjectOf } from "@cloudvlan/kit/caller";
 import { isForeignKeyViolation, isUniqueViolation } from "@cloudvlan/kit/db";
 import { Refusal } from "@cloudvlan/kit/errors";
 import { newId } from "@cloudvlan/kit/ids";
+import { formatPrefix } from "@cloudvlan/kit/net";
 import type { RegistryDeps } from "../deps.ts";
 import { lastHost, parsePool, poolsOf } from "../domain/pool.ts";
-import { formatPrefix } from "../domain/prefix.ts";
 import {
   cvlanUse,
   deleteCvlan as deleteRow,

@@ -6,8 +6,8 @@ import {
   type ResolveTargetsResponse,
   ResolveTargetsResponseSchema,
 } from "@cloudvlan/gen/registry/v1/registry_pb.js";
+import { parsePrefix } from "@cloudvlan/kit/net";
 import type { RegistryDeps } from "../deps.ts";
-import { parsePrefix } from "../domain/prefix.ts";
 import { groupSelector, tagSelector } from "../domain/selectors.ts";
 import { requireCvlan } from "../store/cvlans.ts";
 import { groupsNamed } from "../store/groups.ts";

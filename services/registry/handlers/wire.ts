@@ -6,8 +6,8 @@ import { type JoinToken, JoinTokenSchema, JoinTokenStatus } from "@cloudvlan/gen
 import { type Group, GroupSchema } from "@cloudvlan/gen/entity/v1/group_pb.js";
 import { type Node, NodeSchema } from "@cloudvlan/gen/entity/v1/node_pb.js";
 import { type Region, RegionSchema } from "@cloudvlan/gen/entity/v1/region_pb.js";
+import { formatAddress } from "@cloudvlan/kit/net";
 import { addressesOf } from "../domain/pool.ts";
-import { formatAddress } from "../domain/prefix.ts";
 import type { CvlanRow } from "../store/cvlans.ts";
 import type { GroupRow } from "../store/groups.ts";
 import type { NodeRow } from "../store/nodes.ts";

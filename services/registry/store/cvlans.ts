@@ -1,9 +1,9 @@
 import { randomBytes, randomInt } from "node:crypto";
 import type { Tx } from "@cloudvlan/kit/db";
 import { Refusal } from "@cloudvlan/kit/errors";
+import { formatPrefix } from "@cloudvlan/kit/net";
 import { and, asc, count, eq, gt, isNull } from "drizzle-orm";
 import { cvlanPrefix } from "../domain/pool.ts";
-import { formatPrefix } from "../domain/prefix.ts";
 import { addresses, addressPools, cvlans, installations, nodes } from "../schema.ts";
 import type { Seals } from "../seals.ts";
 import type { Page } from "./page.ts";
