@@ -4,7 +4,6 @@ import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { USES } from "../access/index.ts";
 import type { ServiceName } from "../caller/index.ts";
 import { type Connection, connectTo } from "../client/index.ts";
-import { ConfigError } from "../config/index.ts";
 import { Refusal } from "../errors/index.ts";
 import type { Identity } from "./identity.ts";
 import { localTransport } from "./local.ts";
@@ -62,20 +61,11 @@ export function clients(options: ClientsOptions): Clients {
   return {
     client(caller, service) {
       const owner = ownerOf(service);
-      if (options.local.has(owner))
-        return createClient(
-          service,
-          outgoing(() => toLocal(caller, owner)),
-        );
       const url = options.endpoints[owner];
-      if (url === undefined) {
-        const message = `${caller} calls ${owner}, which does not run here; say where it does`;
-        throw new ConfigError("configuration", [{ position: "", key: `endpoints.${owner}`, message }]);
-      }
-      return createClient(
-        service,
-        outgoing(() => toRemote(caller, url)),
-      );
+      const here = options.local.has(owner);
+      if (!here && url === undefined) throw new Error(`${owner} is neither here nor elsewhere`);
+      const reach = (): Transport => (url === undefined ? toLocal(caller, owner) : toRemote(caller, url));
+      return createClient(service, outgoing(reach));
     },
     [Symbol.dispose]() {
       for (const { connection } of remote.values()) connection.close();
