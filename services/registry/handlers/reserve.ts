@@ -40,6 +40,8 @@ export async function reserve(deps: RegistryDeps, joiner: Joiner, caller: Caller
       return { nodeId: await deps.db.tenant(joiner.tenantId, (tx) => reserveOnce(deps, tx, joiner, caller)) };
     } catch (error) {
       if (attempt < NAME_ATTEMPTS && isUniqueViolation(error, "node_name")) continue;
+      // A spent token whose row somebody put back as it was: its node is still there.
+      if (isUniqueViolation(error, "node_join_token")) throw tokenRefusal("TOKEN_USED");
       throw nodeConflict(error, joiner.name);
     }
   }

@@ -60,7 +60,12 @@ export const anonymous: Caller = {
   address: "192.0.2.2",
 };
 
-export async function startRegistry(store: Store, given: object = {}): Promise<RegistryUnderTest> {
+/** @param sharing a worker whose key provider this one shares, as the workers of one installation do. */
+export async function startRegistry(
+  store: Store,
+  given: object = {},
+  sharing?: RegistryUnderTest,
+): Promise<RegistryUnderTest> {
   const folder = mkdtempSync(join(tmpdir(), "cvlan-registry-"));
   const errors: string[] = [];
   const log: Logger = {
@@ -72,9 +77,9 @@ export async function startRegistry(store: Store, given: object = {}): Promise<R
   };
   await store.migrate("registry", registry.migrations);
   const db = store.database("registry");
-  const keys = await fileKeyProvider(join(folder, "master.key"));
+  const keys = sharing?.keys ?? (await fileKeyProvider(join(folder, "master.key")));
   const changes = changeStreams({ db, service: "registry", heartbeatMs: 200 });
-  const auth = authPeer();
+  const auth = sharing?.auth ?? authPeer();
   const toAuth = createRouterTransport((router) => auth.routes(router));
   const built = await registry.build({
     clusterId,
