@@ -17,7 +17,7 @@ const MAX_INPUT: u64 = 64 << 20;
 /// How often the age of the map is looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// How long calls under way may take to end.
-const DRAIN: Duration = Duration::from_secs(5);
+const DRAIN: Duration = Duration::from_secs(1);
 
 #[derive(Parser)]
 #[command(name = "cvlan-engine", about = "Forwards the packets of one node")]
@@ -118,7 +118,7 @@ async fn serve(state: &Path, socket: &Path) -> Result<(), AnyError> {
     let stopping = engine.clone();
     tokio::task::spawn_blocking(move || stopping.shut_down()).await?;
     stop.notify_one();
-    // Watchers are cut when the time is over.
+    // A client that does not react is cut when the time is over.
     let _ = tokio::time::timeout(DRAIN, &mut serving).await;
     let _ = std::fs::remove_file(socket);
     tracing::info!("stopped");
