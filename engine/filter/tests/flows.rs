@@ -1,0 +1,327 @@
+//! Flows: answers pass, nothing else does; a policy that changes cuts them; the table stays as it was made.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::*;
+use cvlan_filter::{Admission, Basis, Compiled, Direction, Flows, Judgement};
+use cvlan_wire::packet::tcp_flags::{ACK, FIN, RST, SYN};
+use cvlan_wire::{Action, Fragment, IcmpKind, Meta, Node, Protocol, Quoted, Rule, RuleProtocol, Transport};
+
+const A: &str = "100.64.0.1";
+const B: &str = "100.64.0.2";
+
+struct Engine {
+    policy: Compiled,
+    flows: Flows,
+    now: Instant,
+    own: Arc<Node>,
+    peer: Arc<Node>,
+}
+
+impl Engine {
+    fn new(rules: &[Rule]) -> Self {
+        let (own, peer) = (node(1, &[A, "fd00::1"], &[], &[]), node(2, &[B, "fd00::2"], &[], &[]));
+        let policy = compile(1, &own, &peer, rules);
+        Self {
+            policy,
+            flows: Flows::new(1024, [1, 2]),
+            now: Instant::now(),
+            own,
+            peer,
+        }
+    }
+
+    fn set_rules(&mut self, rules: &[Rule]) {
+        self.policy = compile(self.policy.generation() + 1, &self.own, &self.peer, rules);
+    }
+
+    fn judge(&self, direction: Direction, meta: &Meta) -> Judgement {
+        self.flows
+            .judge(&self.policy, direction, PEER, meta, self.now, Admission::New)
+    }
+
+    fn send(&self, meta: &Meta) -> bool {
+        self.judge(Direction::Outbound, meta).allowed
+    }
+
+    fn receive(&self, meta: &Meta) -> bool {
+        self.judge(Direction::Inbound, meta).allowed
+    }
+
+    fn wait(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+    }
+}
+
+/// From A to B only, one kind of traffic.
+fn one_way(protocol: RuleProtocol, ports: &[(u16, u16)]) -> Rule {
+    let node = |id: &str| vec![cvlan_wire::Selector::Node(id.into())];
+    Rule {
+        sources: node("node_1"),
+        destinations: node("node_2"),
+        ..rule(1, Action::Allow, protocol, ports)
+    }
+}
+
+#[test]
+fn answers_pass_and_nothing_else() {
+    let engine = Engine::new(&[one_way(RuleProtocol::Tcp, &[(443, 443)])]);
+    assert!(
+        !engine.receive(&tcp((B, 443), (A, 5000), SYN | ACK)),
+        "an answer before the question"
+    );
+    assert!(engine.send(&syn((A, 5000), (B, 443))));
+    assert!(engine.receive(&tcp((B, 443), (A, 5000), SYN | ACK)));
+    assert!(engine.send(&tcp((A, 5000), (B, 443), ACK)));
+    assert!(!engine.receive(&tcp((B, 443), (A, 5001), ACK)));
+    assert!(!engine.receive(&tcp((B, 444), (A, 5000), ACK)));
+    assert!(!engine.receive(&udp((B, 443), (A, 5000))));
+    assert!(
+        !engine.receive(&syn((B, 443), (A, 5000))),
+        "a connection backwards on the ports of a flow"
+    );
+    assert!(!engine.send(&syn((A, 5000), (B, 444))));
+    assert_eq!(engine.flows.len(), 1);
+}
+
+#[test]
+fn a_connection_is_picked_up_in_the_middle_from_the_allowed_end() {
+    let engine = Engine::new(&[one_way(RuleProtocol::Tcp, &[])]);
+    assert!(!engine.receive(&tcp((B, 443), (A, 5000), ACK)));
+    assert!(engine.send(&tcp((A, 5000), (B, 443), ACK)));
+    assert!(engine.receive(&tcp((B, 443), (A, 5000), ACK)));
+}
+
+#[test]
+fn a_rule_that_goes_cuts_its_flows() {
+    let rule = one_way(RuleProtocol::Tcp, &[(443, 443)]);
+    let mut engine = Engine::new(std::slice::from_ref(&rule));
+    let (there, back) = (tcp((A, 5000), (B, 443), ACK), tcp((B, 443), (A, 5000), ACK));
+    assert!(engine.send(&there) && engine.receive(&back));
+    engine.set_rules(&[]);
+    assert!(!engine.receive(&back));
+    assert!(!engine.send(&there));
+    assert_eq!(engine.flows.len(), 0);
+
+    engine.set_rules(std::slice::from_ref(&rule));
+    assert!(engine.send(&there) && engine.receive(&back));
+    let deny = Rule {
+        id: [9; 16],
+        action: Action::Deny,
+        ..one_way(RuleProtocol::Tcp, &[(1, 500)])
+    };
+    engine.set_rules(&[rule.clone(), deny]);
+    assert!(!engine.receive(&back) && !engine.send(&there));
+
+    // Another rule that allows the same keeps the flow, now under its name.
+    engine.set_rules(&[rule]);
+    assert!(engine.send(&there));
+    engine.set_rules(&[Rule {
+        id: [7; 16],
+        ..one_way(RuleProtocol::Any, &[])
+    }]);
+    assert_eq!(engine.judge(Direction::Inbound, &back).basis, Basis::Flow([7; 16]));
+}
+
+#[test]
+fn an_older_policy_does_not_judge_a_flow_of_a_newer_one() {
+    let mut engine = Engine::new(&[]);
+    let older = engine.policy.clone();
+    engine.set_rules(&[one_way(RuleProtocol::Udp, &[])]);
+    assert!(engine.send(&udp((A, 1), (B, 2))));
+    let seen = engine.flows.judge(
+        &older,
+        Direction::Inbound,
+        PEER,
+        &udp((B, 2), (A, 1)),
+        engine.now,
+        Admission::New,
+    );
+    assert!(seen.allowed);
+}
+
+#[test]
+fn flows_are_forgotten_in_their_time() {
+    let mut engine = Engine::new(&[one_way(RuleProtocol::Any, &[])]);
+    assert!(engine.send(&udp((A, 1), (B, 2))));
+    engine.wait(179);
+    assert!(engine.receive(&udp((B, 2), (A, 1))));
+    engine.wait(180);
+    assert!(!engine.receive(&udp((B, 2), (A, 1))));
+
+    assert!(engine.send(&syn((A, 1), (B, 2))));
+    engine.wait(120);
+    assert!(!engine.receive(&tcp((B, 2), (A, 1), SYN | ACK)), "half open");
+    assert!(engine.send(&syn((A, 1), (B, 2))) && engine.receive(&tcp((B, 2), (A, 1), SYN | ACK)));
+    engine.wait(5 * 24 * 3600 - 1);
+    assert!(engine.receive(&tcp((B, 2), (A, 1), ACK)));
+    for end in [FIN, RST] {
+        assert!(engine.receive(&tcp((B, 2), (A, 1), end)));
+        engine.wait(119);
+        assert!(engine.receive(&tcp((B, 2), (A, 1), ACK)));
+    }
+    engine.wait(120);
+    assert!(!engine.receive(&tcp((B, 2), (A, 1), ACK)));
+}
+
+#[test]
+fn echo_has_a_direction() {
+    let engine = Engine::new(&[one_way(RuleProtocol::Icmp, &[])]);
+    for (a, b) in [(A, B), ("fd00::1", "fd00::2")] {
+        let request = |from, to| icmp(from, to, IcmpKind::Request { identifier: 7 });
+        let reply = |from, to, identifier| icmp(from, to, IcmpKind::Reply { identifier });
+        assert!(!engine.receive(&reply(b, a, 7)));
+        assert!(engine.send(&request(a, b)));
+        assert!(engine.receive(&reply(b, a, 7)));
+        assert!(!engine.receive(&reply(b, a, 8)));
+        assert!(
+            !engine.receive(&request(b, a)),
+            "a ping backwards under the identifier of ours"
+        );
+        assert!(!engine.send(&reply(a, b, 7)));
+    }
+}
+
+#[test]
+fn errors_pass_only_about_a_flow_of_the_same_peer() {
+    let engine = Engine::new(&[one_way(RuleProtocol::Udp, &[(53, 53)])]);
+    let error = |a: &str, b: &str, port| {
+        let quoted = Quoted {
+            source: a.parse().unwrap(),
+            destination: b.parse().unwrap(),
+            protocol: Protocol::UDP,
+            source_port: 4000,
+            destination_port: port,
+        };
+        icmp(b, a, IcmpKind::Error(Some(quoted)))
+    };
+    for (a, b) in [(A, B), ("fd00::1", "fd00::2")] {
+        assert!(!engine.receive(&error(a, b, 53)));
+        assert!(engine.send(&udp((a, 4000), (b, 53))));
+        assert!(engine.receive(&error(a, b, 53)));
+        assert!(!engine.receive(&error(a, b, 54)));
+        assert!(
+            !engine.receive(&error(b, a, 53)),
+            "an error about a packet that went the other way"
+        );
+        assert!(!engine.receive(&icmp(b, a, IcmpKind::Error(None))));
+        let stranger = cvlan_wire::PeerHandle(5);
+        let judged = engine.flows.judge(
+            &engine.policy,
+            Direction::Inbound,
+            stranger,
+            &error(a, b, 53),
+            engine.now,
+            Admission::New,
+        );
+        assert!(!judged.allowed);
+    }
+}
+
+#[test]
+fn fragments_follow_their_first() {
+    let rule = one_way(RuleProtocol::Udp, &[(53, 53)]);
+    let mut engine = Engine::new(std::slice::from_ref(&rule));
+    let first = |port, identification| Meta {
+        fragment: Some(Fragment {
+            identification,
+            offset: 0,
+        }),
+        ..udp((A, 4000), (B, port))
+    };
+    let later = |identification| Meta {
+        fragment: Some(Fragment {
+            identification,
+            offset: 1400,
+        }),
+        ..packet(A, B, Protocol::UDP, Transport::Absent)
+    };
+    assert!(!engine.send(&later(1)));
+    assert!(engine.send(&first(53, 1)) && engine.send(&later(1)));
+    assert!(!engine.send(&later(2)));
+    assert!(!engine.receive(&later(1)));
+    assert!(!engine.send(&first(54, 2)) && !engine.send(&later(2)));
+    assert!(
+        !engine.send(&first(54, 1)) && !engine.send(&later(1)),
+        "a denied first fragment takes the rest along"
+    );
+    assert!(engine.send(&first(53, 3)));
+    engine.wait(15);
+    assert!(!engine.send(&later(3)));
+    assert!(engine.send(&first(53, 4)));
+    engine.set_rules(&[rule]);
+    assert!(!engine.send(&later(4)), "a fragment under another policy");
+}
+
+#[test]
+fn a_stale_map_may_keep_flows_and_start_none() {
+    let engine = Engine::new(&[one_way(RuleProtocol::Udp, &[])]);
+    let judge = |direction, meta: &Meta| {
+        engine.flows.judge(
+            &engine.policy,
+            direction,
+            PEER,
+            meta,
+            engine.now,
+            Admission::EstablishedOnly,
+        )
+    };
+    assert_eq!(judge(Direction::Outbound, &udp((A, 1), (B, 2))).basis, Basis::Stale);
+    assert!(engine.send(&udp((A, 1), (B, 2))));
+    assert!(judge(Direction::Inbound, &udp((B, 2), (A, 1))).allowed);
+    assert!(!judge(Direction::Outbound, &udp((A, 1), (B, 3))).allowed);
+}
+
+#[test]
+fn a_flood_evicts_itself_and_not_what_is_established() {
+    let mut engine = Engine::new(&[rule(1, Action::Allow, RuleProtocol::Any, &[])]);
+    assert!(engine.send(&syn((A, 1), (B, 2))) && engine.receive(&tcp((B, 2), (A, 1), SYN | ACK)));
+    engine.wait(1);
+    for source in 1..=60_000 {
+        assert!(engine.receive(&syn((B, source), (A, 80))));
+    }
+    assert!(engine.flows.len() <= 1024, "{}", engine.flows.len());
+    let answer = engine.judge(Direction::Inbound, &tcp((B, 2), (A, 1), ACK));
+    assert_eq!(answer.basis, Basis::Flow([1; 16]));
+}
+
+#[test]
+fn a_preview_says_what_would_be_and_changes_nothing() {
+    let engine = Engine::new(&[one_way(RuleProtocol::Udp, &[(53, 53)])]);
+    let preview = |direction, meta: &Meta| {
+        engine
+            .flows
+            .preview(&engine.policy, direction, PEER, meta, engine.now, Admission::New)
+    };
+    let (there, back) = (udp((A, 1), (B, 53)), udp((B, 53), (A, 1)));
+    assert_eq!(preview(Direction::Outbound, &there).basis, Basis::Rule(Some([1; 16])));
+    assert_eq!(preview(Direction::Inbound, &back).basis, Basis::Rule(None));
+    assert!(engine.flows.is_empty());
+    assert!(engine.send(&there));
+    assert_eq!(
+        preview(Direction::Inbound, &back),
+        Judgement {
+            allowed: true,
+            basis: Basis::Flow([1; 16])
+        }
+    );
+}
+
+#[test]
+fn two_threads_share_a_table() {
+    let engine = Engine::new(&[one_way(RuleProtocol::Udp, &[])]);
+    std::thread::scope(|scope| {
+        scope.spawn(|| (1..2000).for_each(|port| assert!(engine.send(&udp((A, port), (B, 53))))));
+        let answers = scope.spawn(|| {
+            (1..2000)
+                .filter(|port| engine.receive(&udp((B, 53), (A, *port))))
+                .count()
+        });
+        assert!(answers.join().unwrap() < 2000);
+    });
+    assert!(engine.flows.len() <= 1024 && !engine.flows.is_empty());
+}
