@@ -24,7 +24,7 @@ fn handles_are_kept_while_a_peer_is_there_and_never_given_again() {
         ..peer(2)
     };
     let diff = store
-        .apply(&[tenant().delta(1, 2, &[renewed.clone()], &[])], now())
+        .apply(&[tenant().delta(1, 2, std::slice::from_ref(&renewed), &[])], now())
         .unwrap();
     assert_eq!(diff.changed, added);
     let gone = entity::MapUpdate {
@@ -136,17 +136,15 @@ fn trouble() -> impl Strategy<Value = Trouble> {
     ]
 }
 
-type Shape = Option<(u64, u64, Vec<(String, u64)>, Vec<(u8, u64)>)>;
-
 /// The stream of frames, serialised, and what a node must hold after each.
-fn script(changes: &[Change]) -> (Vec<Vec<u8>>, Vec<Shape>) {
+fn script(changes: &[Change]) -> (Vec<Vec<u8>>, Vec<Option<Shape>>) {
     let tenant = tenant();
     let mut nodes: BTreeMap<u8, entity::NodeRecord> = BTreeMap::from([(1, own())]);
     let mut rules: BTreeMap<u8, entity::RuleRecord> = BTreeMap::new();
     let all = |nodes: &BTreeMap<u8, entity::NodeRecord>| nodes.values().cloned().collect::<Vec<_>>();
     let every = |rules: &BTreeMap<u8, entity::RuleRecord>| rules.values().cloned().collect::<Vec<_>>();
     let mut frames = vec![tenant.full(1, &all(&nodes), &[])];
-    let mut shapes: Vec<Shape> = Vec::new();
+    let mut shapes: Vec<Option<Shape>> = Vec::new();
     let shape_of = |revision, nodes: &BTreeMap<u8, entity::NodeRecord>, rules: &BTreeMap<u8, entity::RuleRecord>| {
         let nodes = nodes
             .values()

@@ -82,8 +82,11 @@ pub fn allow(number: u8) -> entity::RuleRecord {
     cvlan_testkit::rule(number, entity::PolicyAction::Allow, entity::PolicyProtocol::Any)
 }
 
+/// Epoch, revision, nodes with their revisions, rules with their versions.
+pub type Shape = (u64, u64, Vec<(String, u64)>, Vec<(u8, u64)>);
+
 /// What a map says, as far as these tests look.
-pub fn shape(store: &MapStore) -> Option<(u64, u64, Vec<(String, u64)>, Vec<(u8, u64)>)> {
+pub fn shape(store: &MapStore) -> Option<Shape> {
     let map = store.map()?;
     let mut nodes: Vec<_> = map
         .peer_nodes()
