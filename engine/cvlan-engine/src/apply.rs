@@ -8,7 +8,7 @@ use cloudvlan_gen::cloudvlan::engine::v1 as pb;
 use cvlan_filter::Compiled;
 use cvlan_io::{Tun, UdpPort};
 use cvlan_map::{Freshness, Map, MapDiff, StalePolicy};
-use cvlan_route::Table;
+use cvlan_route::{Table, Tables};
 use cvlan_wg::{PeerConfig, PeerId};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -65,8 +65,9 @@ pub fn apply(engine: &Engine, core: &mut Core, request: pb::ApplyRequest) -> Res
     })
 }
 
-/// Comes up from kept settings.
+/// Comes up from kept settings; they are remembered also when that fails.
 pub fn bring_up(engine: &Engine, core: &mut Core, settings: Settings) -> Result<(), Failure> {
+    core.settings = Some(settings.clone());
     let prepared = prepare(engine, core, settings)?;
     install(engine, core, prepared)?;
     refresh_admission(core, SystemTime::now());
@@ -96,30 +97,34 @@ struct Prepared {
 
 /// Gets interface and socket; those in use that still fit are kept.
 fn prepare(engine: &Engine, core: &Core, mut settings: Settings) -> Result<Prepared, Failure> {
-    let running = core.settings.as_ref().zip(core.forwarder.as_ref());
-    if settings.listen_port == 0 {
-        settings.listen_port = core.settings.as_ref().map_or(0, |former| former.listen_port);
-    }
-    let tun = match running {
-        Some((former, forwarder)) if former.interface_name == settings.interface_name => forwarder.tun().clone(),
+    let tun = match (&core.settings, &core.forwarder) {
+        (Some(former), Some(running)) if former.interface_name == settings.interface_name => running.tun().clone(),
         _ => Arc::new((engine.tun_source)(&settings.interface_name).map_err(|error| Failure {
             field: "settings.interface_name".to_owned(),
             ..Failure::host("NO_INTERFACE", settings.interface_name.clone(), error.to_string())
         })?),
     };
-    let udp = match running {
-        Some((former, forwarder)) if former.listen_port == settings.listen_port => forwarder.udp().clone(),
-        _ => Arc::new(UdpPort::bind(settings.listen_port).map_err(|error| Failure {
-            field: "settings.listen_port".to_owned(),
-            ..Failure::host(
-                "NO_PORT",
-                format!("UDP port {}: {error}", settings.listen_port),
-                "use another listen_port, or end the process that holds this one",
-            )
-        })?),
-    };
+    let udp = socket(core, settings.listen_port)?;
     settings.listen_port = udp.port();
     Ok(Prepared { settings, tun, udp })
+}
+
+/// The socket of a port; of port 0 the one that the system chose before, and another when that one is taken now.
+fn socket(core: &Core, asked: u16) -> Result<Arc<UdpPort>, Failure> {
+    let kept = core.settings.as_ref().map_or(0, |former| former.listen_port);
+    let port = if asked == 0 { kept } else { asked };
+    if let Some(running) = core.forwarder.as_ref().filter(|running| running.udp().port() == port) {
+        return Ok(running.udp().clone());
+    }
+    let bound = UdpPort::bind(port).or_else(|error| if asked == 0 { UdpPort::bind(0) } else { Err(error) });
+    bound.map(Arc::new).map_err(|error| Failure {
+        field: "settings.listen_port".to_owned(),
+        ..Failure::host(
+            "NO_PORT",
+            format!("UDP port {port}: {error}"),
+            "use another listen_port, or end the process that holds this one",
+        )
+    })
 }
 
 /// Verifies and keeps everything, or nothing.
@@ -199,13 +204,15 @@ fn move_endpoints(core: &Core) {
     };
     let snapshot = identity.shared.snapshot();
     if let Some(map) = identity.store.map().filter(|map| map.own.is_some()) {
-        set_peers(&identity.shared, peer_configs(&map, &snapshot.table));
+        if let Some(table) = snapshot.table() {
+            set_peers(&identity.shared, peer_configs(&map, table));
+        }
     }
 }
 
 /// Puts the kept map in force: who is no peer any more first, so that nothing more is sealed for them.
 fn put_in_force(core: &mut Core) {
-    let (Some(identity), Some(_)) = (&mut core.identity, &core.settings) else {
+    let (Some(identity), Some(settings)) = (&mut core.identity, &core.settings) else {
         return;
     };
     let Some(map) = identity.store.map() else { return };
@@ -223,8 +230,11 @@ fn put_in_force(core: &mut Core) {
     set_peers(&identity.shared, peer_configs(&map, &table));
     let peers = map.peers.iter().map(|(handle, peer)| (*handle, peer.node.clone()));
     let policy = Compiled::new(identity.policy_generation, Some(own), peers, &map.rules);
+    let mut tables = Tables::default();
+    tables.insert(settings.table_id, table);
     identity.shared.install(Snapshot {
-        table,
+        tables,
+        table_id: settings.table_id,
         policy,
         map: Some(map),
     });

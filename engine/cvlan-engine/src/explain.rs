@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::identity::Identity;
 use cloudvlan_gen::cloudvlan::engine::v1 as pb;
 use cvlan_explain::{PathState, View};
+use cvlan_route::Table;
 use cvlan_wg::PeerId;
 use cvlan_wire::PeerHandle;
 use prost::Message;
@@ -17,10 +18,11 @@ pub fn explain(
 ) -> Result<pb::ExplainResponse, Failure> {
     let now = Instant::now();
     let snapshot = identity.shared.snapshot();
+    let nowhere = Table::default();
     let view = View {
         map: snapshot.map.as_deref(),
         freshness: identity.store.freshness(time),
-        table: &snapshot.table,
+        table: snapshot.table().unwrap_or(&nowhere),
         policy: &snapshot.policy,
         flows: &identity.shared.flows,
         now,

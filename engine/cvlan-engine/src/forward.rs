@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use cvlan_filter::{Compiled, Flows};
 use cvlan_io::{Tun, UdpPort, Wake};
 use cvlan_map::Map;
-use cvlan_route::Table;
+use cvlan_route::{Table, TableId, Tables};
 use cvlan_wg::{Output, Wg};
 use rand_core::{OsRng, RngCore};
 use std::net::SocketAddr;
@@ -32,11 +32,13 @@ const FLOWS: usize = 1 << 16;
 
 /// What the data path knows of the map; replaced whole.
 pub struct Snapshot {
-    /// Where addresses lead.
-    pub table: Table,
+    /// Where addresses lead, by membership.
+    pub tables: Tables,
+    /// The table of this interface and its tunnels.
+    pub table_id: TableId,
     /// What may go there.
     pub policy: Compiled,
-    /// The map that the table was made from; `None` before the first.
+    /// The map that table and policy were made from; `None` before the first.
     pub map: Option<Arc<Map>>,
 }
 
@@ -45,10 +47,17 @@ impl Snapshot {
     #[must_use]
     pub fn empty() -> Self {
         Self {
-            table: Table::default(),
+            tables: Tables::default(),
+            table_id: 0,
             policy: Compiled::new(0, None, std::iter::empty(), &[]),
             map: None,
         }
+    }
+
+    /// Where the addresses of this membership lead; `None` before the first map.
+    #[must_use]
+    pub fn table(&self) -> Option<&Table> {
+        self.tables.get(self.table_id)
     }
 }
 

@@ -309,3 +309,27 @@ fn sealed_packets_are_padded_so_that_their_length_says_little() {
         assert_eq!(datagram.len() % 16, 0);
     }
 }
+
+/// A flood of valid-looking initiations makes initiators prove their address first; who does gets through.
+#[test]
+fn a_flood_of_initiations_does_not_lock_out_a_peer() {
+    let mut world = World::two(16);
+    world.declare(C, &[B]);
+    world.send(C, B, 1);
+    world.deliver_nothing_for(Duration::from_millis(20));
+    let initiation = world.captured_to(Party::address(B)).remove(0);
+    world.send(A, B, 2);
+    for _ in 0..600 {
+        for _ in 0..10 {
+            world.inject(B, "198.51.100.66:6666".parse().unwrap(), initiation.clone());
+        }
+        world.run(Duration::from_millis(10));
+    }
+    let answers = world.captured_to("198.51.100.66:6666".parse().unwrap());
+    assert!(!answers.is_empty(), "the flood was no load");
+    assert!(
+        answers.iter().all(|answer| answer.len() == 64),
+        "a cookie is shorter than what it answers"
+    );
+    assert_eq!(world.received(B), [2]);
+}

@@ -43,10 +43,11 @@ impl From<u8> for Admission {
 /// Form, own source, route, policy. Says whose tunnel takes the packet.
 pub fn outbound(shared: &Shared, snapshot: &Snapshot, packet: &[u8], now: Instant) -> Result<PeerId, Drop> {
     let meta = parse(packet).map_err(|_| Drop::Malformed)?;
-    if !snapshot.table.is_local(meta.source) {
+    let table = snapshot.table().ok_or(Drop::NoRoute)?;
+    if !table.is_local(meta.source) {
         return Err(Drop::Source);
     }
-    let Some(NextHop::Peer(route)) = snapshot.table.lookup(meta.destination) else {
+    let Some(NextHop::Peer(route)) = table.lookup(meta.destination) else {
         return Err(Drop::NoRoute);
     };
     policy(shared, snapshot, Direction::Outbound, route.node, &meta, now)?;
@@ -62,11 +63,9 @@ pub fn inbound(
     now: Instant,
 ) -> Result<Meta, Drop> {
     let meta = parse(packet).map_err(|_| Drop::Malformed)?;
-    let node = snapshot
-        .table
-        .origin(meta.source, PeerHandle(carrier.0))
-        .ok_or(Drop::Source)?;
-    if !snapshot.table.is_local(meta.destination) {
+    let table = snapshot.table().ok_or(Drop::Source)?;
+    let node = table.origin(meta.source, PeerHandle(carrier.0)).ok_or(Drop::Source)?;
+    if !table.is_local(meta.destination) {
         return Err(Drop::Destination);
     }
     policy(shared, snapshot, Direction::Inbound, node, &meta, now)?;
