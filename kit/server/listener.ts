@@ -18,6 +18,9 @@ const MAX_HEADER_BYTES = 32_768;
 const HANDSHAKE_MS = 10_000;
 /** Milliseconds in which a request has to arrive whole. */
 const REQUEST_MS = 30_000;
+/** Milliseconds that a caller gets to end a request that is already answered. */
+const ABANDONED_MS = 1_000;
+const HTTP2_NO_ERROR = 0x0;
 const HTTP2_REFUSED_STREAM = 0x7;
 
 /** What the listener shows of itself. */
@@ -66,6 +69,19 @@ function tooLate(request: NodeRequest, response: NodeResponse): void {
   const clear = (): void => clearTimeout(timer);
   request.once("end", clear);
   response.once("close", clear);
+}
+
+/**
+ * Ends a request whose answer is complete before its body is (RFC 9113 section 8.1): nobody reads the rest. Not at once:
+ * a reset overtakes the trailers that say why.
+ */
+function endWithAnswer(request: NodeRequest): void {
+  if (!("stream" in request)) return;
+  const { stream } = request;
+  stream.once("finish", () => {
+    const timer = setTimeout(() => stream.close(HTTP2_NO_ERROR), ABANDONED_MS);
+    stream.once("close", () => clearTimeout(timer));
+  });
 }
 
 /** @throws Refusal `unavailable` when the address cannot be had. */
@@ -123,6 +139,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
         if (inFlight.size === 0) onIdle();
       });
       tooLate(request, response);
+      endWithAnswer(request);
       const frame = frames.get((request.url ?? "").split("?", 1)[0] ?? "");
       if (!frame) {
         adapter(request, response);
