@@ -78,6 +78,7 @@ function checkMessage(
     problems.push({ offset, message: `${path || "the document"} must be a map of fields` });
     return;
   }
+  const chosen = new Map<string, string>();
   for (const pair of node.items) {
     const keyOffset = pair.key.range?.[0] ?? offset;
     const key = isScalar(pair.key) ? String(pair.key.value) : "";
@@ -87,6 +88,14 @@ function checkMessage(
       problems.push({ offset: keyOffset, message: `unknown field ${JSON.stringify(key)}; known are ${known}` });
       continue;
     }
+    // Two spellings of one field are as much one too many as two members of a oneof.
+    const group = field.oneof?.name ?? field.name;
+    const other = chosen.get(group);
+    if (other !== undefined) {
+      problems.push({ offset: keyOffset, message: `${key} cannot stand beside ${other}` });
+      continue;
+    }
+    chosen.set(group, key);
     const fieldPath = path === "" ? field.name : `${path}.${field.name}`;
     positions.set(fieldPath, keyOffset);
     checkField(schema, field, pair, fieldPath, positions, problems);

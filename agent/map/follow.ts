@@ -141,7 +141,7 @@ function report(options: FollowOptions, outcome: Outcome, error: unknown): void 
       options.log.error({ error, full: outcome === "resync" }, "the engine refused the map it was sent");
       return;
     case "engine":
-      options.log.warn({ error }, "the engine went away while the map was carried to it");
+      if (options.problems.report("map", error)) options.log.warn({ error }, "the engine does not take the map");
       return;
     case "certificate":
     case "unreachable":

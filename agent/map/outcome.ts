@@ -9,7 +9,7 @@ export class StepRefused extends Error {
 
   constructor(cause: ConnectError) {
     super(`the engine refused a step of the map: ${cause.rawMessage}`, { cause });
-    this.reason = reasonOf(cause) || (/\b[A-Z][A-Z]+(?:_[A-Z]+)*\b/.exec(cause.rawMessage)?.[0] ?? "");
+    this.reason = reasonOf(cause);
   }
 }
 
@@ -52,6 +52,8 @@ export class EngineFailed extends Error {
 export function applyError(error: unknown): Error {
   if (!(error instanceof ConnectError)) return new EngineFailed("the engine failed", { cause: error });
   switch (error.code) {
+    // Its disk is full, for example: the map is not at fault.
+    case Code.ResourceExhausted:
     case Code.Unavailable:
     case Code.DeadlineExceeded:
     case Code.Canceled:

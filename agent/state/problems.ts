@@ -33,7 +33,8 @@ export function problemBook(): Problems {
 export function explainError(error: unknown): { message: string; remedy: string } {
   if (error instanceof Refusal) return { message: error.message, remedy: error.detail.remedy ?? "" };
   if (error instanceof ConnectError) return { message: error.rawMessage, remedy: detailOf(error)?.remedy ?? "" };
-  return { message: error instanceof Error ? error.message : String(error), remedy: "" };
+  if (!(error instanceof Error)) return { message: String(error), remedy: "" };
+  return { message: error.message, remedy: detailOf(error.cause)?.remedy ?? "" };
 }
 
 /** The typed detail of an error that came over the wire. */
