@@ -56,15 +56,15 @@ fn a_restart_without_a_controller_has_the_whole_map() {
 fn any_damage_of_the_file_leads_to_the_state_before() {
     let good = with_two_states();
     let bytes = fs::read(good.path().join("map")).unwrap();
-    let damages: [Box<dyn Fn(&mut Vec<u8>)>; 5] = [
-        Box::new(|bytes| bytes.truncate(bytes.len() / 2)),
-        Box::new(|bytes| bytes.clear()),
-        Box::new(|bytes| bytes.truncate(40)),
-        Box::new(|bytes| bytes.push(0)),
-        Box::new(|bytes| {
+    let damages: [fn(&mut Vec<u8>); 5] = [
+        |bytes| bytes.truncate(bytes.len() / 2),
+        |bytes| bytes.clear(),
+        |bytes| bytes.truncate(40),
+        |bytes| bytes.push(0),
+        |bytes| {
             let middle = bytes.len() / 2;
             bytes[middle] ^= 4;
-        }),
+        },
     ];
     for damage in damages {
         let folder = with_two_states();
