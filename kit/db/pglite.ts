@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { chmodSync } from "node:fs";
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
@@ -49,6 +50,8 @@ async function open(path: string, log: Logger, lock: Disposable): Promise<Store>
     "the embedded database survives a killed process, but a power cut may lose data; use PostgreSQL where that matters",
   );
 
+  // The embedded store notifies inside the call that commits: whoever is woken is not that transaction nor that request.
+  const outside = AsyncLocalStorage.snapshot();
   const db = drizzle(client);
   const query: Query = async (statement, parameters = []) =>
     (await client.query<Record<string, unknown>>(statement, parameters)).rows;
@@ -58,7 +61,7 @@ async function open(path: string, log: Logger, lock: Disposable): Promise<Store>
     listen: async (channel, wake) => {
       checkChannel(channel);
       if (inTransaction()) throw new Error("listen inside a transaction would wait for itself");
-      const stop = await client.listen(channel, wake);
+      const stop = await client.listen(channel, (payload) => outside(wake, payload));
       return { [Symbol.asyncDispose]: () => stop() };
     },
   };
