@@ -1,10 +1,12 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { PeerStatus } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import { systemClock } from "@cloudvlan/kit/clock";
 import { newId } from "@cloudvlan/kit/ids";
-import { createLab, type DemoNetwork, demoNetwork, type Lab } from "@cloudvlan/test/lab";
+import { type Capture, createLab, type DemoNetwork, demoNetwork, type Lab } from "@cloudvlan/test/lab";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
 import { type DemoNode, startNode } from "./node.ts";
 import type { Programs } from "./programs.ts";
-import { doubtsAbout } from "./proof.ts";
+import { doubtsAbout, hasCounted } from "./proof.ts";
 import type { Stages } from "./stages.ts";
 import { addressesOf } from "./table.ts";
 import { createDemoTenant, type DemoTenant } from "./tenant.ts";
@@ -15,7 +17,9 @@ const PORT = 8443;
 const FIRST_UNDERLAY = 71;
 const LAST_UNDERLAY = 99;
 const VISIBLE_MS = 30_000;
+const FIRST_PINGS = 1;
 const PROOF_PINGS = 3;
+const COUNTED_MS = 5_000;
 
 /** A running demonstration. */
 export interface Demo {
@@ -32,12 +36,20 @@ interface PingReport {
   readonly replies: readonly { readonly reply?: { readonly rttUs?: string } }[];
 }
 
+interface Underlay {
+  readonly lab: Lab;
+  readonly network: DemoNetwork;
+  /** All that passes the router to and from the first machine. */
+  readonly capture: Capture;
+}
+
 /** Builds the underlay, on the first of a few networks that nothing on this machine uses. */
-async function createUnderlay(programs: Programs): Promise<{ lab: Lab; network: DemoNetwork }> {
+async function createUnderlay(programs: Programs): Promise<Underlay> {
   for (let second = FIRST_UNDERLAY; ; second++) {
     const network = demoNetwork(second);
     try {
-      return { network, lab: await createLab(network.topology, { captureProgram: programs.lab }) };
+      const lab = await createLab(network.topology, { captureProgram: programs.lab });
+      return { network, lab, capture: await lab.capture("router", "hosta0") };
     } catch (error) {
       const taken = error instanceof Error && error.message.includes("File exists");
       if (!taken || second === LAST_UNDERLAY) throw error;
@@ -56,26 +68,28 @@ async function ping(from: DemoNode, to: DemoNode, count: number): Promise<number
   return replies.filter(({ reply }) => reply?.rttUs !== undefined).length;
 }
 
-async function peerOf(node: DemoNode, other: DemoNode) {
-  const peer = await node.peer(other.name);
-  if (!peer) throw new Error(`${node.name} does not see ${other.name}`);
-  return peer;
+/** What an engine says of its peer once it has counted the pings; its status lags by up to a second. */
+async function countedPeer(node: DemoNode, other: DemoNode, pings: number): Promise<PeerStatus> {
+  const deadline = performance.now() + COUNTED_MS;
+  for (;;) {
+    const peer = await node.peer(other.name);
+    if (!peer) throw new Error(`${node.name} does not see ${other.name} any more`);
+    if (hasCounted(peer, pings) || performance.now() > deadline) return peer;
+    await delay(50);
+  }
 }
 
-async function prove(lab: Lab, network: DemoNetwork, [a, b]: readonly [DemoNode, DemoNode]): Promise<void> {
-  const capture = await lab.capture("router", "hosta0");
-  const before = [await peerOf(a, b), await peerOf(b, a)] as const;
-  const pings = await ping(a, b, PROOF_PINGS);
-  const after = [await peerOf(a, b), await peerOf(b, a)] as const;
-  const packets = await capture.stop();
+async function prove({ network, capture }: Underlay, [a, b]: readonly [DemoNode, DemoNode]): Promise<void> {
+  const pings = FIRST_PINGS + (await ping(a, b, PROOF_PINGS));
+  const [peerOfA, peerOfB] = await Promise.all([countedPeer(a, b, pings), countedPeer(b, a, pings)]);
   const doubts = doubtsAbout({
     underlay: [network.hostAddresses.hosta, network.hostAddresses.hostb],
-    overlay: before.flatMap((peer) => addressesOf(peer.addresses)),
+    overlay: [peerOfA, peerOfB].flatMap(({ addresses }) => addressesOf(addresses)),
     engines: [
-      { name: a.name, before: before[0], after: after[0] },
-      { name: b.name, before: before[1], after: after[1] },
+      { name: a.name, peer: peerOfA },
+      { name: b.name, peer: peerOfB },
     ],
-    packets,
+    packets: await capture.stop(),
     pings,
   });
   if (doubts.length > 0) throw new Error(doubts.join("; "));
@@ -104,17 +118,18 @@ export async function runDemo(programs: Programs, stages: Stages): Promise<Demo>
   const tenant = await stages.run("tenant", async () => createDemoTenant(await control.connect()));
   await Promise.all([stages.run("join_a", () => join(a, tenant)), stages.run("join_b", () => join(b, tenant))]);
 
-  const answered = stages.run("ping", async () => {
-    const visible = (from: DemoNode, to: DemoNode) =>
-      from.daemon.until(`${to.name} in the map of ${from.name}`, VISIBLE_MS, () => from.peer(to.name));
-    await Promise.all([visible(a, b), visible(b, a)]);
-    if ((await ping(a, b, 1)) === 0) throw new Error("hostb did not answer a ping of hosta");
-    return performance.now();
-  });
-  await stages.run("handshake", () =>
-    a.daemon.until("the handshake", VISIBLE_MS, async () => (await a.peer(b.name))?.latestHandshakeAt),
-  );
-  const firstPingAt = await answered;
-  await stages.run("proof", () => prove(lab, network, [a, b]));
+  const [firstPingAt] = await Promise.all([
+    stages.run("ping", async () => {
+      const visible = (from: DemoNode, to: DemoNode) =>
+        from.daemon.until(`${to.name} in the map of ${from.name}`, VISIBLE_MS, () => from.peer(to.name));
+      await Promise.all([visible(a, b), visible(b, a)]);
+      if ((await ping(a, b, FIRST_PINGS)) < FIRST_PINGS) throw new Error("hostb did not answer a ping of hosta");
+      return performance.now();
+    }),
+    stages.run("handshake", () =>
+      a.daemon.until("the handshake", VISIBLE_MS, async () => (await a.peer(b.name))?.latestHandshakeAt),
+    ),
+  ]);
+  await stages.run("proof", () => prove(underlay, [a, b]));
   return { lab, control, tenant, nodes: [a, b], firstPingAt };
 }
