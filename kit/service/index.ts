@@ -46,7 +46,7 @@ export interface ServiceContext<C> {
   /** step-ca, for the service that mints. */
   readonly ca: CertificateAuthority;
   /** Typed client of a used service: in process when it runs here, gRPC over mTLS when an endpoint is configured. */
-  client<S extends DescService>(service: S): Client<S>;
+  readonly client: <S extends DescService>(service: S) => Client<S>;
   /** Streams that are open now, by identity: what revocation cuts. */
   readonly live: LiveStreams;
 }
