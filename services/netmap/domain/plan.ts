@@ -1,4 +1,6 @@
-import { type NodeEntry, type RuleEntry } from "./entry.ts";
+import { fromBinary } from "@bufbuild/protobuf";
+import { SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
+import type { NodeEntry, RuleEntry } from "./entry.ts";
 import { KIND, MANIFEST } from "./record.ts";
 
 /** A row of the record table. */
@@ -42,13 +44,19 @@ export function planNodes(current: ReadonlyMap<string, StoredRecord>, news: read
     const known = current.get(objectId);
     if (!entry) {
       if (!known?.removed) remove(plan, objectId, KIND.node, known);
-    } else if (known && (known.removed || entry.record.recordRevision < known.version)) {
+    } else if (known && (known.removed || isOlder(entry, known))) {
       plan.stale.push(objectId);
     } else {
       put(plan, objectId, KIND.node, known, entry.bytes, entry.record.recordRevision);
     }
   }
   return plan;
+}
+
+/** A node takes one payload for each revision of a record, and no smaller revision than it has seen. */
+function isOlder({ record, bytes }: NodeEntry, known: StoredRecord): boolean {
+  if (record.recordRevision !== known.version) return record.recordRevision < known.version;
+  return !same(fromBinary(SignedSchema, bytes).payload, fromBinary(SignedSchema, known.signed).payload);
 }
 
 /** @param current every rule and manifest of the cvlan. */

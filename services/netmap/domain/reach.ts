@@ -3,8 +3,8 @@ import { covers, type Interval } from "./space.ts";
 
 /**
  * True when some packet from `source` to `destination` is allowed: one that an allow rule covers and no deny rule does.
- * Exact in addresses, protocols and ports. A selector by identity (any, tag, group, node) speaks of the node's own
- * addresses; a prefix speaks of whatever addresses it holds, those behind a node too. Which tunnel carries the packet
+ * Exact in addresses, protocols and ports, as the engine's filter judges. A selector by identity (any, tag, group,
+ * node) allows the node's own addresses, and denies those behind it too; a prefix speaks of whatever addresses it holds. Which tunnel carries the packet
  * does not matter here.
  * @param rules those that match `source` as a source and `destination` as a destination.
  */
@@ -17,7 +17,7 @@ export function reaches(source: NodeEntry, destination: NodeEntry, rules: readon
       if (sender.length !== receiver.length) continue;
       const covering = rules.filter(
         (rule) =>
-          coversAddress(rule.sources, source, sender) && coversAddress(rule.destinations, destination, receiver),
+          coversAddress(rule, "sources", source, sender) && coversAddress(rule, "destinations", destination, receiver),
       );
       if (leavesAnything(covering)) return true;
     }
@@ -57,9 +57,9 @@ function successor(address: string): string | undefined {
   return next.length > address.length ? undefined : next;
 }
 
-function coversAddress(side: Side, node: NodeEntry, address: string): boolean {
-  if (side.prefixes.some((prefix) => holds(prefix, address))) return true;
-  return matchesIdentity(side, node) && isInside(node.addresses, address);
+function coversAddress(rule: RuleEntry, side: "sources" | "destinations", node: NodeEntry, address: string): boolean {
+  if (rule[side].prefixes.some((prefix) => holds(prefix, address))) return true;
+  return matchesIdentity(rule[side], node) && (!rule.allows || isInside(node.addresses, address));
 }
 
 /** True when a selector of the side names the node itself. */

@@ -21,16 +21,19 @@ export class Hints {
     this.#scope = scope;
   }
 
-  /** Reads the reports that came since the last read, and returns whose they are. */
+  /** Reads the reports that came since the last read, and returns whose say something new. */
   async read(): Promise<string[]> {
     const rows = await this.#context.db.tenant(this.#scope.tenantId, (tx) =>
       readEndpoints(tx, this.#scope, this.#sequence),
     );
+    const news: string[] = [];
     for (const { nodeId, hint, expiresAt, sequence } of rows) {
+      const known = this.#byNode.get(nodeId)?.bytes;
+      if (!known || Buffer.compare(known, hint) !== 0) news.push(nodeId);
       this.#byNode.set(nodeId, { bytes: hint, expiresAt: expiresAt.getTime() });
       if (sequence > this.#sequence) this.#sequence = sequence;
     }
-    return rows.map(({ nodeId }) => nodeId);
+    return news;
   }
 
   /** The hints of these nodes that are not expired. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { PolicyAction, PolicyProtocol } from "@cloudvlan/gen/entity/v1/policy_pb.js";
-import type { RuleSelector } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
+import type { RuleRecord, RuleSelector } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import fc from "fast-check";
 import { deltaOf, fullMap, replay } from "../domain/delta.ts";
 import type { Entry, NodeEntry, RuleEntry } from "../domain/entry.ts";
@@ -270,7 +270,9 @@ function reference(state: Model, viewer: NodeEntry): Model {
   for (const entry of rules) {
     const addresses = addressesOf(viewer);
     if (
-      [entry.record.sources, entry.record.destinations].some((side) => addresses.some((at) => says(side, viewer, at)))
+      [entry.record.sources, entry.record.destinations].some((side) =>
+        addresses.some((at) => says(entry.record, side, viewer, at)),
+      )
     ) {
       seen.set(entry.id, entry);
     }
@@ -286,8 +288,8 @@ function tryAll(source: NodeEntry, destination: NodeEntry, rules: readonly RuleE
         for (let port = 0; port <= 8; port++) {
           const speaking = rules.filter(
             ({ record }) =>
-              says(record.sources, source, from) &&
-              says(record.destinations, destination, to) &&
+              says(record, record.sources, source, from) &&
+              says(record, record.destinations, destination, to) &&
               (record.protocol === PolicyProtocol.ANY || record.protocol === protocol) &&
               (record.ports.length === 0 || record.ports.some(({ first, last }) => first <= port && port <= last)),
           );
@@ -299,11 +301,11 @@ function tryAll(source: NodeEntry, destination: NodeEntry, rules: readonly RuleE
   return false;
 }
 
-function says(side: readonly RuleSelector[], { record }: NodeEntry, address: Buffer): boolean {
+function says({ action }: RuleRecord, side: readonly RuleSelector[], { record }: NodeEntry, address: Buffer): boolean {
   const own = record.addresses.some((at) => address.equals(at.address));
   return side.some(({ selector: { case: kind, value } }) => {
     if (kind === "prefix") return inside(address, value);
-    if (!own) return false;
+    if (!own && action === PolicyAction.ALLOW) return false;
     if (kind === "any") return true;
     if (kind === "nodeId") return value === record.nodeId;
     return kind === "selectorId" && record.selectors.some((id) => Buffer.from(id).equals(value));
