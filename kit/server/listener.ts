@@ -1,15 +1,15 @@
 import { createSecureServer, type Http2SecureServer } from "node:http2";
-import { createContextValues } from "@connectrpc/connect";
-import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
+import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { pathOf } from "../access/index.ts";
 import { Refusal } from "../errors/index.ts";
-import { peerKey } from "../interceptors/index.ts";
+import { type Peer, peerKey } from "../interceptors/index.ts";
 import type { Logger } from "../log/index.ts";
 import { certificatesOf, pemOf } from "../pki/index.ts";
 import { limitConnections } from "./connections.ts";
 import { type FrameRoute, serveFrames } from "./frame-handler.ts";
-import { isOpen, type NodeRequest, type NodeResponse, reset } from "./response.ts";
+import { isOpen, type NodeRequest, type NodeResponse, reset, sendEnd, sendHead } from "./response.ts";
 import { peers } from "./tls-peer.ts";
 
 /** Bytes of a request message. */
@@ -65,7 +65,10 @@ function secureContext(identity: ListenerIdentity) {
 }
 
 function tooLate(request: NodeRequest, response: NodeResponse): void {
-  const timer = setTimeout(() => reset(response, HTTP2_REFUSED_STREAM), REQUEST_MS);
+  if ("stream" in request && request.stream.endAfterHeaders) return;
+  const timer = setTimeout(() => {
+    if (!request.complete) reset(response, HTTP2_REFUSED_STREAM);
+  }, REQUEST_MS);
   const clear = (): void => clearTimeout(timer);
   request.once("end", clear);
   response.once("close", clear);
@@ -103,22 +106,36 @@ async function listen(server: Http2SecureServer, address: string, port: number):
   return bound.port;
 }
 
+async function serveRpc(
+  handler: UniversalHandler,
+  request: NodeRequest,
+  response: NodeResponse,
+  peer: Peer,
+): Promise<void> {
+  const contextValues = createContextValues().set(peerKey, peer);
+  const answer = await handler(universalRequestFromNodeRequest(request, response, undefined, contextValues));
+  await universalResponseToNodeResponse(answer, response);
+}
+
 /** Serves RPCs over TLS 1.3: HTTP/2 and HTTP/1.1 by ALPN; Connect, gRPC and gRPC-Web by content type. */
 export async function startListener(options: ListenerOptions): Promise<Listener> {
   const { log, limits } = options;
   let identity = options.identity;
   const peerOf = peers(() => certificatesOf(identity.certificate).slice(1));
   const frames = new Map(options.frames.map((route) => [pathOf(route.stream.method), route]));
-  const adapter = connectNodeAdapter({
-    routes: (router) => void router.handlers.push(...options.handlers),
-    contextValues: (request) => createContextValues().set(peerKey, peerOf(request)),
-    fallback: (_request, response) => {
-      response.statusCode = 404;
-      response.end();
-    },
-  });
+  const handlers = new Map(options.handlers.map((handler) => [handler.requestPath, handler]));
   const inFlight = new Set<NodeResponse>();
   let onIdle = (): void => {};
+
+  async function answer(request: NodeRequest, response: NodeResponse): Promise<void> {
+    const path = (request.url ?? "").split("?", 1)[0] ?? "";
+    const frame = frames.get(path);
+    if (frame) return serveFrames(frame, request, response, peerOf(request));
+    const handler = handlers.get(path);
+    if (handler) return serveRpc(handler, request, response, peerOf(request));
+    sendHead(response, 404);
+    sendEnd(response);
+  }
 
   const server = createSecureServer(
     {
@@ -128,7 +145,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
       allowHTTP1: true,
       handshakeTimeout: HANDSHAKE_MS,
       maxSessionInvalidFrames: 100,
-      maxSessionMemory: 64,
+      maxSessionMemory: 16,
       settings: { maxConcurrentStreams: limits.streamsPerConnection, maxHeaderListSize: MAX_HEADER_BYTES },
       ...HTTP1_LIMITS,
     },
@@ -140,13 +157,9 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
       });
       tooLate(request, response);
       endWithAnswer(request);
-      const frame = frames.get((request.url ?? "").split("?", 1)[0] ?? "");
-      if (!frame) {
-        adapter(request, response);
-        return;
-      }
-      serveFrames(frame, request, response, peerOf(request)).catch((error: unknown) => {
-        log.error({ error }, "frame stream failed");
+      answer(request, response).catch((error: unknown) => {
+        // Whatever a caller sends, or leaves unread, ends its own request and nothing else.
+        if (ConnectError.from(error).code !== Code.Aborted) log.debug({ error }, "a request could not be answered");
         if (isOpen(response)) reset(response, HTTP2_REFUSED_STREAM);
       });
     },

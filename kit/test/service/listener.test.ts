@@ -98,6 +98,32 @@ describe("the listener of a process", () => {
     });
   });
 
+  it("survives requests that are not requests", async () => {
+    const path = "/cloudvlan.auth.v1.CertificateService/GetTrustBundle";
+    for (const text of [
+      `POST ${path} HTTP/1.0\r\n\r\n`,
+      `POST ${path} HTTP/1.1\r\nHost: [::bad\r\n\r\n`,
+      "GET //:::/ HTTP/1.1\r\nHost: x\r\n\r\n",
+      "\x16\x03\x01garbage\r\n\r\n",
+      `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/proto\r\nX: ${"y".repeat(70_000)}\r\n\r\n`,
+    ]) {
+      const socket = connectTls({ port: process.port, host: "127.0.0.1", ca, servername: "localhost" }, () =>
+        socket.end(text),
+      );
+      socket.on("error", () => {});
+      socket.resume();
+      await new Promise((resolve) => socket.once("close", resolve));
+    }
+    const session = connectHttp2(process.url, { ca });
+    const request = session.request({ ":method": "POST", ":path": path, ":authority": "[::bad" });
+    request.on("error", () => {});
+    request.resume();
+    await new Promise((resolve) => request.once("close", resolve));
+    session.destroy();
+    const transport = createGrpcTransport({ baseUrl: process.url, nodeOptions: { ca } });
+    assert.ok((await createClient(CertificateService, transport).getTrustBundle({})).bundle);
+  });
+
   it("says whether it serves, and which services it has", async () => {
     const transport = createGrpcTransport({ baseUrl: process.url, nodeOptions: { ca } });
     const client = createClient(HealthService, transport) as unknown as {

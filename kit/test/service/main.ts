@@ -1,0 +1,4 @@
+import { run } from "../../service/index.ts";
+import { testAuth } from "./services.ts";
+
+await run([testAuth().definition]);
