@@ -1,16 +1,17 @@
 import { hostname } from "node:os";
-import { createClient } from "@connectrpc/connect";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { EngineService } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import type { Clock } from "@cloudvlan/kit/clock";
 import type { Logger } from "@cloudvlan/kit/log";
 import { serveLocal } from "./api/server.ts";
-import type { LocalNode } from "./api/service.ts";
+import { engineAbsent, type LocalNode } from "./api/service.ts";
 import type { TlsIdentity } from "./certificate/identity.ts";
 import type { AgentConfig } from "./config.ts";
 import { CONNECTING, type ControllerView } from "./controller/connection.ts";
 import { attendController } from "./controller/attend.ts";
 import { keepConfigured } from "./engine/configure.ts";
-import { engineLink, superviseEngine } from "./engine/supervise.ts";
+import type { RunningEngine } from "./engine/running.ts";
+import { type EngineLink, engineLink, superviseEngine } from "./engine/supervise.ts";
 import { engineTransport } from "./engine/transport.ts";
 import { join } from "./enrol/join.ts";
 import { nodeNameOf } from "./enrol/name.ts";
@@ -19,7 +20,10 @@ import { keepHost } from "./host/sync.ts";
 import { cell, present } from "./state/cell.ts";
 import { privateFolder, statePath } from "./state/files.ts";
 import { type Membership, readMembership } from "./state/membership.ts";
-import { problemBook } from "./state/problems.ts";
+import { problemBook, type Problems } from "./state/problems.ts";
+
+/** Milliseconds that a join waits for the engine. */
+const ENGINE_WAIT_MS = 20_000;
 
 export interface AgentDeps {
   readonly clock: Clock;
@@ -44,7 +48,7 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signal: Abo
   let turn: Promise<unknown> = Promise.resolve();
 
   const joinOnce = async (joinString: string, name: string, until: AbortSignal) => {
-    const { identity: keys, client } = await present(engine.running, until);
+    const { identity: keys, client } = await engineForJoin(engine, problems, until);
     const prover = { identity: keys, prove: (request: Parameters<typeof client.prove>[0]) => client.prove(request) };
     const options = { state, clock, prover };
     const joined = await join(options, joinString, name || nodeNameOf(hostname()), until);
@@ -89,7 +93,21 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signal: Abo
 /** Ends the engine of a state folder. An engine that does not run is no error. */
 export async function stopEngine(config: AgentConfig, clock: Clock): Promise<void> {
   using transport = engineTransport(statePath(statePath(config.state, "engine"), "engine.sock"), clock);
-  await createClient(EngineService, transport).shutdown({});
+  try {
+    await createClient(EngineService, transport).shutdown({});
+  } catch (error) {
+    if (!(error instanceof ConnectError && error.code === Code.Unavailable)) throw error;
+  }
+}
+
+/** The engine, which may just be starting. @throws Refusal `ENGINE_ABSENT` with what keeps it from running. */
+async function engineForJoin(link: EngineLink, problems: Problems, signal: AbortSignal): Promise<RunningEngine> {
+  try {
+    return await present(link.running, AbortSignal.any([signal, AbortSignal.timeout(ENGINE_WAIT_MS)]));
+  } catch (error) {
+    signal.throwIfAborted();
+    throw engineAbsent(problems, error);
+  }
 }
 
 /** A job that was cut off by the end of the agent did not fail. */

@@ -105,13 +105,13 @@ function stateOf(membership: Membership | undefined, controller: ControllerView)
 
 function engineNow(node: LocalNode): RunningEngine {
   const engine = node.engine.running.get();
-  if (!engine) throw engineAbsent(node);
+  if (!engine) throw engineAbsent(node.problems);
   return engine;
 }
 
 function statusNow(node: LocalNode): EngineStatus {
   const status = node.engine.status.get();
-  if (!status) throw engineAbsent(node);
+  if (!status) throw engineAbsent(node.problems);
   if (!node.membership.get()) {
     throw new Refusal("conflict", "NOT_ENROLLED", "this machine has not joined a network", {
       remedy: "pipe a join string into `cvlan join`",
@@ -120,14 +120,15 @@ function statusNow(node: LocalNode): EngineStatus {
   return status;
 }
 
-function engineAbsent(node: LocalNode): Refusal {
-  const problem = node.problems.list().find(({ part }) => part === "engine");
-  return new Refusal(
+/** The refusal while the engine does not run, with what keeps it from running. */
+export function engineAbsent(problems: Problems, cause?: unknown): Refusal {
+  const problem = problems.list().find(({ part }) => part === "engine");
+  const refusal = new Refusal(
     "unavailable",
     "ENGINE_ABSENT",
     `the engine is not running${problem ? `: ${problem.message}` : ""}`,
-    {
-      remedy: problem?.remedy || "it is started again by itself; see `cvlan status`",
-    },
+    { remedy: problem?.remedy || "it is started again by itself; see `cvlan status`" },
   );
+  refusal.cause = cause;
+  return refusal;
 }

@@ -5,7 +5,7 @@ import type { Logger } from "@cloudvlan/kit/log";
 import { createCsr, newTlsKey, renewalTime, retryDelay } from "@cloudvlan/kit/pki";
 import type { Controller } from "../controller/connection.ts";
 import type { Cell } from "../state/cell.ts";
-import type { Problems } from "../state/problems.ts";
+import { explainError, type Problems } from "../state/problems.ts";
 import { sleep, uniform } from "../time/backoff.ts";
 import { keepIdentity } from "./files.ts";
 import { acceptCertificate, type ExpectedNode, type TlsIdentity } from "./identity.ts";
@@ -48,7 +48,8 @@ export async function keepCertificate(options: RenewOptions, signal: AbortSignal
       if (signal.aborted) return;
       failures += 1;
       due = clock.nowMs() + retryDelay(failures, uniform());
-      if (problems.report("certificate", error)) log.warn({ error }, "certificate not renewed yet");
+      if (problems.report("certificate", error))
+        log.warn({ why: explainError(error).message }, "certificate not renewed yet");
     }
   }
 }

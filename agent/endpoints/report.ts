@@ -5,7 +5,7 @@ import type { Clock } from "@cloudvlan/kit/clock";
 import type { Logger } from "@cloudvlan/kit/log";
 import type { Controller } from "../controller/connection.ts";
 import type { Cell } from "../state/cell.ts";
-import type { Problems } from "../state/problems.ts";
+import { explainError, type Problems } from "../state/problems.ts";
 import { CONTROLLER_BACKOFF, fullJitter, jittered, sleep } from "../time/backoff.ts";
 import { localEndpoints } from "./local.ts";
 
@@ -41,7 +41,8 @@ export async function keepEndpoints(options: ReportOptions, signal: AbortSignal)
         log.debug({ count: endpoints.length }, "endpoints reported");
       } catch (error) {
         if (signal.aborted) return;
-        if (problems.report("endpoints", error)) log.warn({ error }, "endpoints not reported yet");
+        if (problems.report("endpoints", error))
+          log.warn({ why: explainError(error).message }, "endpoints not reported yet");
         await sleep(fullJitter(failures, CONTROLLER_BACKOFF), signal);
         failures += 1;
         continue;

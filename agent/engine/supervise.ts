@@ -5,7 +5,7 @@ import { Refusal } from "@cloudvlan/kit/errors";
 import type { Logger } from "@cloudvlan/kit/log";
 import { type Cell, cell } from "../state/cell.ts";
 import { privateFolder, statePath } from "../state/files.ts";
-import type { Problems } from "../state/problems.ts";
+import { explainError, type Problems } from "../state/problems.ts";
 import { type BackoffBounds, fullJitter, sleep } from "../time/backoff.ts";
 import { reachEngine, type RunningEngine } from "./running.ts";
 import { spawnEngine } from "./spawn.ts";
@@ -54,7 +54,8 @@ export async function superviseEngine(link: EngineLink, options: SuperviseOption
       log.info({ version: engine.identity.version, instance: engine.identity.instanceId }, "engine is up");
       await follow(link, engine, log, signal);
     } catch (error) {
-      if (!signal.aborted && problems.report("engine", error)) log.error({ error }, "engine failed");
+      if (!signal.aborted && problems.report("engine", error))
+        log.error({ why: explainError(error).message }, "engine failed");
     } finally {
       link.running.set(undefined);
       link.status.set(undefined);

@@ -141,11 +141,12 @@ function report(options: FollowOptions, outcome: Outcome, error: unknown): void 
       options.log.error({ error, full: outcome === "resync" }, "the engine refused the map it was sent");
       return;
     case "engine":
-      if (options.problems.report("map", error)) options.log.warn({ error }, "the engine does not take the map");
+      if (options.problems.report("map", error))
+        options.log.warn({ why: explainError(error).message }, "the engine does not take the map");
       return;
     case "certificate":
     case "unreachable":
-      if (options.view.get().error !== message) options.log.warn({ error }, "controller unreachable");
+      if (options.view.get().error !== message) options.log.warn({ why: message }, "controller unreachable");
       options.view.set({ ...options.view.get(), state: ControllerState.UNREACHABLE, error: message });
   }
 }

@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { testEngine } from "./engine.ts";
 
@@ -7,4 +9,10 @@ if (folder.includes("port-taken")) {
   process.stderr.write('{"message":"UDP port 51820 is in use"}\n');
   process.exit(3);
 }
-await testEngine(join(folder));
+await writeFile(join(folder, "pid"), String(process.pid));
+await testEngine(folder);
+
+// A test that failed leaves nothing behind: the program ends with its folder.
+setInterval(() => {
+  if (!existsSync(join(folder, "engine.sock"))) process.exit(0);
+}, 500);

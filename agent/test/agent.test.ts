@@ -1,0 +1,263 @@
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { AgentService, AgentState, ControllerState } from "@cloudvlan/gen/agent/v1/agent_pb.js";
+import { CertificateService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import { JoinStringSchema } from "@cloudvlan/gen/entity/v1/enrollment_pb.js";
+import type { NodeEndpoint } from "@cloudvlan/gen/entity/v1/node_pb.js";
+import { NetmapService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
+import { EnrollmentService, type JoinRequest } from "@cloudvlan/gen/registry/v1/registry_pb.js";
+import { unixTransport } from "@cloudvlan/kit/client";
+import { systemClock } from "@cloudvlan/kit/clock";
+import { ConfigError } from "@cloudvlan/kit/config";
+import { Refusal } from "@cloudvlan/kit/errors";
+import { runAgent, stopEngine } from "../agent.ts";
+import { type AgentConfig, readInvocation } from "../config.ts";
+import { reasonOf } from "../state/problems.ts";
+import { CLUSTER, CVLAN, NODE, NODE_URI, TENANT, type TestCa, testCa } from "./ca.ts";
+import { type TestController, testController } from "./controller.ts";
+import { recordingLog, temporaryFolder, until } from "./support.ts";
+
+const ROOT_KEY = randomBytes(32);
+const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest();
+
+describe("the agent", function () {
+  this.timeout(120_000);
+  let ca: TestCa;
+  let controller: TestController;
+  let binary: string;
+  let tools: { path: string } & AsyncDisposable;
+  let joins: JoinRequest[] = [];
+  let reported: NodeEndpoint[][] = [];
+  let hang = false;
+
+  before(async () => {
+    tools = await temporaryFolder();
+    binary = join(tools.path, "engine");
+    const program = join(import.meta.dirname, "engine-program.ts");
+    await writeFile(binary, `#!/bin/sh\nexec ${process.execPath} ${program} "$@"\n`, { mode: 0o755 });
+    ca = await testCa();
+    controller = await testController(ca, (router) => {
+      router.service(CertificateService, { getTrustBundle: () => ({ bundle: { roots: [...ca.roots] } }) });
+      router.service(EnrollmentService, {
+        beginJoin: () => ({ serverPublicKey: randomBytes(32), challenge: randomBytes(64) }),
+        join: async (request, { signal }) => {
+          joins.push(request);
+          if (hang) await new Promise((resolve) => signal.addEventListener("abort", resolve));
+          const { chain } = await ca.authority.sign(request.csr, NODE_URI, [], 3600);
+          return {
+            node: { id: NODE, tenantId: TENANT, cvlanId: CVLAN, clusterId: CLUSTER, name: request.name },
+            certificate: { chain: [...chain] },
+            bundle: { roots: [...ca.roots] },
+            rootPublicKey: ROOT_KEY,
+            cvlanName: "office",
+          };
+        },
+      });
+      router.service(NetmapService, {
+        async *watch(_request, { signal }) {
+          yield { update: { revision: 4n, full: true, head: Buffer.from("H") } };
+          await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        },
+        reportEndpoints: ({ endpoints }) => {
+          reported.push(endpoints);
+          return {};
+        },
+      });
+    });
+  });
+  after(async () => {
+    await controller[Symbol.asyncDispose]();
+    await ca[Symbol.asyncDispose]();
+    await tools[Symbol.asyncDispose]();
+  });
+  beforeEach(() => {
+    joins = [];
+    reported = [];
+    hang = false;
+  });
+
+  const configOf = (state: string): AgentConfig => ({
+    state,
+    interface: "cvlan-test9",
+    engine: binary,
+    listen_port: 0,
+    mtu: 0,
+    log_level: "info",
+  });
+  const joinString = () => {
+    const invitation = create(JoinStringSchema, {
+      url: controller.url,
+      caSha256: sha256(ca.roots[0] ?? new Uint8Array()),
+      rootKeySha256: sha256(ROOT_KEY),
+      tenantId: TENANT,
+      tokenId: "jointoken_1",
+      secret: randomBytes(32),
+    });
+    return `cvlan1.${Buffer.from(toBinary(JoinStringSchema, invitation)).toString("base64url")}`;
+  };
+
+  async function started(state: string) {
+    const { log, lines } = recordingLog();
+    const stop = new AbortController();
+    const done = runAgent(configOf(state), { clock: systemClock, log, version: "test" }, stop.signal);
+    done.catch(() => undefined);
+    const connection = unixTransport(join(state, "agent.sock"));
+    const client = createClient(AgentService, connection);
+    await Promise.race([
+      done,
+      until("the agent and its engine answer", () =>
+        client.getStatus({}).then(
+          ({ status }) => status?.engine !== undefined,
+          () => false,
+        ),
+      ),
+    ]);
+    return {
+      client,
+      lines,
+      async stop() {
+        connection.close();
+        stop.abort();
+        await done;
+      },
+    };
+  }
+  const endOf = (state: string) => stopEngineOf(configOf(state));
+  /** The test engine ignores Shutdown, so that the agent's own end can be told from it: it is ended by its process id. */
+  async function stopEngineOf(config: AgentConfig): Promise<void> {
+    await stopEngine(config, systemClock);
+    const text = await readFile(join(config.state, "engine", "pid"), "utf8");
+    process.kill(Number(text), "SIGKILL");
+  }
+
+  it("joins, carries the map, reports endpoints and tells its status, over a socket of its owner", async () => {
+    await using folder = await temporaryFolder();
+    const agent = await started(folder.path);
+    assert.equal((await stat(join(folder.path, "agent.sock"))).mode & 0o777, 0o600);
+    assert.equal((await agent.client.getStatus({})).status?.state, AgentState.UNENROLLED);
+    await assert.rejects(agent.client.explain({ destination: "db1" }), (error) => reasonOf(error) === "NOT_ENROLLED");
+    const { status } = await agent.client.join({ joinString: joinString(), name: "web1" }, { timeoutMs: 60_000 });
+    assert.equal(status?.state, AgentState.RUNNING);
+    assert.equal(status?.cvlanName, "office");
+    assert.equal(joins[0]?.name, "web1");
+    await until("the map is with the engine", async () => {
+      const now = (await agent.client.getStatus({})).status;
+      return now?.engine?.map?.revision === 4n && now.controller === ControllerState.CONNECTED;
+    });
+    await until("endpoints are reported", () => reported.length > 0);
+    assert.ok(reported[0]?.every(({ port }) => port === 40_000));
+    const known = (await agent.client.getStatus({})).status;
+    assert.equal(known?.nodeId, NODE);
+    assert.equal(known?.engine?.interfaceName, "cvlan-test9");
+    assert.ok(known?.certificateNotAfter);
+    await agent.stop();
+    await endOf(folder.path);
+  });
+
+  it("completes a join that was cut off by its own death, by itself", async () => {
+    await using folder = await temporaryFolder();
+    const text = joinString();
+    hang = true;
+    const first = await started(folder.path);
+    const cut = first.client.join({ joinString: text, name: "web1" }, { timeoutMs: 60_000 }).catch(() => undefined);
+    await until("the token is spent", () => joins.length > 0);
+    await first.stop();
+    await cut;
+    hang = false;
+    const second = await started(folder.path);
+    await until("it is a node", async () => (await second.client.getStatus({})).status?.nodeId === NODE);
+    assert.equal(new Set(joins.map(({ csr }) => Buffer.from(csr).toString("hex"))).size, 1);
+    await second.stop();
+    await endOf(folder.path);
+  });
+
+  it("refuses what is wrong in words: request, name, second agent, open folder", async () => {
+    await using folder = await temporaryFolder();
+    const agent = await started(folder.path);
+    await assert.rejects(
+      agent.client.join({ joinString: "short" }),
+      (error) =>
+        error instanceof ConnectError && error.code === Code.InvalidArgument && /join_string/.test(error.message),
+    );
+    await assert.rejects(
+      agent.client.join({ joinString: "cvlan1.AAAAAAAAAAAAAAAAAAAAAAAA" }),
+      (error) => reasonOf(error) === "JOIN_STRING_INVALID",
+    );
+    assert.ok(!agent.lines.join("").includes("AAAAAAAA"), "a join string is in the log");
+    await agent.client.join({ joinString: joinString() }, { timeoutMs: 60_000 });
+    await assert.rejects(
+      agent.client.explain({ destination: "nobody" }),
+      (error) => error instanceof ConnectError && error.code === Code.NotFound && /nobody/.test(error.message),
+    );
+    const run = (state: string) =>
+      runAgent(
+        configOf(state),
+        { clock: systemClock, log: recordingLog().log, version: "test" },
+        AbortSignal.timeout(9e4),
+      );
+    await assert.rejects(run(folder.path), (error) => error instanceof Refusal && error.reason === "AGENT_RUNNING");
+    await agent.stop();
+    await endOf(folder.path);
+    const open = join(folder.path, "open");
+    await mkdir(open, { mode: 0o755 });
+    await assert.rejects(run(open), (error) => error instanceof Refusal && /chmod 700/.test(error.detail.remedy ?? ""));
+  });
+
+  it("keeps the engine going with a damaged membership, and says which file it is", async () => {
+    await using folder = await temporaryFolder();
+    await writeFile(join(folder.path, "agent.json"), "{", { mode: 0o600 });
+    const agent = await started(folder.path);
+    const { status } = await agent.client.getStatus({});
+    assert.match(status?.problems[0]?.message ?? "", /agent\.json is damaged/);
+    assert.ok(status?.engine);
+    await agent.stop();
+    await endOf(folder.path);
+  });
+});
+
+describe("the agent's configuration", () => {
+  it("is a file, over which flags win", async () => {
+    await using folder = await temporaryFolder();
+    const file = join(folder.path, "agent.yaml");
+    await writeFile(file, "state: /var/lib/a\ninterface: tun5\nlisten_port: 7\n");
+    const { config } = readInvocation(["--config", file, "--listen-port", "8", "--engine", "/x"]);
+    assert.deepEqual(config, {
+      state: "/var/lib/a",
+      interface: "tun5",
+      engine: "/x",
+      listen_port: 8,
+      mtu: 0,
+      log_level: "info",
+    });
+    await writeFile(file, "state: /var/lib/a\nlisten: 7\n");
+    assert.throws(
+      () => readInvocation(["--config", file]),
+      (error) => error instanceof ConfigError && /agent\.yaml:2:1: listen: unknown key/.test(error.message),
+    );
+    await rm(file);
+  });
+
+  it("is refused with the key at fault", () => {
+    const refused: [string[], RegExp][] = [
+      [["--state", "relative"], /state: must be an absolute path/],
+      [["--state", `/${"x".repeat(90)}`], /state: must be at most/],
+      [["--interface", "much-too-long-a-name"], /interface: /],
+      [["--listen-port", "70000"], /listen_port: /],
+      [["--listen-port", "many"], /listen_port: /],
+      [["--mtu", "500"], /mtu: /],
+      [["--nonsense"], /--nonsense/],
+      [["positional"], /positional/],
+    ];
+    for (const [argv, pattern] of refused) {
+      assert.throws(
+        () => readInvocation(argv),
+        (error) => error instanceof ConfigError && pattern.test(error.message),
+        argv.join(" "),
+      );
+    }
+  });
+});
