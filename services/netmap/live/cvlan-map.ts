@@ -30,16 +30,20 @@ export class CvlanMap {
   readonly #hints: Hints;
   readonly #viewers = new Map<string, Set<Viewer>>();
   readonly #waiting = new Set<() => void>();
+  readonly #rulesLost: () => void;
   #visibility = new Visibility();
   #ring: Ring;
   #removed = new Set<string>();
   #epoch = 0n;
   #revision = 0n;
+  #hasRules = true;
   #catching: Promise<void> | undefined;
   #isBehind = false;
 
-  constructor(context: NetmapContext, scope: Scope, heads: Heads) {
+  /** @param rulesLost called when the tables do not hold the rules of a signed manifest: policy has to send them again. */
+  constructor(context: NetmapContext, scope: Scope, heads: Heads, rulesLost: () => void) {
     this.scope = scope;
+    this.#rulesLost = rulesLost;
     this.#context = context;
     this.#heads = heads;
     this.#hints = new Hints(context, scope);
@@ -75,11 +79,13 @@ export class CvlanMap {
     this.#visibility = visibility;
     this.#ring = ring;
     this.#removed = new Set(loaded.removedNodes);
+    this.#hasRules = loaded.hasRules;
     this.#epoch = loaded.epoch;
     this.#revision = loaded.revision;
     for (const viewers of this.#viewers.values()) for (const viewer of viewers) viewer.resync();
     this.#endRemoved();
     this.#stepped();
+    if (!loaded.hasRules) this.#rulesLost();
   }
 
   /** Takes what other transactions, here or on another worker, wrote since. Calls that come meanwhile share one more round. */
@@ -135,7 +141,9 @@ export class CvlanMap {
     return true;
   }
 
-  #continues({ objectId, before }: EntryChange): boolean {
+  #continues({ objectId, before, after }: EntryChange): boolean {
+    // Rules that were left out are not in memory: when they are mended, all of them come from the tables.
+    if (!this.#hasRules && (before ?? after)?.kind === "rule") return false;
     const current = this.#visibility.entry(objectId);
     if (!current || !before) return current === before;
     return Buffer.compare(current.bytes, before.bytes) === 0;

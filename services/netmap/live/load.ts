@@ -12,6 +12,8 @@ export interface LoadedMap {
   readonly epoch: bigint;
   readonly revision: bigint;
   readonly entries: readonly Entry[];
+  /** False when the rules are left out, because they are not those of a signed manifest. */
+  readonly hasRules: boolean;
   /** Nodes that were members and are no more. */
   readonly removedNodes: readonly string[];
   readonly log: readonly LoggedRevision[];
@@ -41,11 +43,12 @@ export async function loadMap(context: NetmapContext, scope: Scope): Promise<Loa
     if (entry?.kind === "node") entries.push(entry);
     if (entry?.kind === "rule") rules.push(entry);
   }
-  if (hasAllRules(context, scope, keyset, rows, rules)) entries.push(...rules);
+  const hasRules = hasAllRules(context, scope, keyset, rows, rules);
+  if (hasRules) entries.push(...rules);
   const removedNodes = rows
     .filter(({ kind, removed }) => removed && kind === KIND.node)
     .map(({ objectId }) => objectId);
-  return { epoch: map.epoch, revision: map.revision, entries, removedNodes, log };
+  return { epoch: map.epoch, revision: map.revision, entries, hasRules, removedNodes, log };
 }
 
 function verified(context: NetmapContext, scope: Scope, keyset: TrustedKeyset, row: StoredRecord): Entry | undefined {

@@ -123,18 +123,23 @@ function keyOf({ tenantId, cvlanId }: Scope): string {
 
 async function start(context: NetmapContext, scope: Scope, signal: AbortSignal): Promise<CvlanMap> {
   const key = await context.mapKeys(scope.tenantId);
-  const map = new CvlanMap(context, scope, heads(context.config, context.clock, key, scope));
-  await map.load();
-  const begun = [projectNodes, projectPolicy].map((project) => {
-    const first = Promise.withResolvers<void>();
-    void follow(context.log, `${project.name} of ${scope.cvlanId}`, signal, () =>
-      project(context, scope, first.resolve, signal),
-    );
-    return first.promise;
+  let rereading = new AbortController();
+  const map = new CvlanMap(context, scope, heads(context.config, context.clock, key, scope), () => {
+    rereading.abort();
+    rereading = new AbortController();
   });
+  await map.load();
+  const nodes = Promise.withResolvers<void>();
+  const rules = Promise.withResolvers<void>();
+  void follow(context.log, `following the nodes of ${scope.cvlanId}`, signal, () =>
+    projectNodes(context, scope, nodes.resolve, signal),
+  );
+  void follow(context.log, `following the policy of ${scope.cvlanId}`, signal, () =>
+    projectPolicy(context, scope, rules.resolve, AbortSignal.any([signal, rereading.signal])),
+  );
   const patience = Promise.withResolvers<void>();
   const timer = setTimeout(patience.resolve, FIRST_BATCHES_MS);
-  await Promise.race([Promise.all(begun), patience.promise]);
+  await Promise.race([Promise.all([nodes.promise, rules.promise]), patience.promise]);
   clearTimeout(timer);
   await map.catchUp();
   return map;
