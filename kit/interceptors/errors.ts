@@ -8,8 +8,14 @@ import { withHooks } from "./iterables.ts";
 import { requestIdKey } from "./peer.ts";
 import type { RefusalCounter } from "./refusals.ts";
 
-/** Codes that tell of the call itself and not of what a handler did. */
-const CALL_CODES: ReadonlySet<Code> = new Set([Code.Canceled, Code.DeadlineExceeded]);
+/** Codes that tell of the call itself, its framing or its time, and not of what a handler did. */
+const CALL_CODES: ReadonlySet<Code> = new Set([
+  Code.Canceled,
+  Code.DeadlineExceeded,
+  Code.InvalidArgument,
+  Code.ResourceExhausted,
+  Code.Unimplemented,
+]);
 
 /** What a caller is told of an error: a refusal in its own words, of anything else nothing but the request id. */
 export function toCallerError(

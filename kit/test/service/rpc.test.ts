@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { request } from "node:https";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { ErrorDetailSchema } from "@cloudvlan/gen/entity/v1/common_pb.js";
 import { Permission } from "@cloudvlan/gen/options/v1/options_pb.js";
@@ -8,12 +9,26 @@ import { CvlanService, RegionService, RegistryService } from "@cloudvlan/gen/reg
 import { type Connection, connectTo } from "../../client/index.ts";
 import { newId } from "../../ids/index.ts";
 import { INTERCEPTORS } from "../../interceptors/index.ts";
+import { pemOf } from "../../pki/index.ts";
 import type { Composition } from "../../service/index.ts";
 import { bench, type Bench, until } from "./fixture.ts";
-import { testAuth, testPolicy, testRegistry } from "./services.ts";
+import { HANGING_CVLAN, testAuth, testPolicy, testRegistry } from "./services.ts";
 
 const apiKey = (): string => `cvk_platform_${randomUUID()}_${"A".repeat(43)}`;
 const cvlanId = "cvlan_00000000-0000-7000-8000-000000000001";
+
+async function post(url: string, bearer: string, body: Uint8Array, b: Bench): Promise<number> {
+  const ca = pemOf(await b.roots());
+  const headers = { authorization: `Bearer ${bearer}`, "content-type": "application/json" };
+  return new Promise((resolve, reject) => {
+    const sent = request(url, { method: "POST", ca, headers }, (response) => {
+      response.resume();
+      resolve(response.statusCode ?? 0);
+    });
+    sent.once("error", reject);
+    sent.end(body);
+  });
+}
 
 /** Expects a refusal with this code and reason, and returns its detail. */
 async function refused(call: Promise<unknown>, code: Code, reason: string) {
@@ -170,6 +185,27 @@ describe("a process of services", () => {
     await refused(regions.createRegion({ name: "inside" }), Code.Internal, "INTERNAL");
     const line = b.lines.findLast(({ message }) => message === "request failed");
     assert.match(String(line?.fields["error"]), /inside a database transaction/);
+  });
+
+  it("ends the calls that were made for a call with it, in process", async () => {
+    const policies = createClient(PolicyService, await as({ bearer: keys.a }));
+    const before = registry.seen.aborted;
+    const stop = new AbortController();
+    const call = policies.getPolicy({ tenantId: tenantA, cvlanId: HANGING_CVLAN }, { signal: stop.signal });
+    setTimeout(() => stop.abort(), 50);
+    await assert.rejects(call, (error) => ConnectError.from(error).code === Code.Canceled);
+    await until("the signal two services further", () => registry.seen.aborted > before);
+  });
+
+  it("says what it does not implement, and that a message is not one", async () => {
+    const cvlans = createClient(CvlanService, await as({ bearer: keys.a }));
+    await assert.rejects(cvlans.listCvlans({ tenantId: tenantA }), (error) => {
+      assert.equal(ConnectError.from(error).code, Code.Unimplemented);
+      return true;
+    });
+    const garbage = Buffer.from(`{"tenantId": 7, "cvlan": 1}`);
+    const answer = await post(`${process.url}/cloudvlan.registry.v1.CvlanService/GetCvlan`, keys.a, garbage, b);
+    assert.equal(answer, 400);
   });
 
   it("ends a call with its caller, and one that does not listen at its deadline", async () => {

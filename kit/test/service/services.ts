@@ -90,6 +90,9 @@ export function testAuth() {
   };
 }
 
+/** The cvlan whose targets are never resolved. */
+export const HANGING_CVLAN = "cvlan_00000000-0000-7000-8000-00000000dead";
+
 /** A registry whose answers depend on the names it is given. */
 export function testRegistry() {
   const seen: { caller?: Caller; aborted: number; regions: string[] } = { aborted: 0, regions: [] };
@@ -103,8 +106,12 @@ export function testRegistry() {
       routes(router) {
         router.service(CvlanService, { getCvlan: ({ cvlanId }) => ({ cvlan: { id: cvlanId } }) });
         router.service(RegistryService, {
-          resolveTargets: (_request, ctx) => {
+          resolveTargets: async ({ cvlanId }, ctx) => {
             seen.caller = callerOf(ctx);
+            if (cvlanId === HANGING_CVLAN) {
+              await new Promise((resolve) => ctx.signal.addEventListener("abort", resolve));
+              seen.aborted += 1;
+            }
             return {};
           },
         });
