@@ -1,4 +1,5 @@
 import { Refusal } from "../errors/index.ts";
+import type { StoreConfig } from "./index.ts";
 
 /** SQLSTATE codes that stores act on (PostgreSQL documentation, appendix A). */
 const UNIQUE_VIOLATION = "23505";
@@ -6,6 +7,7 @@ const FOREIGN_KEY_VIOLATION = "23503";
 const SERIALIZATION_FAILURE = "40001";
 const DEADLOCK_DETECTED = "40P01";
 const DISK_FULL = "53100";
+const READ_ONLY = "25006";
 
 /** An error of the database without the values of the statement, which may be secret. */
 export class DatabaseError extends Error {
@@ -74,7 +76,7 @@ const CONNECTION_LOST = new Set([
   "57P03", // cannot_connect_now
   "57P05", // idle_session_timeout
   "25P03", // idle_in_transaction_session_timeout
-  "25006", // read_only_sql_transaction: a standby after a failover
+  READ_ONLY, // on PostgreSQL: a standby after a failover
   "53300", // too_many_connections
 ]);
 
@@ -91,7 +93,15 @@ function outermostWords(error: Error): string {
   return error.cause instanceof Error ? outermostWords(error.cause) : error.message;
 }
 
-function isFullDisk(found: DriverError | undefined, words: string): boolean {
+export function storageFull(): Refusal {
+  return new Refusal("unavailable", "STORAGE_FULL", "the disk of the database is full; nothing was changed", {
+    remedy: "free space on the disk of the database, then try again",
+  });
+}
+
+/** @param kind the embedded store turns read-only before its disk is full. */
+function isFullDisk(kind: StoreConfig["kind"], found: DriverError | undefined, words: string): boolean {
+  if (kind === "pglite" && found?.code === READ_ONLY) return true;
   return found?.code === DISK_FULL || found?.code === "ENOSPC" || /no space left on device/i.test(words);
 }
 
@@ -99,15 +109,11 @@ function isFullDisk(found: DriverError | undefined, words: string): boolean {
  * What a failed transaction throws: a refusal of the work as it is, `unavailable` for what passes or an operator must
  * mend, and otherwise a `DatabaseError` without the statement's values.
  */
-export function mapError(error: unknown): unknown {
+export function mapError(error: unknown, kind: StoreConfig["kind"]): unknown {
   if (!(error instanceof Error) || error instanceof Refusal || error instanceof DatabaseError) return error;
   const found = driverError(error);
   const words = outermostWords(error);
-  if (isFullDisk(found, words)) {
-    return new Refusal("unavailable", "STORAGE_FULL", "the disk of the database is full; nothing was changed", {
-      remedy: "free space on the disk of the database, then try again",
-    });
-  }
+  if (isFullDisk(kind, found, words)) return storageFull();
   if (
     (found && (CONNECTION_LOST.has(found.code) || found.code.startsWith("08"))) ||
     CONNECTION_LOST_MESSAGE.test(words)

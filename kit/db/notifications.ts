@@ -81,7 +81,7 @@ export function notifications(connection: pg.ClientConfig, log: Logger): Notific
       await current?.query(`listen ${channel}`);
     } catch (error) {
       wakes.delete(wake);
-      throw mapError(error);
+      throw mapError(error, "postgres");
     }
     return {
       [Symbol.asyncDispose]: async () => {

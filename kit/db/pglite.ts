@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import { chmodSync } from "node:fs";
+import { chmodSync, statfsSync } from "node:fs";
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import { drizzle } from "drizzle-orm/pglite";
@@ -8,10 +8,10 @@ import { Refusal } from "../errors/index.ts";
 import type { Logger } from "../log/index.ts";
 import { checkChannel } from "./channel.ts";
 import type { Store, Tx } from "./index.ts";
+import { storageFull } from "./errors.ts";
 import { lockFolder } from "./lock.ts";
 import { migrateService, unprotectedTables } from "./migrate.ts";
 import type { Query } from "./roles.ts";
-import { inTransaction } from "./scope.ts";
 import { databaseOf, type Driver } from "./transaction.ts";
 
 /** Owner of the schemas, bound by row security; the one session works as it. */
@@ -29,8 +29,14 @@ const GIVE_AWAY_SUPERUSER = `
   set session authorization ${MIGRATOR};`;
 
 /**
+ * Bytes of free disk below which the store only reads. Its log grows by segments of 16 MiB, and when there is no space for
+ * the next one PGlite never returns, and with it the process.
+ */
+const RESERVE = 32 * 2 ** 20;
+
+/**
  * Opens the embedded store in a folder, alone.
- * @throws Refusal `conflict` when it is open already, `unavailable` when the folder cannot be read as a database.
+ * @throws Refusal `conflict` when it is open already, `unavailable` when the disk is full or the folder is no database.
  */
 export async function openPglite(path: string, log: Logger): Promise<Store> {
   const lock = lockFolder(path);
@@ -44,6 +50,7 @@ export async function openPglite(path: string, log: Logger): Promise<Store> {
 }
 
 async function open(path: string, log: Logger, lock: Disposable): Promise<Store> {
+  if (isFull(path)) throw storageFull();
   const client = await start(path);
   log.warn(
     { path },
@@ -57,10 +64,10 @@ async function open(path: string, log: Logger, lock: Disposable): Promise<Store>
     (await client.query<Record<string, unknown>>(statement, parameters)).rows;
   const driver: Driver = {
     kind: "pglite",
-    transaction: (work) => db.transaction((tx) => work(tx as unknown as Tx)),
+    transaction: (work) =>
+      db.transaction((tx) => work(tx as unknown as Tx), isFull(path) ? { accessMode: "read only" } : undefined),
     listen: async (channel, wake) => {
       checkChannel(channel);
-      if (inTransaction()) throw new Error("listen inside a transaction would wait for itself");
       const stop = await client.listen(channel, (payload) => outside(wake, payload));
       return { [Symbol.asyncDispose]: () => stop() };
     },
@@ -87,6 +94,11 @@ async function open(path: string, log: Logger, lock: Disposable): Promise<Store>
       }
     },
   };
+}
+
+function isFull(path: string): boolean {
+  const { bsize, bavail } = statfsSync(path);
+  return bsize * bavail < RESERVE;
 }
 
 async function start(path: string): Promise<PGlite> {

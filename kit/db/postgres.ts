@@ -40,7 +40,7 @@ export async function openPostgres(url: string, poolSize: number, log: Logger): 
   pool.on("connect", (client) => client.on("error", lost));
   await check(pool, log).catch(async (error: unknown) => {
     await pool.end();
-    throw mapError(error);
+    throw mapError(error, "postgres");
   });
 
   const heard = notifications(connection, log);
@@ -57,7 +57,7 @@ export async function openPostgres(url: string, poolSize: number, log: Logger): 
         const db = drizzle(client);
         await migrateService(queryOf(client), (migrations) => migrate(db, migrations), service, folder);
       } catch (error) {
-        throw mapError(error);
+        throw mapError(error, "postgres");
       } finally {
         await client.end();
       }

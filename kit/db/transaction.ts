@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { randomInt } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { sql } from "drizzle-orm";
@@ -6,7 +7,7 @@ import { isId, type TenantId } from "../ids/index.ts";
 import { isRetryable, mapError } from "./errors.ts";
 import type { Database, Store, Tx } from "./index.ts";
 import { roleOf } from "./roles.ts";
-import { transactionScope } from "./scope.ts";
+import { inTransaction, transactionScope } from "./scope.ts";
 
 /** What a store must offer for transactions and notifications to be built on it. */
 export interface Driver {
@@ -51,7 +52,7 @@ export function databaseOf(driver: Driver, service: ServiceName): Database {
         try {
           return await once(tenant, work);
         } catch (error) {
-          if (attempt === ATTEMPTS || !isRetryable(error)) throw mapError(error);
+          if (attempt === ATTEMPTS || !isRetryable(error)) throw mapError(error, driver.kind);
           await sleep(randomInt(1, 10 * 2 ** attempt));
         }
       }
@@ -65,6 +66,10 @@ export function databaseOf(driver: Driver, service: ServiceName): Database {
       return run(tenantId, work);
     },
     platform: (work) => run(PLATFORM, work),
-    listen: (channel, wake) => driver.listen(channel, wake),
+    listen: async (channel, wake) => {
+      if (inTransaction()) throw new Error("listen inside a transaction may wait for that transaction's end");
+      // PGlite notifies in the middle of somebody's transaction; whoever wakes is in none, and in nobody's request.
+      return driver.listen(channel, AsyncLocalStorage.bind(wake));
+    },
   };
 }

@@ -16,7 +16,7 @@ let written = 0;
   const store = await openStore({ kind: "pglite", path }, silentLog);
   await store.migrate("policy", thingMigrations);
   const { bsize, bavail } = statfsSync(path);
-  writeFileSync(ballast, Buffer.alloc(Math.max(0, bsize * bavail - 3_000_000)));
+  writeFileSync(ballast, Buffer.alloc(Math.max(0, bsize * bavail - 36_000_000)));
   const db = store.database("policy");
   try {
     for (;;) {
@@ -28,6 +28,8 @@ let written = 0;
   } catch (error) {
     console.log(error instanceof Refusal ? `refused ${error.reason}` : error);
   }
+  const [full] = await db.tenant(tenantId, (tx) => tx.select({ n: count() }).from(thing));
+  console.log(full?.n === written ? "still reads" : `${full?.n} of ${written} rows`);
   rmSync(ballast);
   await db.tenant(tenantId, (tx) =>
     tx.insert(thing).values({ tenantId, name: "later", amount: 1n, body: new Uint8Array() }),
