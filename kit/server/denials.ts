@@ -90,10 +90,8 @@ export function denials(options: DenialsOptions): Denials {
           await followWhileAlive(signal);
         } catch (error) {
           if (signal.aborted) return;
-          log.warn(
-            { error, stale: heardAt === undefined || clock.monotonicMs() - heardAt > lagMs },
-            "denials: lost auth",
-          );
+          if (isStale()) log.warn({ error }, "auth is not heard: nodes are refused");
+          else log.info({ error }, "the stream of denials ended and is opened again");
         }
         await sleep(RETRY_MS, undefined, { signal }).catch(() => {
           // Aborted: the loop ends.
