@@ -76,6 +76,8 @@ export interface World {
   removeNode(nodeId: NodeId): Promise<void>;
   /** Puts a policy version in force. */
   putPolicy(...rules: RuleInit[]): Promise<void>;
+  /** Where policy's stream stands. */
+  policyRevision(): Promise<bigint>;
   /** Appends to the stream of a source as whoever can write its tables. */
   inject(source: "registry" | "policy", objectId: string, change: Change["change"]): Promise<void>;
   signNode(
@@ -232,6 +234,7 @@ export async function makeWorld(store: Store): Promise<World> {
       const value = toBinary(SignedSchema, signRecord(policyKey, "manifest", toBinary(PolicyManifestSchema, manifest)));
       await append("policy", [...changes, { objectId: "manifest", change: { case: "manifest", value } }]);
     },
+    policyRevision: async () => (await sources.policy.read(tenantId, cvlanId, 0n)).revision,
     inject: (of, objectId, change) => append(of, [{ objectId, change }]),
     signNode,
     delegate,
