@@ -209,3 +209,31 @@ fn heads_alone_are_written_now_and_then() {
     store.apply(&[tick], now() + Duration::from_secs(301)).unwrap();
     assert_eq!(memory.0.lock().unwrap().writes, writes + 1);
 }
+
+proptest::proptest! {
+    /// Somebody garbles the file and repairs its checksum: no panic, and nothing in the map that was not signed.
+    #[test]
+    fn garbled_content_under_a_good_checksum(
+        places in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 0u8..=255), 1..4),
+    ) {
+        use sha2::{Digest, Sha256};
+        static GOOD: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+        let good = GOOD.get_or_init(|| fs::read(with_two_states().path().join("map")).unwrap());
+        let mut bytes = good[..good.len() - 32].to_vec();
+        for (place, value) in places {
+            let at = place.index(bytes.len());
+            bytes[at] = value;
+        }
+        let digest = Sha256::digest(&bytes);
+        bytes.extend_from_slice(&digest);
+        let memory = Memory::default();
+        memory.0.lock().unwrap().current = Some(bytes);
+        let store = open(&memory);
+        if let Some(map) = store.map() {
+            assert_eq!((map.head.epoch, map.head.revision), (1, 2));
+            for (_, node) in map.peer_nodes() {
+                assert!(["node_1", "node_2", "node_3"].contains(&node.node_id.as_str()));
+            }
+        }
+    }
+}

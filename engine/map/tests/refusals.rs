@@ -551,6 +551,63 @@ fn keysets() {
 }
 
 #[test]
+fn a_key_that_is_replaced_under_its_id_takes_its_records_along() {
+    let (mut store, _) = standing();
+    let mut rotated = tenant().keyset(2);
+    let other = cvlan_testkit::Tenant::new(9, now());
+    rotated.keys[0].public_key = other.enrol.verifying_key().to_bytes().to_vec();
+    let step = entity::MapUpdate {
+        keyset: tenant().sign_keyset(&rotated),
+        nodes: vec![other.sign_node(&own())],
+        ..tenant().delta(10, 11, &[], &[])
+    };
+    let diff = store.apply(&[step], now()).unwrap();
+    assert_eq!(
+        (diff.removed.len(), diff.own_changed, diff.rules_changed),
+        (1, false, false)
+    );
+    assert_eq!(store.map().unwrap().peers.len(), 0);
+}
+
+#[test]
+fn a_clock_that_went_back_does_not_bring_back_an_expired_key() {
+    let (mut store, memory) = standing();
+    let mut short = tenant().keyset(2);
+    short.keys[0].not_after = Some((now() + Duration::from_secs(30)).into());
+    let head = tenant().sign_head(&tenant().head(1, 11, 60));
+    let keyset = tenant().sign_keyset(&short);
+    store
+        .apply(
+            &[entity::MapUpdate { keyset, head, ..step() }],
+            now() + Duration::from_secs(60),
+        )
+        .unwrap();
+
+    let head = |revision| tenant().sign_head(&tenant().head(1, revision, 400));
+    let before = now() - Duration::from_secs(1000);
+    let forged = entity::MapUpdate {
+        head: head(12),
+        ..tenant().delta(11, 12, &[peer(3)], &[])
+    };
+    assert_eq!(
+        store.apply(&[forged], before).unwrap_err().reason(),
+        Reason::HeadInFuture
+    );
+    let late = entity::MapUpdate {
+        head: tenant().sign_head(&tenant().head(1, 12, 61)),
+        ..tenant().delta(11, 12, &[peer(3)], &[])
+    };
+    assert_eq!(store.apply(&[late], before).unwrap_err().reason(), Reason::KeyNotValid);
+    // The lower bound outlives a restart, and lets heads of the present pass while the clock is behind.
+    let mut store = open(&memory);
+    let present = entity::MapUpdate {
+        head: tenant().sign_head(&tenant().head(1, 12, 350)),
+        ..tenant().delta(11, 12, &[], &[allow(2)])
+    };
+    store.apply(&[present], before).unwrap();
+}
+
+#[test]
 fn an_expired_key_signs_nothing_new_and_keeps_what_it_signed() {
     let tenant = tenant();
     let (mut store, memory) = standing();
