@@ -14,8 +14,10 @@ export interface TestServer {
   newDatabase(): Promise<string>;
   /** Runs a statement as superuser on the database of that URL. */
   asSuperuser(url: string, statement: string): Promise<Record<string, unknown>[]>;
-  /** Kills the server as a crash does, and starts it again on the same data. */
-  crash(): Promise<void>;
+  /** Kills the server as a crash does. */
+  stop(): Promise<void>;
+  /** Starts it again on the same data. */
+  start(): Promise<void>;
 }
 
 let running: Promise<TestServer> | undefined;
@@ -67,8 +69,14 @@ async function start(): Promise<TestServer> {
   };
   let server = boot();
   process.once("exit", () => {
-    server.kill("SIGQUIT");
-    rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+    if (server.exitCode !== null || server.signalCode !== null) return rmSync(folder, { recursive: true, force: true });
+    // Waits for its end: a server that still writes would leave a part of the folder behind.
+    execFileSync(join(BINARIES, "pg_ctl"), ["stop", "-m", "immediate", "-w", "-D", data], {
+      cwd: folder,
+      stdio: "ignore",
+      ...user,
+    });
+    rmSync(folder, { recursive: true, force: true });
   });
 
   const connect = async (database: string): Promise<pg.Client> => {
@@ -102,10 +110,12 @@ async function start(): Promise<TestServer> {
       return `postgres://cloudvlan@localhost/${name}?host=${encodeURIComponent(folder)}`;
     },
     asSuperuser: (url, statement) => admin(new URL(url).pathname.slice(1), statement),
-    crash: async () => {
+    stop: async () => {
       const ended = new Promise((resolve) => server.once("exit", resolve));
       server.kill("SIGKILL");
       await ended;
+    },
+    start: async () => {
       server = boot();
       await (await connect("postgres")).end();
     },

@@ -9,7 +9,7 @@ import type { Certificate } from "@cloudvlan/gen/entity/v1/certificate_pb.js";
 import { processConfigSchema } from "@cloudvlan/kit/config";
 import { isId, newId, type NodeId, type TenantId } from "@cloudvlan/kit/ids";
 import { certificatesOf, createCsr, newTlsKey, verifyChain } from "@cloudvlan/kit/pki";
-import { withStores } from "../../../kit/testing/stores.ts";
+import { withStores } from "@cloudvlan/kit/testing";
 import { issueIdentity } from "../issue.ts";
 import {
   type AuthUnderTest,

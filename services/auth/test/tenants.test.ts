@@ -5,7 +5,7 @@ import { AuthService, TenantService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { KeyRole, KeysetSchema, type Signed } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import { isId, newId, type TenantId } from "@cloudvlan/kit/ids";
 import { verifyRecord } from "@cloudvlan/kit/sign";
-import { withStores } from "../../../kit/testing/stores.ts";
+import { withStores } from "@cloudvlan/kit/testing";
 import { sql } from "drizzle-orm";
 import { type AuthUnderTest, person, refusalOf, service, startAuth, startTestCa, type TestCa } from "./harness.ts";
 

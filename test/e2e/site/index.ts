@@ -1,0 +1,55 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { programsOf } from "@cloudvlan/infra/start/programs";
+import type { Connection } from "@cloudvlan/kit/client";
+import { createLab, type DemoNetwork, demoNetwork, type Lab } from "@cloudvlan/test/lab";
+import { type ControlPlaneOptions, type SiteControlPlane, startSiteControlPlane } from "./control-plane.ts";
+import { type SiteNode, siteNode } from "./node.ts";
+import { createSiteTenant, type SiteTenant } from "./tenant.ts";
+import { until } from "./until.ts";
+
+export type { SiteNode } from "./node.ts";
+export { allow, anyone, byName, ping, tcp } from "./tenant.ts";
+export type { SiteTenant } from "./tenant.ts";
+export { until } from "./until.ts";
+
+/** Two machines behind a router, and a control plane: what a small customer runs, each part a process of its own. */
+export interface Site extends AsyncDisposable {
+  readonly lab: Lab;
+  readonly network: DemoNetwork;
+  readonly control: SiteControlPlane;
+  readonly api: Connection;
+  readonly tenant: SiteTenant;
+  /** Machines with an agent that has not joined. */
+  readonly a: SiteNode;
+  readonly b: SiteNode;
+  /** Folder that is gone with the site. */
+  readonly folder: string;
+}
+
+export async function startSite(options: ControlPlaneOptions): Promise<Site> {
+  const programs = programsOf(process.env, process.execPath);
+  await using cleanup = new AsyncDisposableStack();
+  const folder = await mkdtemp(join(tmpdir(), "cv-e2e-"));
+  cleanup.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
+  const network = demoNetwork(71);
+  const lab = cleanup.use(await createLab(network.topology, { captureProgram: programs.lab }));
+  const control = cleanup.use(await startSiteControlPlane(folder, network.controlAddress, options, programs));
+  const api = await control.connect();
+  cleanup.defer(() => api.close());
+  const tenant = await createSiteTenant(api, "e2e");
+  const a = cleanup.use(await siteNode(lab, "hosta", folder, programs));
+  const b = cleanup.use(await siteNode(lab, "hostb", folder, programs));
+  await Promise.all([a.startAgent(), b.startAgent()]);
+  const kept = cleanup.move();
+  return { lab, network, control, api, tenant, a, b, folder, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
+
+/** Joins both machines under the policy that stands, and waits until a ping goes through in both directions. */
+export async function joinBoth({ tenant, a, b }: Site): Promise<void> {
+  await a.join(await tenant.newJoinString());
+  await b.join(await tenant.newJoinString());
+  await until("hosta pings hostb", async () => (await a.ping("hostb")) > 0);
+  await until("hostb pings hosta", async () => (await b.ping("hosta")) > 0);
+}
