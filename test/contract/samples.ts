@@ -4,7 +4,7 @@ import { ApiKeyService, AuthService, CertificateService, TenantService } from "@
 import { KeyRole } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import { NetmapService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
 import { Permission } from "@cloudvlan/gen/options/v1/options_pb.js";
-import { PolicyAction, PolicyProtocol, PolicyTargetSchema } from "@cloudvlan/gen/entity/v1/policy_pb.js";
+import { PolicyTargetSchema } from "@cloudvlan/gen/entity/v1/policy_pb.js";
 import { PolicyService } from "@cloudvlan/gen/policy/v1/policy_pb.js";
 import {
   CvlanService,
@@ -21,7 +21,7 @@ import { newId } from "@cloudvlan/kit/ids";
 import { createClient } from "@connectrpc/connect";
 import type { Installation } from "./installation.ts";
 import { joinRequest, type Member, newMachineKeys, parseJoinString } from "./member.ts";
-import { newName, type Side, typed } from "./world.ts";
+import { allow, ANY, newName, type Side, typed } from "./world.ts";
 
 /** What samples are made from: the tenant they belong to, and a member and a group of it that stay. */
 export interface Ground {
@@ -156,17 +156,7 @@ sample(RegistryService.method.watchChanges, scopeOf);
 
 sample(PolicyService.method.applyPolicy, (ground) => ({
   ...scopeOf(ground),
-  document: {
-    rules: [
-      {
-        name: newName("rule"),
-        action: PolicyAction.ALLOW,
-        protocol: PolicyProtocol.ANY,
-        sources: [create(PolicyTargetSchema, { target: { case: "any", value: true } })],
-        destinations: [groupTarget(ground)],
-      },
-    ],
-  },
+  document: { rules: [allow(newName("rule"), ANY, { case: "group", value: ground.group.name })] },
 }));
 sample(PolicyService.method.getPolicy, scopeOf);
 sample(PolicyService.method.watchChanges, scopeOf);

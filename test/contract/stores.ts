@@ -1,2 +1,2 @@
-export { testServer, type TestServer } from "../../kit/testing/postgres.ts";
-export { newConfig } from "../../kit/testing/stores.ts";
+export { testServer, type TestServer } from "@cloudvlan/kit/testing";
+export { newConfig } from "@cloudvlan/kit/testing";

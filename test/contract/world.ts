@@ -1,7 +1,16 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { ApiKeyService, AuthService, TenantService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
+import {
+  PolicyAction,
+  PolicyProtocol,
+  type PolicyRule,
+  PolicyRuleSchema,
+  type PolicyTarget,
+  PolicyTargetSchema,
+} from "@cloudvlan/gen/entity/v1/policy_pb.js";
 import { Permission } from "@cloudvlan/gen/options/v1/options_pb.js";
+import { PolicyService } from "@cloudvlan/gen/policy/v1/policy_pb.js";
 import { CvlanService, EnrollmentService, GroupService, NodeService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { type CvlanId, type Id, type IdKind, isId, type TenantId } from "@cloudvlan/kit/ids";
 import { createClient } from "@connectrpc/connect";
@@ -37,6 +46,24 @@ export interface Side {
   newToken(options?: TokenOptions): Promise<string>;
   newMember(keys?: MachineKeys): Promise<Member>;
   revoke(member: Member): Promise<void>;
+  /** Puts these rules in force in place of all others. */
+  apply(...rules: PolicyRule[]): Promise<void>;
+}
+
+type Target = PolicyTarget["target"];
+
+/** Whatever there is. */
+export const ANY: Target = { case: "any", value: true };
+
+/** A rule that allows every protocol from one target to another. */
+export function allow(name: string, source: Target, destination: Target): PolicyRule {
+  return create(PolicyRuleSchema, {
+    name,
+    action: PolicyAction.ALLOW,
+    protocol: PolicyProtocol.ANY,
+    sources: [create(PolicyTargetSchema, { target: source })],
+    destinations: [create(PolicyTargetSchema, { target: destination })],
+  });
 }
 
 let count = 0;
@@ -99,6 +126,9 @@ export async function newSide(installation: Installation, prefix: string): Promi
     newMember: async (machine) => join(await newToken(), newName("node"), machine),
     async revoke({ nodeId }) {
       await createClient(NodeService, owner).revokeNode({ tenantId, nodeId });
+    },
+    async apply(...rules) {
+      await createClient(PolicyService, owner).applyPolicy({ tenantId, cvlanId, document: { rules } });
     },
   };
 }
