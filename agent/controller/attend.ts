@@ -40,7 +40,7 @@ export async function attendController(options: AttendOptions, signal: AbortSign
   await Promise.all([
     keepCertificate({ ...common, state, expected, identity }, signal),
     followMap({ ...common, configured, view, identity }, signal),
-    keepEndpoints({ ...common, status: engine.status }, signal),
+    keepEndpoints({ ...common, status: engine.status, view }, signal),
   ]);
 }
 

@@ -3,7 +3,7 @@ import type { EngineStatus } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import { NetmapService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
 import type { Clock } from "@cloudvlan/kit/clock";
 import type { Logger } from "@cloudvlan/kit/log";
-import type { Controller } from "../controller/connection.ts";
+import type { Controller, ControllerView } from "../controller/connection.ts";
 import type { Cell } from "../state/cell.ts";
 import { explainError, type Problems } from "../state/problems.ts";
 import { CONTROLLER_BACKOFF, fullJitter, jittered, sleep } from "../time/backoff.ts";
@@ -17,6 +17,7 @@ const REPEAT_MS = 20 * 60_000;
 export interface ReportOptions {
   readonly controller: Controller;
   readonly status: Cell<EngineStatus | undefined>;
+  readonly view: Cell<ControllerView>;
   readonly clock: Clock;
   readonly problems: Problems;
   readonly log: Logger;
@@ -31,7 +32,8 @@ export async function keepEndpoints(options: ReportOptions, signal: AbortSignal)
   while (!signal.aborted) {
     const endpoints = endpointsNow(status.get());
     const text = JSON.stringify(endpoints);
-    if (endpoints && (text !== reported || clock.monotonicMs() >= repeatAt)) {
+    // Nobody is told where a revoked node is; the map's stream finds out when it is one no more.
+    if (endpoints && !options.view.get().revoked && (text !== reported || clock.monotonicMs() >= repeatAt)) {
       try {
         await options.controller.client(NetmapService).reportEndpoints({ endpoints }, { signal });
         reported = text;

@@ -35,6 +35,7 @@ export function outcomeOf(error: unknown): Outcome {
   if (error instanceof EngineFailed) return "engine";
   switch (reasonOf(error)) {
     case "NODE_REVOKED":
+    case "IDENTITY_DENIED":
       return "revoked";
     case "CERTIFICATE_REFUSED":
       return "certificate";

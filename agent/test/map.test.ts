@@ -227,14 +227,31 @@ describe("the map's way to the engine", function () {
     assert.equal(positions.length, 2);
   });
 
-  it("takes itself for revoked when it is told so, and asks rarely then", async () => {
-    script = async function* () {
-      yield* [];
-      throw new Refusal("denied", "NODE_REVOKED", "the node was revoked").toConnectError();
+  for (const reason of ["NODE_REVOKED", "IDENTITY_DENIED"]) {
+    it(`takes itself for revoked when it is told ${reason}, and asks rarely then`, async () => {
+      script = async function* () {
+        yield* [];
+        throw new Refusal("denied", reason, "the node was revoked").toConnectError();
+      };
+      await using node = await following();
+      await until("revoked", () => node.view.get().revoked);
+      assert.equal(positions.length, 1);
+    });
+  }
+
+  it("takes itself for revoked when its certificate is refused again and again, and no more once it is served", async () => {
+    let refusals = 0;
+    script = async function* (_at, { signal }) {
+      refusals += 1;
+      if (refusals <= 5) throw new Refusal("unauthenticated", "CERTIFICATE_REFUSED", "not accepted").toConnectError();
+      yield { revision: 3n, full: true, head: "H" };
+      await forever(signal);
     };
-    await using node = await following();
+    await using node = await following({ revoked: 200 });
     await until("revoked", () => node.view.get().revoked);
-    assert.equal(positions.length, 1);
+    assert.equal(positions.length, 5);
+    await until("served", () => node.revision() === 3);
+    assert.equal(node.view.get().revoked, false);
   });
 });
 
