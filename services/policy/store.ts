@@ -151,14 +151,12 @@ export async function writeRules(
       .where(and(eq(rules.tenantId, scope.tenantId), eq(rules.cvlanId, scope.cvlanId), inArray(rules.ruleId, gone)));
   }
   if (changed.length > 0) {
-    await tx
-      .insert(rules)
-      .values(
-        changed.map(({ record, signed }) => ({
-          ...scope,
-          ruleId: record.ruleId,
-          signed: toBinary(SignedSchema, signed),
-        })),
-      );
+    await tx.insert(rules).values(
+      changed.map(({ record, signed }) => ({
+        ...scope,
+        ruleId: record.ruleId,
+        signed: toBinary(SignedSchema, signed),
+      })),
+    );
   }
 }

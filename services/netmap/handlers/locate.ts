@@ -1,7 +1,8 @@
 import type { NodeService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { NodeStatus } from "@cloudvlan/gen/entity/v1/node_pb.js";
+import { Refusal } from "@cloudvlan/kit/errors";
 import { type CvlanId, isId, type NodeId, type TenantId } from "@cloudvlan/kit/ids";
-import { type Client, Code, ConnectError } from "@connectrpc/connect";
+import type { Client } from "@connectrpc/connect";
 import type { Scope } from "../domain/scope.ts";
 import { nodeRevoked } from "../live/cvlan-map.ts";
 
@@ -34,7 +35,7 @@ async function ask(nodes: Client<typeof NodeService>, tenantId: TenantId, nodeId
     if (node.status === NodeStatus.REVOKED) throw nodeRevoked(nodeId);
     return node.cvlanId;
   } catch (error) {
-    if (error instanceof ConnectError && error.code === Code.NotFound) throw nodeRevoked(nodeId);
+    if (error instanceof Refusal && error.kind === "not_found") throw nodeRevoked(nodeId);
     throw error;
   }
 }

@@ -4,7 +4,7 @@ import { EndpointHintSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import { PollRequestSchema, ReportEndpointsRequestSchema } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
 import { Refusal } from "@cloudvlan/kit/errors";
 import type { NodeId } from "@cloudvlan/kit/ids";
-import { type StoreUnderTest, withStores } from "../../../kit/testing/stores.ts";
+import { type StoreUnderTest, withStores } from "@cloudvlan/kit/testing";
 import { hintOf } from "../domain/endpoints.ts";
 import { reportEndpoints } from "../handlers/report.ts";
 import { poll } from "../handlers/watch.ts";

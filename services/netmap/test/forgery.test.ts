@@ -6,7 +6,7 @@ import type { Tx } from "@cloudvlan/kit/db";
 import type { NodeId } from "@cloudvlan/kit/ids";
 import { newSigningSeed, signingKeyFromSeed, signRecord } from "@cloudvlan/kit/sign";
 import { and, eq } from "drizzle-orm";
-import { type StoreUnderTest, withStores } from "../../../kit/testing/stores.ts";
+import { type StoreUnderTest, withStores } from "@cloudvlan/kit/testing";
 import { KIND } from "../domain/record.ts";
 import { logs, maps, records } from "../schema.ts";
 import { any, ruleRecord } from "./records.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Refusal } from "@cloudvlan/kit/errors";
 import type { NodeId } from "@cloudvlan/kit/ids";
-import { type StoreUnderTest, withStores } from "../../../kit/testing/stores.ts";
+import { type StoreUnderTest, withStores } from "@cloudvlan/kit/testing";
 import { tagged } from "./records.ts";
 import { eventually, makeWorld, type Worker, type World } from "./world.ts";
 

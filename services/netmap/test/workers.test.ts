@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { and, asc, eq } from "drizzle-orm";
-import { type StoreUnderTest, withStores } from "../../../kit/testing/stores.ts";
+import { type StoreUnderTest, withStores } from "@cloudvlan/kit/testing";
 import { readMap } from "../store.ts";
 import { logs } from "../schema.ts";
 import type { Mirror } from "./mirror.ts";

@@ -26,11 +26,13 @@ import { type ChangeStreams, changeStreams } from "@cloudvlan/kit/changes";
 import { systemClock } from "@cloudvlan/kit/clock";
 import type { Store } from "@cloudvlan/kit/db";
 import { type CvlanId, isId, newId, type NodeId, type TenantId } from "@cloudvlan/kit/ids";
+import { Refusal } from "@cloudvlan/kit/errors";
 import { fileKeyProvider, type KeyProvider } from "@cloudvlan/kit/keys";
 import type { Logger } from "@cloudvlan/kit/log";
 import { newSigningSeed, type SigningKey, signingKeyFromSeed, signRecord } from "@cloudvlan/kit/sign";
-import { Code, ConnectError, createClient, createRouterTransport, type Transport } from "@connectrpc/connect";
+import { createClient, createRouterTransport, type Transport } from "@connectrpc/connect";
 import { createHash } from "node:crypto";
+import { outgoing } from "../../../kit/service/outgoing.ts";
 import { config, type NetmapConfig } from "../config.ts";
 import { locator } from "../handlers/locate.ts";
 import { type ReportDeps, reportLimit } from "../handlers/report.ts";
@@ -141,7 +143,7 @@ export async function makeWorld(store: Store): Promise<World> {
     return toBinary(SignedSchema, signRecord(key ?? enrolKey, "node", toBinary(NodeRecordSchema, record)));
   };
 
-  const transport = createRouterTransport((router) => {
+  const router = createRouterTransport((router) => {
     router.service(AuthService, {
       getKeyset: () => ({ keyset: keyset(), rootPublicKey: root.publicKey }),
       delegateKey: async ({ role, publicKey }) => ({
@@ -153,7 +155,8 @@ export async function makeWorld(store: Store): Promise<World> {
     });
     router.service(NodeService, {
       getNode: ({ nodeId }) => {
-        if (!revisions.has(nodeId) && !revoked.has(nodeId)) throw new ConnectError("no such node", Code.NotFound);
+        if (!revisions.has(nodeId) && !revoked.has(nodeId))
+          throw new Refusal("not_found", "NODE_UNKNOWN", "no such node").toConnectError();
         return { node: { id: nodeId, ...scope, status: revoked.has(nodeId) ? NodeStatus.REVOKED : NodeStatus.ACTIVE } };
       },
     });
@@ -164,6 +167,7 @@ export async function makeWorld(store: Store): Promise<World> {
       watchChanges: ({ since }, { signal }) => sources.policy.watch(tenantId, cvlanId, since, signal),
     });
   });
+  const transport = outgoing(() => router);
 
   let made = 0;
   const rulesInForce = new Map<string, { init: string; signed: Signed; ruleId: Uint8Array }>();
