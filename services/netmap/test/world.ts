@@ -26,13 +26,12 @@ import { type ChangeStreams, changeStreams } from "@cloudvlan/kit/changes";
 import { systemClock } from "@cloudvlan/kit/clock";
 import type { Store } from "@cloudvlan/kit/db";
 import { type CvlanId, isId, newId, type NodeId, type TenantId } from "@cloudvlan/kit/ids";
-import { Refusal } from "@cloudvlan/kit/errors";
+import { Refusal, refusalFrom } from "@cloudvlan/kit/errors";
 import { fileKeyProvider, type KeyProvider } from "@cloudvlan/kit/keys";
 import type { Logger } from "@cloudvlan/kit/log";
 import { newSigningSeed, type SigningKey, signingKeyFromSeed, signRecord } from "@cloudvlan/kit/sign";
-import { createClient, createRouterTransport, type Transport } from "@connectrpc/connect";
+import { ConnectError, createClient, createRouterTransport, type Transport } from "@connectrpc/connect";
 import { createHash } from "node:crypto";
-import { outgoing } from "../../../kit/service/outgoing.ts";
 import { config, type NetmapConfig } from "../config.ts";
 import { locator } from "../handlers/locate.ts";
 import { type ReportDeps, reportLimit } from "../handlers/report.ts";
@@ -167,7 +166,17 @@ export async function makeWorld(store: Store): Promise<World> {
       watchChanges: ({ since }, { signal }) => sources.policy.watch(tenantId, cvlanId, since, signal),
     });
   });
-  const transport = outgoing(() => router);
+  // As the chassis does it: what another service refuses is a refusal here.
+  const transport: Transport = {
+    stream: (...call) => router.stream(...call),
+    unary: async (...call) => {
+      try {
+        return await router.unary(...call);
+      } catch (error) {
+        throw (error instanceof ConnectError ? refusalFrom(error) : undefined) ?? error;
+      }
+    },
+  };
 
   let made = 0;
   const rulesInForce = new Map<string, { init: string; signed: Signed; ruleId: Uint8Array }>();
