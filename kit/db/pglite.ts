@@ -1,4 +1,3 @@
-import { AsyncLocalStorage } from "node:async_hooks";
 import { chmodSync, statfsSync } from "node:fs";
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
@@ -57,8 +56,6 @@ async function open(path: string, log: Logger, lock: Disposable): Promise<Store>
     "the embedded database survives a killed process, but a power cut may lose data; use PostgreSQL where that matters",
   );
 
-  // The embedded store notifies inside the call that commits: whoever is woken is not that transaction nor that request.
-  const outside = AsyncLocalStorage.snapshot();
   const db = drizzle(client);
   const query: Query = async (statement, parameters = []) =>
     (await client.query<Record<string, unknown>>(statement, parameters)).rows;
@@ -68,7 +65,7 @@ async function open(path: string, log: Logger, lock: Disposable): Promise<Store>
       db.transaction((tx) => work(tx as unknown as Tx), isFull(path) ? { accessMode: "read only" } : undefined),
     listen: async (channel, wake) => {
       checkChannel(channel);
-      const stop = await client.listen(channel, (payload) => outside(wake, payload));
+      const stop = await client.listen(channel, wake);
       return { [Symbol.asyncDispose]: () => stop() };
     },
   };

@@ -25,6 +25,8 @@ const PLATFORM = "platform";
 /** The database as `service` sees it. */
 export function databaseOf(driver: Driver, service: ServiceName): Database {
   const role = roleOf(service);
+  // PGlite notifies in the middle of somebody's transaction; whoever is woken is in none, and in nobody's request.
+  const outside = AsyncLocalStorage.snapshot();
 
   async function once<T>(tenant: string, work: (tx: Tx) => Promise<T>): Promise<T> {
     let failure: { readonly error: unknown } | undefined;
@@ -68,8 +70,7 @@ export function databaseOf(driver: Driver, service: ServiceName): Database {
     platform: (work) => run(PLATFORM, work),
     listen: async (channel, wake) => {
       if (inTransaction()) throw new Error("listen inside a transaction may wait for that transaction's end");
-      // PGlite notifies in the middle of somebody's transaction; whoever wakes is in none, and in nobody's request.
-      return driver.listen(channel, AsyncLocalStorage.bind(wake));
+      return driver.listen(channel, (payload) => outside(wake, payload));
     },
   };
 }

@@ -7,7 +7,7 @@ import { NodeKind, NodeStatus } from "@cloudvlan/gen/entity/v1/node_pb.js";
 import { EnrollmentService, GroupService, NodeService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { createCsr, newTlsKey } from "@cloudvlan/kit/pki";
 import { verifyRecord } from "@cloudvlan/kit/sign";
-import { withStores } from "../../../kit/testing/stores.ts";
+import { withStores } from "@cloudvlan/kit/testing";
 import { transcriptOf } from "../domain/proof.ts";
 import {
   anonymous,

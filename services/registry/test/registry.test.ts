@@ -10,7 +10,7 @@ import {
   TagService,
 } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { newId } from "@cloudvlan/kit/ids";
-import { withStores } from "../../../kit/testing/stores.ts";
+import { withStores } from "@cloudvlan/kit/testing";
 import {
   audited,
   joinAs,

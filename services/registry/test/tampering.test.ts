@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { CvlanService, EnrollmentService, GroupService, NodeService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
-import { withStores } from "../../../kit/testing/stores.ts";
+import { withStores } from "@cloudvlan/kit/testing";
 import { joinTokens } from "../schema.ts";
 import {
   audited,
