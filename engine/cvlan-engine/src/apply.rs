@@ -203,10 +203,9 @@ fn move_endpoints(core: &Core) {
         return;
     };
     let snapshot = identity.shared.snapshot();
-    if let Some(map) = identity.store.map().filter(|map| map.own.is_some()) {
-        if let Some(table) = snapshot.table() {
-            set_peers(&identity.shared, peer_configs(&map, table));
-        }
+    let map = identity.store.map().filter(|map| map.own.is_some());
+    if let (Some(map), Some(table)) = (map, snapshot.table()) {
+        set_peers(&identity.shared, peer_configs(&map, table));
     }
 }
 

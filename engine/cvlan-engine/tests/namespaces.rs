@@ -198,7 +198,7 @@ async fn kernels_of_two_namespaces_answer_each_other_through_real_interfaces() {
     for node in [&mut a, &mut b] {
         let step = entity::MapUpdate {
             hints: hints.clone(),
-            ..tenant.full(1, &nodes, &[allow.clone()])
+            ..tenant.full(1, &nodes, std::slice::from_ref(&allow))
         };
         let request = pb::ApplyRequest {
             generation: 2,

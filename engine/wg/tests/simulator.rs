@@ -196,6 +196,24 @@ fn candidates_are_tried_one_at_a_time_until_one_answers() {
 }
 
 #[test]
+fn a_try_starts_over_when_somewhere_new_is_known() {
+    let mut world = World::two(17);
+    let peer = |world: &World, endpoint| PeerConfig {
+        id: PeerId(B as u32),
+        public_key: world.party(B).wg.public_key(),
+        candidates: vec![endpoint],
+    };
+    let dead = peer(&world, "192.0.2.1:9".parse().unwrap());
+    world.set_peers(A, vec![dead]);
+    world.send(A, B, 1);
+    world.run(30 * SECOND);
+    let live = peer(&world, Party::address(B));
+    world.set_peers(A, vec![live]);
+    world.run(Duration::from_millis(200));
+    assert_eq!(world.received(B), [1], "rounds are five seconds apart by now");
+}
+
+#[test]
 fn a_peer_that_moves_is_followed_and_a_forger_is_not() {
     let mut world = World::two(10);
     world.send(A, B, 1);
