@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, watch};
 /// Makes the interface of a name.
 pub type TunSource = Box<dyn Fn(&str) -> Result<Tun, TunError> + Send + Sync>;
 
-/// Version of what engine and daemon can do together; docs/contract-changes.md lists what each number added.
+/// Version of what engine and daemon can do together; grows by one with each change that the other side must know of.
 pub const CAPABILITY_VERSION: u32 = 1;
 
 /// One engine.
