@@ -15,20 +15,26 @@ const REMEMBERED = 200_000;
  */
 export type Locate = (node: { tenantId: TenantId; nodeId: NodeId }) => Promise<Scope>;
 
-export function locator(nodes: Client<typeof NodeService>): Locate {
-  const known = new Map<NodeId, CvlanId>();
+export function locator(nodes: Pick<Client<typeof NodeService>, "getNode">): Locate {
+  // By tenant too: a certificate that names another tenant's node is of no member.
+  const known = new Map<string, CvlanId>();
   return async ({ tenantId, nodeId }) => {
-    const remembered = known.get(nodeId);
+    const key = `${tenantId} ${nodeId}`;
+    const remembered = known.get(key);
     if (remembered) return { tenantId, cvlanId: remembered };
     const cvlanId = await ask(nodes, tenantId, nodeId);
-    known.set(nodeId, cvlanId);
+    known.set(key, cvlanId);
     const [oldest] = known.keys();
     if (known.size > REMEMBERED && oldest) known.delete(oldest);
     return { tenantId, cvlanId };
   };
 }
 
-async function ask(nodes: Client<typeof NodeService>, tenantId: TenantId, nodeId: NodeId): Promise<CvlanId> {
+async function ask(
+  nodes: Pick<Client<typeof NodeService>, "getNode">,
+  tenantId: TenantId,
+  nodeId: NodeId,
+): Promise<CvlanId> {
   try {
     const { node } = await nodes.getNode({ tenantId, nodeId });
     if (!node || !isId("cvlan", node.cvlanId)) throw new Error("registry answered without the node's cvlan");
