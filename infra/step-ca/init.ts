@@ -82,7 +82,7 @@ export async function initCa(dir: string, settings: CaSettings): Promise<CaFiles
  */
 function caConfig(folder: string, { names, address }: CaSettings, publicJwk: object): object {
   const claims = {
-    minTLSCertDuration: "1m",
+    minTLSCertDuration: "10s",
     maxTLSCertDuration: "24h",
     defaultTLSCertDuration: "1h",
     disableRenewal: true,

@@ -19,7 +19,7 @@ const MAX_CONNECTIONS = 32;
 const TOKEN_SECONDS = 300;
 /** ub-common-name (RFC 5280 appendix A). */
 const MAX_COMMON_NAME = 64;
-const MIN_TTL = 60;
+const MIN_TTL = 10;
 const MAX_TTL = 86_400;
 const DNS_NAME = /^(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?$/;
 

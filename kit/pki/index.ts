@@ -21,7 +21,7 @@ export interface CertificateAuthority {
    * Has a certificate signed for exactly this identity, whatever the request says of itself.
    * @param csr PKCS #10, DER; its key must be ECDSA P-256 and its own signature must hold.
    * @param names DNS names and IP addresses for a listener; none for a node.
-   * @param ttlSeconds 60 to 86,400.
+   * @param ttlSeconds 10 to 86,400.
    * @throws Refusal `invalid` naming the field `csr`, or `unavailable` when the CA does not answer.
    */
   sign(csr: Uint8Array, spiffeId: string, names: readonly string[], ttlSeconds: number): Promise<IssuedCertificate>;

@@ -1,6 +1,6 @@
 import { z } from "zod";
 
-const lifetime = z.number().int().min(60).max(86_400);
+const lifetime = z.number().int().min(10).max(86_400);
 const name = z.union([z.ipv4(), z.ipv6(), z.hostname()]);
 
 /** Configuration of auth; an unknown key is an error. */

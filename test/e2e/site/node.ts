@@ -93,8 +93,9 @@ export async function siteNode(
           if (reply?.rttUs !== undefined) answers += 1;
         }
       } catch (error) {
-        // A peer that is not in the map yet, or no longer.
-        if (!(error instanceof ConnectError && error.code === Code.NotFound)) throw error;
+        // A peer that is not in the map, an engine that is not up.
+        const absent = error instanceof ConnectError && [Code.NotFound, Code.Unavailable].includes(error.code);
+        if (!absent) throw error;
       }
       return answers;
     },
