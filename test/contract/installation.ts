@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { services } from "@cloudvlan/all";
@@ -49,6 +49,9 @@ export interface Installation {
   /** Everything logged so far. */
   readonly lines: readonly Line[];
   readonly store: Store;
+  /** Folder of the process. */
+  readonly data: string;
+  readonly storeConfig: StoreConfig;
   /** Paths of the RPCs that the listener serves as ready-made frames. */
   readonly framed: ReadonlySet<string>;
   /** What the composer handed to a service: its database, its keys, its clients. */
@@ -73,6 +76,8 @@ export interface InstallationOptions {
   readonly kind: StoreConfig["kind"];
   /** Parts of the process configuration. */
   readonly config?: Partial<Record<keyof ProcessConfig, unknown>>;
+  /** Another worker on the store, with the keys and the cluster of this installation. It is closed first. */
+  readonly beside?: Installation;
 }
 
 /** Far above what a test sends: the tests of limits bring their own. */
@@ -119,16 +124,17 @@ function watched(definition: ServiceDefinition, { contexts, routers, framed }: S
 }
 
 /** Makes an installation on an empty store. It closes with `close`. */
-export async function newInstallation({ kind, config = {} }: InstallationOptions): Promise<Installation> {
+export async function newInstallation({ kind, config = {}, beside }: InstallationOptions): Promise<Installation> {
   const ca = await sharedCa();
   const folder = mkdtempSync(join(tmpdir(), "cvlan-contract-"));
   const lines: Line[] = [];
   const log = recordingLog(lines);
-  const made = await newConfig(kind);
+  const made = beside ? { config: beside.storeConfig, folder: undefined } : await newConfig(kind);
   const store = await openStore(made.config, log);
-  const clusterId = newId("cluster", Date.now());
+  const clusterId = beside?.clusterId ?? newId("cluster", Date.now());
   const seen: Seen = { contexts: new Map(), routers: new Map(), framed: new Set() };
   const data = join(folder, "data");
+  if (beside) cpSync(beside.data, data, { recursive: true });
   let composition: Composition | undefined;
   const open = new Set<Connection>();
 
@@ -167,6 +173,8 @@ export async function newInstallation({ kind, config = {} }: InstallationOptions
     ownerKey: readFileSync(join(data, "platform-owner.key"), "utf8").trim(),
     lines,
     store,
+    data,
+    storeConfig: made.config,
     framed: seen.framed,
     context(service) {
       const context = seen.contexts.get(service);
@@ -189,7 +197,7 @@ export async function newInstallation({ kind, config = {} }: InstallationOptions
       });
     },
     async asSuperuser(statement) {
-      if (made.config.kind !== "postgres") throw new Error("only PostgreSQL has a superuser besides us");
+      if (made.config.kind !== "postgres") throw new Error("only PostgreSQL has another way in than ours");
       return (await testServer()).asSuperuser(made.config.url, statement);
     },
     close,

@@ -7,7 +7,7 @@ import {
   hkdfSync,
   type KeyObject,
 } from "node:crypto";
-import { create, fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type JoinString, JoinStringSchema } from "@cloudvlan/gen/entity/v1/enrollment_pb.js";
 import {
   EnrollmentService,
@@ -70,6 +70,10 @@ export async function newMachineKeys(): Promise<MachineKeys> {
 export function parseJoinString(text: string): JoinString {
   if (!text.startsWith(PREFIX)) throw new Error("this is no join string");
   return fromBinary(JoinStringSchema, Buffer.from(text.slice(PREFIX.length), "base64url"));
+}
+
+export function formatJoinString(joinString: JoinString): string {
+  return PREFIX + Buffer.from(toBinary(JoinStringSchema, joinString)).toString("base64url");
 }
 
 const sha256 = (data: Uint8Array): Buffer => createHash("sha256").update(data).digest();

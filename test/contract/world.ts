@@ -44,7 +44,7 @@ export interface Side {
   newGroup(): Promise<{ id: string; name: string }>;
   /** @returns the join string. */
   newToken(options?: TokenOptions): Promise<string>;
-  newMember(keys?: MachineKeys): Promise<Member>;
+  newMember(keys?: MachineKeys, token?: TokenOptions): Promise<Member>;
   revoke(member: Member): Promise<void>;
   /** Puts these rules in force in place of all others. */
   apply(...rules: PolicyRule[]): Promise<void>;
@@ -123,7 +123,7 @@ export async function newSide(installation: Installation, prefix: string): Promi
       const { group } = await groups.createGroup({ tenantId, cvlanId, name });
       return { id: typed("group", group?.id), name };
     },
-    newMember: async (machine) => join(await newToken(), newName("node"), machine),
+    newMember: async (machine, token) => join(await newToken(token), newName("node"), machine),
     async revoke({ nodeId }) {
       await createClient(NodeService, owner).revokeNode({ tenantId, nodeId });
     },
