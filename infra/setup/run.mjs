@@ -6,7 +6,7 @@ import { SetupFailure } from "./failure.mjs";
 import { cache, pinnedNode, root } from "./paths.mjs";
 import { createProgress } from "./progress.mjs";
 import { engine, npmPackages, stepCa } from "./steps.mjs";
-import { postgresBin, requireTools } from "./tools.mjs";
+import { requireTools } from "./tools.mjs";
 
 const PROGRAMS = { start: "infra/start/main.ts", test: "infra/setup/test.ts" };
 
@@ -33,7 +33,6 @@ async function prepare(command) {
       CLOUDVLAN_STEP_CA: ca,
       CLOUDVLAN_ENGINE: join(built.folder, "cvlan-engine"),
       CLOUDVLAN_LAB: join(built.folder, "cvlan-lab"),
-      CLOUDVLAN_POSTGRES_BIN: postgresBin() ?? "",
       CARGO_TARGET_DIR: built.target,
       NODE_COMPILE_CACHE: join(cache, "node"),
       PATH: `${join(root, "node_modules", ".bin")}:${process.env.PATH}`,

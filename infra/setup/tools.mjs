@@ -16,12 +16,7 @@ export function hasCommand(name) {
   });
 }
 
-/** Newest PostgreSQL of 15 or later that Debian's packages put on this machine, its folder of programs. */
-export function postgresBin() {
-  return [18, 17, 16, 15]
-    .map((v) => `/usr/lib/postgresql/${v}/bin`)
-    .find((folder) => existsSync(join(folder, "initdb")));
-}
+const POSTGRES = "/usr/lib/postgresql/15/bin/postgres";
 
 /** What the distribution brings, by Debian's package names. */
 const PACKAGES = {
@@ -29,7 +24,7 @@ const PACKAGES = {
     { there: () => hasCommand("cc"), packages: ["gcc", "libc6-dev"], what: "a C linker (cc)" },
     { there: () => hasCommand("ip"), packages: ["iproute2"], what: "ip" },
   ],
-  test: [{ there: () => postgresBin() !== undefined, packages: ["postgresql-15"], what: "PostgreSQL 15 or newer" }],
+  test: [{ there: () => existsSync(POSTGRES), packages: ["postgresql-15"], what: "PostgreSQL 15" }],
 };
 
 /** What comes from its makers; each with a command that shows that it works. */
@@ -37,6 +32,10 @@ const TOOLCHAINS = [
   { argv: ["npm", "--version"], remedy: "install Node.js 20 or newer with npm (https://nodejs.org)" },
   { argv: ["cargo", "--version"], remedy: "install Rust with `rustup default stable` (https://rustup.rs)" },
   { argv: ["go", "version"], remedy: "install Go 1.26 or newer (https://go.dev/dl)" },
+];
+const CHECKERS = [
+  { argv: ["cargo", "fmt", "--version"], remedy: "install it with `rustup component add rustfmt`" },
+  { argv: ["cargo", "clippy", "--version"], remedy: "install it with `rustup component add clippy`" },
 ];
 
 async function installPackages(wanted) {
@@ -62,7 +61,7 @@ async function installPackages(wanted) {
 export async function requireTools(command) {
   const wanted = [...PACKAGES.start, ...(command === "test" ? PACKAGES.test : [])].filter((need) => !need.there());
   if (wanted.length > 0) await installPackages(wanted);
-  for (const { argv, remedy } of TOOLCHAINS) {
+  for (const { argv, remedy } of command === "test" ? [...TOOLCHAINS, ...CHECKERS] : TOOLCHAINS) {
     if ((await outputOf(argv, root)) === undefined)
       throw new SetupFailure(`\`${argv.join(" ")}\` does not work here: ${remedy}`);
   }
