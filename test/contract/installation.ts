@@ -15,7 +15,7 @@ import { compose, type Composition, type ServiceContext, type ServiceDefinition 
 import { type ConnectRouter, createContextValues, createRouterTransport, type Transport } from "@connectrpc/connect";
 import { sharedCa, type SharedCa } from "./ca.ts";
 import type { Credential, Validity } from "./certificates.ts";
-import { newConfig, testServer } from "./stores.ts";
+import { newConfig, testServer } from "@cloudvlan/kit/testing";
 
 /** One line of the installation's log. */
 export interface Line {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-const CEILING_MS = 30_000;
+const CEILING_MS = 60_000;
 
 /** Waits for a condition; the ceiling is for a broken test, not a measure. */
 export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {

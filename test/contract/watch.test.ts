@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import type { ClientHttp2Stream } from "node:http2";
 import { NetmapService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
 import { pathOf } from "@cloudvlan/kit/access";
@@ -185,7 +184,7 @@ for (const kind of ["pglite", "postgres"] as const) {
     if (kind === "pglite") return;
     it("is cut when nobody reads it, and nobody else waits for that", async () => {
       const viewer = watching(first);
-      if (!slow.closed) await once(slow, "close");
+      await until("the slow reader to be cut", () => slow.closed);
       assert.equal(slow.rstCode, HTTP2_ENHANCE_YOUR_CALM);
       const seen = viewer.heads;
       await until("heads to go on", () => viewer.heads > seen);
