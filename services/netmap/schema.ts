@@ -73,9 +73,3 @@ export const endpointSequences = schema.table(
   { ...scope(), sequence: bigint({ mode: "bigint" }).notNull() },
   (table) => [primaryKey({ columns: [table.tenantId, table.cvlanId] })],
 );
-
-/** The key that signs a tenant's heads, wrapped by the key provider. */
-export const signingKeys = schema.table("signing_key", {
-  tenantId: text("tenant_id").primaryKey(),
-  wrappedSeed: bytes("wrapped_seed").notNull(),
-});

@@ -1,16 +1,17 @@
 import { fileURLToPath } from "node:url";
 import { AuthService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import { KeyRole } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import { NetmapService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
 import { PolicyService } from "@cloudvlan/gen/policy/v1/policy_pb.js";
 import { NodeService, RegistryService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { callerOf, nodeOf } from "@cloudvlan/kit/caller";
+import { delegatedKeys } from "@cloudvlan/kit/delegation";
 import { defineService } from "@cloudvlan/kit/service";
 import { config } from "./config.ts";
 import { locator } from "./handlers/locate.ts";
 import { reportEndpoints, reportLimit } from "./handlers/report.ts";
 import { poll, watchStream } from "./handlers/watch.ts";
 import { keysets } from "./live/keysets.ts";
-import { mapKeys } from "./live/map-keys.ts";
 import { openMaps } from "./live/maps.ts";
 
 /** netmap: what each node may know, pushed as it changes. */
@@ -23,6 +24,7 @@ export const netmap = defineService({
   build: async (context) => {
     const auth = context.client(AuthService);
     const nodes = context.client(NodeService);
+    const mapKeys = delegatedKeys({ ...context, service: "netmap", role: KeyRole.MAP, auth });
     const maps = openMaps({
       ...context,
       auth,
@@ -30,7 +32,7 @@ export const netmap = defineService({
       registry: context.client(RegistryService),
       policy: context.client(PolicyService),
       keysets: keysets(auth, context.log),
-      mapKeys: mapKeys(context.db, context.keys, auth),
+      mapKeys,
     });
     const deps = { ...context, maps, locate: locator(nodes), limit: reportLimit(context.config, context.clock) };
     return {
@@ -44,7 +46,10 @@ export const netmap = defineService({
         });
       },
       frames: [watchStream(deps)],
-      jobs: [{ name: "maps", run: (signal) => maps.run(signal) }],
+      jobs: [
+        { name: "maps", run: (signal) => maps.run(signal) },
+        { name: "renew delegations", run: (signal) => mapKeys.run(signal) },
+      ],
     };
   },
 });

@@ -34,9 +34,3 @@ export const rules = schema.table(
   },
   (table) => [primaryKey({ columns: [table.tenantId, table.cvlanId, table.ruleId] })],
 );
-
-/** The key that signs a tenant's rules, wrapped by the key provider. */
-export const signingKeys = schema.table("signing_key", {
-  tenantId: text("tenant_id").primaryKey(),
-  wrappedSeed: bytes("wrapped_seed").notNull(),
-});

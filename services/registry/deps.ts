@@ -3,11 +3,11 @@ import type { AuditLog } from "@cloudvlan/kit/audit";
 import type { ChangeStreams } from "@cloudvlan/kit/changes";
 import type { Clock } from "@cloudvlan/kit/clock";
 import type { Database } from "@cloudvlan/kit/db";
+import type { DelegatedKeys } from "@cloudvlan/kit/delegation";
 import type { KeyProvider } from "@cloudvlan/kit/keys";
 import type { Logger } from "@cloudvlan/kit/log";
 import type { Client } from "@connectrpc/connect";
 import type { RegistryConfig } from "./config.ts";
-import type { EnrolKeys } from "./enrol-keys.ts";
 import type { Seals } from "./seals.ts";
 
 /** What the handlers work with. */
@@ -23,7 +23,8 @@ export interface RegistryDeps {
   readonly audit: AuditLog;
   readonly keys: KeyProvider;
   readonly seals: Seals;
-  readonly enrolKeys: EnrolKeys;
+  /** They sign node records. */
+  readonly enrolKeys: DelegatedKeys;
   readonly auth: Client<typeof AuthService>;
   readonly certificates: Client<typeof CertificateService>;
 }

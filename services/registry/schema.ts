@@ -94,11 +94,6 @@ export const joinTokens = schema.table("join_token", {
   seal: bytes("seal").notNull(),
 });
 
-export const signingKeys = schema.table("signing_key", {
-  tenantId: text("tenant_id").primaryKey(),
-  wrappedSeed: bytes("wrapped_seed").notNull(),
-});
-
 export const regions = schema.table("region", {
   id: text("id").primaryKey(),
   name: text("name").notNull(),

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { AuthService, CertificateService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import { KeyRole } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import {
   CvlanService,
   EnrollmentService,
@@ -11,10 +12,10 @@ import {
   TagService,
 } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { callerOf } from "@cloudvlan/kit/caller";
+import { delegatedKeys } from "@cloudvlan/kit/delegation";
 import { defineService } from "@cloudvlan/kit/service";
 import { config } from "./config.ts";
 import type { RegistryDeps } from "./deps.ts";
-import { enrolKeys } from "./enrol-keys.ts";
 import { createCvlan, deleteCvlan, getCvlan, listCvlans } from "./handlers/cvlans.ts";
 import { addGroupMember, createGroup, deleteGroup, listGroups, removeGroupMember } from "./handlers/groups.ts";
 import { beginJoin, join } from "./handlers/join.ts";
@@ -40,12 +41,13 @@ export const registry = defineService({
   migrations: fileURLToPath(new URL("migrations", import.meta.url)),
   build: async (context) => {
     const auth = context.client(AuthService);
+    const enrolKeys = delegatedKeys({ ...context, service: "registry", role: KeyRole.ENROL, auth });
     const deps: RegistryDeps = {
       ...context,
       auth,
       certificates: context.client(CertificateService),
       seals: rowSeals(context.keys, context.log),
-      enrolKeys: enrolKeys(context.db, context.keys, auth),
+      enrolKeys,
     };
     const refused = refusedJoins(deps);
     return {
@@ -105,6 +107,7 @@ export const registry = defineService({
         });
       },
       jobs: [
+        { name: "renew delegations", run: (signal) => enrolKeys.run(signal) },
         {
           name: "deny revoked nodes",
           run: async (signal) => {

@@ -72,4 +72,11 @@ DO $$ BEGIN
   EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON audit_log FROM %I', 'cloudvlan_' || current_schema());
 END $$;
 --> statement-breakpoint
-SELECT tenant_owned('change_stream'), tenant_owned('change'), tenant_owned('audit_sequence'), tenant_owned('audit_log');
+-- The key with which a service signs for a tenant, wrapped by the key provider.
+CREATE TABLE signing_key (
+  tenant_id text PRIMARY KEY,
+  wrapped_seed bytea NOT NULL
+);
+--> statement-breakpoint
+
+SELECT tenant_owned('change_stream'), tenant_owned('change'), tenant_owned('audit_sequence'), tenant_owned('audit_log'), tenant_owned('signing_key');

@@ -1,4 +1,4 @@
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import {
   type DelegatedKey,
@@ -11,14 +11,11 @@ import {
 import type { ServiceName } from "@cloudvlan/kit/caller";
 import { Refusal } from "@cloudvlan/kit/errors";
 import type { Id, TenantId } from "@cloudvlan/kit/ids";
-import { type SigningKey, signRecord, verifyRecord } from "@cloudvlan/kit/sign";
+import { DELEGATION_LIFE_MS, EXTEND_BELOW_MS, type SigningKey, signRecord } from "@cloudvlan/kit/sign";
 
 /** Keys of a keyset; every node of the tenant holds it whole. */
 const MAX_KEYS = 64;
 const BACKDATE_MS = 300_000;
-const LIFE_MS = 365 * 86_400_000;
-/** A key asked for again with less than this left is extended. */
-const EXTEND_BELOW_MS = LIFE_MS / 3;
 
 const ROLES: Partial<Record<ServiceName, KeyRole>> = {
   registry: KeyRole.ENROL,
@@ -34,18 +31,6 @@ export function roleOf(service: ServiceName): KeyRole | undefined {
 /** Version 0: nobody but the root may sign anything. */
 export function firstKeyset(root: SigningKey, tenantId: TenantId, nowMs: number): Signed {
   return signKeyset(root, create(KeysetSchema, { tenantId, version: 0n, issuedAt: timestampFromMs(nowMs) }));
-}
-
-/**
- * Reads a keyset from the database.
- * @throws Error when it is not one that the tenant's root key signed for the tenant.
- */
-export function openKeyset(rootPublicKey: Uint8Array, tenantId: TenantId, signed: Signed): Keyset {
-  if (!verifyRecord(rootPublicKey, "keyset", signed))
-    throw new Error(`the stored keyset of ${tenantId} is not signed by its root`);
-  const keyset = fromBinary(KeysetSchema, signed.payload);
-  if (keyset.tenantId !== tenantId) throw new Error(`the stored keyset of ${tenantId} is of another tenant`);
-  return keyset;
 }
 
 export interface Delegation {
@@ -89,7 +74,7 @@ export function delegate(keyset: Keyset, { role, publicKey, keyId, nowMs }: Dele
     role,
     publicKey,
     notBefore: present?.notBefore ?? timestampFromMs(nowMs - BACKDATE_MS),
-    notAfter: timestampFromMs(nowMs + LIFE_MS),
+    notAfter: timestampFromMs(nowMs + DELEGATION_LIFE_MS),
   });
   return { keyId: key.keyId, next: nextKeyset(keyset, key, nowMs) };
 }

@@ -1,8 +1,8 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
-import { KeyRole, KeysetSchema, type Signed, SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
+import { KeyRole, type Signed, SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import type { TenantId } from "@cloudvlan/kit/ids";
-import { type Domain, verifyRecord } from "@cloudvlan/kit/sign";
+import { type Domain, openKeyset, verifyRecord } from "@cloudvlan/kit/sign";
 
 /** Which keys may sign what for a tenant, verified against its root key. */
 export interface TrustedKeyset {
@@ -36,13 +36,9 @@ export class RecordRefused extends Error {
 /** Hosts' clocks differ by so much at most, milliseconds. */
 const SKEW = 5 * 60 * 1000;
 
-/** @throws RecordRefused when the root key did not sign it for this tenant. */
-export function openKeyset(bytes: Uint8Array, rootPublicKey: Uint8Array, tenantId: TenantId): TrustedKeyset {
-  const signed = parseSigned(bytes);
-  if (!verifyRecord(rootPublicKey, "keyset", signed))
-    throw new RecordRefused("BAD_SIGNATURE", "the root key did not sign the keyset");
-  const keyset = fromBinary(KeysetSchema, signed.payload);
-  if (keyset.tenantId !== tenantId) throw new RecordRefused("WRONG_TENANT", "the keyset is another tenant's");
+/** @throws Error when the root key did not sign it for this tenant. */
+export function trustKeyset(bytes: Uint8Array, rootPublicKey: Uint8Array, tenantId: TenantId): TrustedKeyset {
+  const keyset = openKeyset(rootPublicKey, tenantId, fromBinary(SignedSchema, bytes));
   const keys = keyset.keys.map(({ keyId, role, publicKey, notBefore, notAfter }): [string, TrustedKey] => [
     keyId,
     { role, publicKey, notBefore: instant(notBefore) - SKEW, notAfter: instant(notAfter) },
@@ -51,7 +47,7 @@ export function openKeyset(bytes: Uint8Array, rootPublicKey: Uint8Array, tenantI
 }
 
 function instant(timestamp: Timestamp | undefined): number {
-  if (!timestamp) throw new RecordRefused("MALFORMED", "a delegated key has no validity");
+  if (!timestamp) throw new Error("a delegated key has no validity");
   return timestampMs(timestamp);
 }
 

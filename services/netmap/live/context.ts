@@ -4,12 +4,12 @@ import type { NodeService, RegistryService } from "@cloudvlan/gen/registry/v1/re
 import type { AuditLog } from "@cloudvlan/kit/audit";
 import type { Clock } from "@cloudvlan/kit/clock";
 import type { Database } from "@cloudvlan/kit/db";
+import type { DelegatedKeys } from "@cloudvlan/kit/delegation";
 import type { KeyProvider } from "@cloudvlan/kit/keys";
 import type { Logger } from "@cloudvlan/kit/log";
 import type { Client } from "@connectrpc/connect";
 import type { NetmapConfig } from "../config.ts";
 import type { Keysets } from "./keysets.ts";
-import type { MapKeys } from "./map-keys.ts";
 
 /** What the live part of netmap works with. */
 export interface NetmapContext {
@@ -24,5 +24,6 @@ export interface NetmapContext {
   readonly nodes: Client<typeof NodeService>;
   readonly policy: Client<typeof PolicyService>;
   readonly keysets: Keysets;
-  readonly mapKeys: MapKeys;
+  /** They sign heads. */
+  readonly mapKeys: DelegatedKeys;
 }

@@ -4,7 +4,7 @@ import { SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import { isId, type TenantId } from "@cloudvlan/kit/ids";
 import type { Logger } from "@cloudvlan/kit/log";
 import type { Client } from "@connectrpc/connect";
-import { openKeyset, type TrustedKeyset } from "../domain/keyset.ts";
+import { trustKeyset, type TrustedKeyset } from "../domain/keyset.ts";
 import { follow } from "./retry.ts";
 
 /** The keysets of the tenants that this worker serves, as auth has them. */
@@ -37,7 +37,7 @@ export function keysets(auth: Client<typeof AuthService>, log: Logger): Keysets 
   async function refresh(tenantId: TenantId): Promise<TrustedKeyset> {
     const { keyset, rootPublicKey } = await auth.getKeyset({ tenantId });
     if (!keyset) throw new Error("auth answered without a keyset");
-    return take(tenantId, openKeyset(toBinary(SignedSchema, keyset), rootPublicKey, tenantId));
+    return take(tenantId, trustKeyset(toBinary(SignedSchema, keyset), rootPublicKey, tenantId));
   }
 
   async function watch(signal: AbortSignal): Promise<void> {
@@ -47,7 +47,7 @@ export function keysets(auth: Client<typeof AuthService>, log: Logger): Keysets 
         const known = current.get(objectId);
         if (!known) continue;
         try {
-          take(objectId, openKeyset(change.value, known.rootPublicKey, objectId));
+          take(objectId, trustKeyset(change.value, known.rootPublicKey, objectId));
         } catch (error) {
           log.error({ tenantId: objectId, error: String(error) }, "a keyset from auth does not verify; it is ignored");
         }

@@ -122,7 +122,7 @@ function keyOf({ tenantId, cvlanId }: Scope): string {
 }
 
 async function start(context: NetmapContext, scope: Scope, signal: AbortSignal): Promise<CvlanMap> {
-  const key = await context.mapKeys(scope.tenantId);
+  const key = await context.mapKeys.get(scope.tenantId);
   let rereading = new AbortController();
   const map = new CvlanMap(context, scope, heads(context.config, context.clock, key, scope), () => {
     rereading.abort();

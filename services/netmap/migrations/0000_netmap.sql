@@ -52,10 +52,5 @@ CREATE TABLE endpoint_sequence (
   PRIMARY KEY (tenant_id, cvlan_id)
 );
 --> statement-breakpoint
-CREATE TABLE signing_key (
-  tenant_id text PRIMARY KEY,
-  wrapped_seed bytea NOT NULL
-);
---> statement-breakpoint
 SELECT tenant_owned('map'), tenant_owned('record'), tenant_owned('log'), tenant_owned('endpoint'),
-  tenant_owned('endpoint_sequence'), tenant_owned('signing_key');
+  tenant_owned('endpoint_sequence');

@@ -25,6 +25,7 @@ import type { Caller, ServiceName } from "@cloudvlan/kit/caller";
 import { type ChangeStreams, changeStreams } from "@cloudvlan/kit/changes";
 import { systemClock } from "@cloudvlan/kit/clock";
 import type { Store } from "@cloudvlan/kit/db";
+import { delegatedKeys } from "@cloudvlan/kit/delegation";
 import { type CvlanId, isId, newId, type NodeId, type TenantId } from "@cloudvlan/kit/ids";
 import { Refusal, refusalFrom } from "@cloudvlan/kit/errors";
 import { fileKeyProvider, type KeyProvider } from "@cloudvlan/kit/keys";
@@ -37,7 +38,6 @@ import { locator } from "../handlers/locate.ts";
 import { type ReportDeps, reportLimit } from "../handlers/report.ts";
 import { type WatchDeps, watchStream } from "../handlers/watch.ts";
 import { keysets } from "../live/keysets.ts";
-import { mapKeys } from "../live/map-keys.ts";
 import { type Maps, openMaps } from "../live/maps.ts";
 import { nodeRecord, type RuleInit, ruleRecord } from "./records.ts";
 import { Mirror } from "./mirror.ts";
@@ -320,7 +320,7 @@ function startWorker(
     registry: createClient(RegistryService, transport),
     policy: createClient(PolicyService, transport),
     keysets: keysets(auth, log),
-    mapKeys: mapKeys(db, keys, auth),
+    mapKeys: delegatedKeys({ service: "netmap", role: KeyRole.MAP, db, keys, auth, clock: systemClock, log }),
   };
   const maps = openMaps(context);
   const deps = { ...context, maps, locate: locator(nodes), limit: reportLimit(settings, systemClock) };

@@ -15,6 +15,7 @@ import { type Caller, subjectOf } from "@cloudvlan/kit/caller";
 import type { ChangeStreams } from "@cloudvlan/kit/changes";
 import type { Clock } from "@cloudvlan/kit/clock";
 import type { Database, Tx } from "@cloudvlan/kit/db";
+import type { DelegatedKeys } from "@cloudvlan/kit/delegation";
 import { Refusal } from "@cloudvlan/kit/errors";
 import type { KeyProvider } from "@cloudvlan/kit/keys";
 import type { Logger } from "@cloudvlan/kit/log";
@@ -25,7 +26,6 @@ import { checkDocument } from "../domain/document.ts";
 import { type Revision, revise } from "../domain/revise.ts";
 import { namedTargets, pairTargets, type Selectors } from "../domain/targets.ts";
 import { scopeOf } from "./scope.ts";
-import type { PolicyKeys } from "../signer.ts";
 import { lockDocument, readRules, type StoredDocument, writeDocument, writeRules } from "../store.ts";
 
 export interface PolicyDeps {
@@ -37,7 +37,7 @@ export interface PolicyDeps {
   readonly changes: ChangeStreams;
   readonly audit: AuditLog;
   readonly registry: Client<typeof RegistryService>;
-  readonly policyKeys: PolicyKeys;
+  readonly policyKeys: DelegatedKeys;
 }
 
 /** Object id of the manifest in a cvlan's change stream. */
@@ -53,7 +53,7 @@ export async function applyPolicy(deps: PolicyDeps, request: ApplyPolicyRequest,
   const document = request.document ?? create(PolicyDocumentSchema);
   checkDocument(document);
   const selectors = await resolve(deps, scope, document);
-  const key = await deps.policyKeys(scope.tenantId);
+  const key = await deps.policyKeys.get(scope.tenantId);
 
   return deps.db.tenant(scope.tenantId, async (tx) => {
     const now = new Date(deps.clock.nowMs());

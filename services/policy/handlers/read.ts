@@ -6,7 +6,6 @@ import {
   type WatchChangesResponse,
   WatchChangesResponseSchema,
 } from "@cloudvlan/gen/policy/v1/policy_pb.js";
-import type { ChangeStreams } from "@cloudvlan/kit/changes";
 import { readDocument } from "../store.ts";
 import { type PolicyDeps, policyOf } from "./apply.ts";
 import { scopeOf } from "./scope.ts";
@@ -27,12 +26,14 @@ export async function getPolicy(deps: PolicyDeps, request: GetPolicyRequest): Pr
   return policyOf(deps.clusterId, scope, stored);
 }
 
+/** Rules and manifest of a cvlan from a cursor on, until the signal; while somebody follows, they stay valid. */
 export async function* watchChanges(
-  changes: ChangeStreams,
+  { changes, policyKeys }: Pick<PolicyDeps, "changes" | "policyKeys">,
   request: WatchChangesRequest,
   signal: AbortSignal,
 ): AsyncGenerator<WatchChangesResponse> {
   const { tenantId, cvlanId } = scopeOf(request);
+  policyKeys.keep(tenantId);
   for await (const batch of changes.watch(tenantId, cvlanId, request.since, signal)) {
     yield create(WatchChangesResponseSchema, { changes: batch.changes, revision: batch.revision });
   }

@@ -19,9 +19,4 @@ CREATE TABLE rule (
   PRIMARY KEY (tenant_id, cvlan_id, rule_id)
 );
 --> statement-breakpoint
-CREATE TABLE signing_key (
-  tenant_id text PRIMARY KEY,
-  wrapped_seed bytea NOT NULL
-);
---> statement-breakpoint
-SELECT tenant_owned('document'), tenant_owned('rule'), tenant_owned('signing_key');
+SELECT tenant_owned('document'), tenant_owned('rule');

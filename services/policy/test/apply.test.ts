@@ -24,20 +24,19 @@ import { auditLog } from "@cloudvlan/kit/audit";
 import type { Caller } from "@cloudvlan/kit/caller";
 import { changeStreams } from "@cloudvlan/kit/changes";
 import { systemClock } from "@cloudvlan/kit/clock";
+import { delegatedKeys } from "@cloudvlan/kit/delegation";
 import { Refusal } from "@cloudvlan/kit/errors";
 import { type CvlanId, newId, type TenantId } from "@cloudvlan/kit/ids";
 import { fileKeyProvider } from "@cloudvlan/kit/keys";
 import { verifyRecord } from "@cloudvlan/kit/sign";
 import { createClient, createRouterTransport } from "@connectrpc/connect";
 import { sql } from "drizzle-orm";
-import { silentLog, type StoreUnderTest, withStores } from "@cloudvlan/kit/testing";
+import { type Delegator, delegator, silentLog, type StoreUnderTest, withStores } from "@cloudvlan/kit/testing";
 import { applyPolicy, type PolicyDeps } from "../handlers/apply.ts";
 import { getPolicy, watchChanges } from "../handlers/read.ts";
 import { documents, rules as ruleTable } from "../schema.ts";
-import { policyKeys } from "../signer.ts";
 
 const MIGRATIONS = fileURLToPath(new URL("../migrations", import.meta.url));
-const KEY_ID = "key_of_policy";
 
 const allow = (name: string, group: string, more: Record<string, JsonValue> = {}): JsonValue => ({
   name,
@@ -56,7 +55,7 @@ describe("applying a policy", () => {
     let cvlanId: CvlanId;
     /** Names registry knows, with the generation of the object that has the name. */
     let known: Map<string, number>;
-    let publicKey: Uint8Array | undefined;
+    let authority: Delegator;
     let delegations: number;
     const caller: Caller = {
       workload: { kind: "none" },
@@ -74,15 +73,14 @@ describe("applying a policy", () => {
         ["clients", 1],
         ["servers", 1],
       ]);
-      publicKey = undefined;
+      authority = delegator(tenantId);
       delegations = 0;
       const transport = createRouterTransport((router) => {
         router.service(AuthService, {
           delegateKey: (request) => {
             assert.equal(request.role, KeyRole.POLICY);
             delegations++;
-            publicKey = request.publicKey;
-            return { keyId: KEY_ID };
+            return authority.delegate(request.role, request.publicKey);
           },
         });
         router.service(RegistryService, {
@@ -109,7 +107,15 @@ describe("applying a policy", () => {
         changes: changeStreams({ db, service: "policy", heartbeatMs: 1_000 }),
         audit: auditLog("cluster_test"),
         registry: createClient(RegistryService, transport),
-        policyKeys: policyKeys(db, keys, createClient(AuthService, transport)),
+        policyKeys: delegatedKeys({
+          service: "policy",
+          role: KeyRole.POLICY,
+          db,
+          keys,
+          auth: createClient(AuthService, transport),
+          clock: systemClock,
+          log: silentLog,
+        }),
       };
     });
     afterEach(() => rmSync(folder, { recursive: true, force: true }));
@@ -136,8 +142,8 @@ describe("applying a policy", () => {
       for (const { objectId, change } of changes) {
         if (change.case !== "rule" && change.case !== "manifest") continue;
         const signed = fromBinary(SignedSchema, change.value);
-        assert.equal(signed.keyId, KEY_ID);
-        assert(publicKey && verifyRecord(publicKey, change.case, signed));
+        const [key] = authority.keys;
+        assert(key && signed.keyId === key.keyId && verifyRecord(key.publicKey, change.case, signed));
         if (change.case === "manifest") manifest = fromBinary(PolicyManifestSchema, signed.payload);
         else {
           const record = fromBinary(RuleRecordSchema, signed.payload);
@@ -275,7 +281,7 @@ describe("applying a policy", () => {
       const request = create(WatchChangesRequestSchema, { tenantId, cvlanId, since: 0n });
       const seen: string[] = [];
       await apply([allow("a", "clients")]);
-      for await (const { changes } of watchChanges(deps.changes, request, stop.signal)) {
+      for await (const { changes } of watchChanges(deps, request, stop.signal)) {
         seen.push(...changes.map(({ change }) => change.case ?? ""));
         if (seen.length === 2) await apply([]);
         if (seen.length >= 4) break;

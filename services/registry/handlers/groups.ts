@@ -76,7 +76,7 @@ const MOST_MEMBERS = 2000;
 
 export async function deleteGroup(deps: RegistryDeps, request: DeleteGroupRequest, caller: Caller): Promise<void> {
   const tenantId = tenantOf(request);
-  const key = await deps.enrolKeys(tenantId);
+  const key = await deps.enrolKeys.get(tenantId);
   try {
     await deps.db.tenant(tenantId, async (tx) => {
       const group = await requireGroup(tx, deps.seals, tenantId, request.groupId);
@@ -138,7 +138,7 @@ async function changeMember(
   change: (tx: Tx, tenantId: TenantId) => Promise<boolean>,
 ): Promise<void> {
   const tenantId = tenantOf(request);
-  const key = await deps.enrolKeys(tenantId);
+  const key = await deps.enrolKeys.get(tenantId);
   await deps.db.tenant(tenantId, async (tx) => {
     const group = await requireGroup(tx, deps.seals, tenantId, request.groupId);
     const node = await lockActiveNode(tx, deps.seals, key, tenantId, request.nodeId);

@@ -80,7 +80,7 @@ async function joinWithToken(
   if (!isId("tenant", tenantId) || !isId("jointoken", tokenId)) throw tokenRefusal("TOKEN_UNKNOWN");
   const { nodeId } = await reserve(deps, { ...request, tenantId, tokenId, csrKeySha256 }, caller);
 
-  const key = await deps.enrolKeys(tenantId);
+  const key = await deps.enrolKeys.get(tenantId);
   const [{ certificate, bundle }, { keyset, rootPublicKey }] = await Promise.all([
     deps.certificates.mintCertificate({ tenantId, nodeId, csr: request.csr }),
     deps.auth.getKeyset({ tenantId }),

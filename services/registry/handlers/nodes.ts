@@ -66,7 +66,7 @@ export async function listNodes(deps: RegistryDeps, request: ListNodesRequest): 
 /** A repetition changes nothing and tells nobody. */
 export async function updateNode(deps: RegistryDeps, request: UpdateNodeRequest, caller: Caller): Promise<Node> {
   const tenantId = tenantOf(request);
-  const key = await deps.enrolKeys(tenantId);
+  const key = await deps.enrolKeys.get(tenantId);
   try {
     return await deps.db.tenant(tenantId, async (tx) => {
       const current = await lockActiveNode(tx, deps.seals, key, tenantId, request.nodeId);

@@ -123,13 +123,6 @@ CREATE INDEX join_token_of_cvlan ON join_token (tenant_id, cvlan_id, id);
 CREATE INDEX join_token_tags ON join_token USING gin (tags jsonb_path_ops);
 --> statement-breakpoint
 
--- The key that signs a tenant's node records, wrapped by the key provider.
-CREATE TABLE signing_key (
-  tenant_id text PRIMARY KEY,
-  wrapped_seed bytea NOT NULL
-);
---> statement-breakpoint
-
 CREATE TABLE region (
   id text PRIMARY KEY,
   name text NOT NULL CONSTRAINT region_name UNIQUE,
@@ -154,4 +147,4 @@ ALTER TABLE pending_denial FORCE ROW LEVEL SECURITY;
 CREATE POLICY owner_or_platform ON pending_denial USING (in_platform() OR owner = current_tenant());
 --> statement-breakpoint
 
-SELECT tenant_owned(owned) FROM unnest(ARRAY['cvlan', 'address_pool', 'address', 'node', 'node_group', 'group_member', 'join_token', 'signing_key']::regclass[]) AS owned;
+SELECT tenant_owned(owned) FROM unnest(ARRAY['cvlan', 'address_pool', 'address', 'node', 'node_group', 'group_member', 'join_token']::regclass[]) AS owned;

@@ -1,15 +1,9 @@
-import { create, toBinary } from "@bufbuild/protobuf";
 import { AuthService, CertificateService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
-import { type DelegatedKey, KeysetSchema, type Signed } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import { Refusal } from "@cloudvlan/kit/errors";
 import type { TenantId } from "@cloudvlan/kit/ids";
-import { newSigningSeed, type SigningKey, signingKeyFromSeed, signRecord } from "@cloudvlan/kit/sign";
+import type { SigningKey } from "@cloudvlan/kit/sign";
+import { type Delegator, delegator } from "@cloudvlan/kit/testing";
 import type { ConnectRouter } from "@connectrpc/connect";
-
-interface Tenant {
-  readonly root: SigningKey;
-  readonly keys: DelegatedKey[];
-}
 
 /**
  * auth at the other end of registry's calls, for no service may import another: it keeps root keys in memory and can be
@@ -29,20 +23,15 @@ export interface AuthPeer {
 }
 
 export function authPeer(): AuthPeer {
-  const tenants = new Map<string, Tenant>();
+  const tenants = new Map<string, Delegator>();
   const down = new Set<"mintCertificate" | "deny">();
   const [denied, minted]: [string[], string[]] = [[], []];
   const caRoot = new TextEncoder().encode("root certificate");
 
-  function tenantOf(id: string): Tenant {
+  function tenantOf(id: string): Delegator {
     const tenant = tenants.get(id);
     if (!tenant) throw refusal("not_found", "TENANT_NOT_FOUND");
     return tenant;
-  }
-  function keysetOf(id: string): Signed {
-    const { root, keys } = tenantOf(id);
-    const keyset = create(KeysetSchema, { tenantId: id, version: BigInt(keys.length), keys });
-    return signRecord(root, "keyset", toBinary(KeysetSchema, keyset));
   }
   function reach(rpc: "mintCertificate" | "deny"): void {
     if (down.has(rpc)) throw refusal("unavailable", "UPSTREAM_UNAVAILABLE");
@@ -53,7 +42,7 @@ export function authPeer(): AuthPeer {
     denied,
     minted,
     down,
-    newTenant: (id) => tenants.set(id, { root: signingKeyFromSeed("root", newSigningSeed()), keys: [] }),
+    newTenant: (id) => tenants.set(id, delegator(id)),
     rootOf: (id) => tenantOf(id).root,
     enrolKey: (id) => {
       const [key] = tenantOf(id).keys;
@@ -62,14 +51,11 @@ export function authPeer(): AuthPeer {
     },
     routes: (router) => {
       router.service(AuthService, {
-        delegateKey: ({ tenantId, role, publicKey }) => {
-          const { keys, root } = tenantOf(tenantId);
-          const known = keys.find((key) => Buffer.compare(key.publicKey, publicKey) === 0);
-          const keyId = known?.keyId ?? `key_${keys.length}`;
-          if (!known) keys.push({ $typeName: "cloudvlan.entity.v1.DelegatedKey", keyId, role, publicKey });
-          return { keyId, keyset: keysetOf(tenantId), rootPublicKey: root.publicKey };
+        delegateKey: ({ tenantId, role, publicKey }) => tenantOf(tenantId).delegate(role, publicKey),
+        getKeyset: ({ tenantId }) => {
+          const tenant = tenantOf(tenantId);
+          return { keyset: tenant.keyset(), rootPublicKey: tenant.root.publicKey };
         },
-        getKeyset: ({ tenantId }) => ({ keyset: keysetOf(tenantId), rootPublicKey: tenantOf(tenantId).root.publicKey }),
         deny: ({ nodeId }) => {
           reach("deny");
           denied.push(nodeId);
