@@ -1,7 +1,7 @@
 import type { EngineStatus } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import type { Prefix } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import { Refusal } from "@cloudvlan/kit/errors";
-import { addressBytes } from "../host/prefix.ts";
+import { parseAddress } from "@cloudvlan/kit/net";
 
 export interface Destination {
   /** 4 or 16 bytes. */
@@ -16,7 +16,7 @@ export interface Destination {
  * @throws Refusal `not_found` with the field `destination`.
  */
 export function resolveDestination(status: EngineStatus, name: string): Destination {
-  const literal = addressBytes(name);
+  const literal = parseAddress(name);
   if (literal) {
     const source = hostAddress(status.addresses, literal.length);
     if (!source) {

@@ -4,11 +4,11 @@ import type { ConnectRouter, HandlerContext, ServiceImpl } from "@connectrpc/con
 import { AgentService, AgentState, type AgentStatus, AgentStatusSchema } from "@cloudvlan/gen/agent/v1/agent_pb.js";
 import { Direction, type EngineStatus, ExplainRequestSchema } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import { Refusal } from "@cloudvlan/kit/errors";
+import { formatAddress } from "@cloudvlan/kit/net";
 import type { TlsIdentity } from "../certificate/identity.ts";
 import type { ControllerView } from "../controller/connection.ts";
 import type { EngineLink } from "../engine/supervise.ts";
 import type { RunningEngine } from "../engine/running.ts";
-import { textAddress } from "../host/prefix.ts";
 import type { Cell } from "../state/cell.ts";
 import type { Membership } from "../state/membership.ts";
 import type { Problems } from "../state/problems.ts";
@@ -70,7 +70,7 @@ async function* ping(
 ) {
   const { address } = resolveDestination(statusNow(node), destination);
   const replies = engineNow(node).client.ping({ destination: address, count, intervalMs, timeoutMs }, { signal });
-  for await (const reply of replies) yield { address: textAddress(address), reply };
+  for await (const reply of replies) yield { address: formatAddress(address), reply };
 }
 
 /** The node as its machine sees it. */

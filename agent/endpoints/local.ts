@@ -1,20 +1,17 @@
 import type { NetworkInterfaceInfo } from "node:os";
-import { BlockList, isIP } from "node:net";
 import type { Prefix } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
-import { prefixSet } from "../host/prefix.ts";
+import { contains, parseAddress, specialUse, type SpecialUse } from "@cloudvlan/kit/net";
 
 /** The controller takes no more. */
 export const MAX_ENDPOINTS = 16;
 
-const UNUSABLE = new BlockList();
-UNUSABLE.addSubnet("127.0.0.0", 8, "ipv4");
-UNUSABLE.addSubnet("169.254.0.0", 16, "ipv4");
-UNUSABLE.addSubnet("224.0.0.0", 4, "ipv4");
-UNUSABLE.addSubnet("0.0.0.0", 8, "ipv4");
-UNUSABLE.addAddress("::", "ipv6");
-UNUSABLE.addAddress("::1", "ipv6");
-UNUSABLE.addSubnet("fe80::", 10, "ipv6");
-UNUSABLE.addSubnet("ff00::", 8, "ipv6");
+/** At addresses of these uses no other machine reaches this one. */
+const UNUSABLE: ReadonlySet<SpecialUse | undefined> = new Set<SpecialUse>([
+  "unspecified",
+  "loopback",
+  "link-local",
+  "multicast",
+]);
 
 export interface Endpoint {
   readonly address: string;
@@ -36,21 +33,22 @@ export function localEndpoints(
   overlay: readonly Prefix[],
   port: number,
 ): Endpoint[] {
-  const inOverlay = prefixSet(overlay);
   const addresses = Object.entries(interfaces)
     .filter(([name]) => name !== own)
     .flatMap(([, infos]) => infos ?? [])
-    .filter(({ address, internal }) => !internal && isUsable(address) && !inOverlay.contains(address))
+    .filter(({ address, internal }) => !internal && isUsable(address, overlay))
     .map(({ address }) => address);
   const unique = [...new Set(addresses)].sort();
-  const v4 = unique.filter((address) => isIP(address) === 4);
-  const v6 = unique.filter((address) => isIP(address) === 6);
+  const v4 = unique.filter((address) => !address.includes(":"));
+  const v6 = unique.filter((address) => address.includes(":"));
   const v4Places = Math.max(MAX_ENDPOINTS / 2, MAX_ENDPOINTS - v6.length);
   const chosen = [...v4.slice(0, v4Places), ...v6];
   return chosen.slice(0, MAX_ENDPOINTS).map((address) => ({ address, port }));
 }
 
-function isUsable(address: string): boolean {
-  const family = isIP(address);
-  return family !== 0 && !UNUSABLE.check(address, family === 4 ? "ipv4" : "ipv6");
+function isUsable(text: string, overlay: readonly Prefix[]): boolean {
+  const address = parseAddress(text);
+  return (
+    address !== undefined && !UNUSABLE.has(specialUse(address)) && !overlay.some((prefix) => contains(prefix, address))
+  );
 }

@@ -2,15 +2,16 @@
 import { execFileSync } from "node:child_process";
 import { create } from "@bufbuild/protobuf";
 import { type EngineStatus, EngineStatusSchema } from "@cloudvlan/gen/engine/v1/engine_pb.js";
+import { parseCidr } from "@cloudvlan/kit/net";
 import { readInterface } from "../host/ip.ts";
-import { addressBytes } from "../host/prefix.ts";
 import { syncHost } from "../host/sync.ts";
 
 const ip = (line: string) => execFileSync("ip", line.split(" "), { encoding: "utf8" });
 const prefixes = (texts: readonly string[]) =>
   texts.map((text) => {
-    const [address = "", length = ""] = text.split("/");
-    return { address: addressBytes(address) ?? new Uint8Array(), length: Number(length) };
+    const prefix = parseCidr(text);
+    if (!prefix) throw new Error(`${text} is no prefix`);
+    return prefix;
   });
 const status = (mtu: number, addresses: readonly string[], routes: readonly string[]): EngineStatus =>
   create(EngineStatusSchema, {

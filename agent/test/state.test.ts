@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { EngineStatusSchema } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import { Refusal } from "@cloudvlan/kit/errors";
+import { parseAddress } from "@cloudvlan/kit/net";
 import { resolveDestination } from "../api/peers.ts";
-import { addressBytes } from "../host/prefix.ts";
 import { cell, present } from "../state/cell.ts";
 import { privateFolder, readPrivate, writeWhole } from "../state/files.ts";
 import { CONTROLLER_BACKOFF, fullJitter, jittered } from "../time/backoff.ts";
@@ -118,7 +118,7 @@ describe("the backoff", () => {
 
 describe("a destination", () => {
   const prefix = (address: string) => {
-    const bytes = addressBytes(address) ?? new Uint8Array();
+    const bytes = parseAddress(address) ?? new Uint8Array();
     return { address: bytes, length: bytes.length * 8 };
   };
   const status = create(EngineStatusSchema, {

@@ -1,4 +1,3 @@
-import { SocketAddress } from "node:net";
 import type { Command } from "commander";
 import {
   AgentState,
@@ -8,7 +7,7 @@ import {
   ControllerStateSchema,
 } from "@cloudvlan/gen/agent/v1/agent_pb.js";
 import type { PeerStatus } from "@cloudvlan/gen/engine/v1/engine_pb.js";
-import type { Prefix } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
+import { formatAddress } from "@cloudvlan/kit/net";
 import { create } from "@bufbuild/protobuf";
 import { localAgent } from "../agent-client.ts";
 import { local, show } from "../command.ts";
@@ -52,7 +51,7 @@ function headText(status: AgentStatus, nowMs: number): string {
     ["name", status.name],
     ["network", status.cvlanName || status.cvlanId],
     ["state", state],
-    ["addresses", (engine?.addresses ?? []).map(addressText).join(" ")],
+    ["addresses", (engine?.addresses ?? []).map(({ address }) => formatAddress(address)).join(" ")],
     [
       "interface",
       engine ? `${engine.interfaceName}, UDP port ${engine.listenPort}, MTU ${engine.mtu}` : "engine not running",
@@ -78,7 +77,7 @@ function peersText(peers: readonly PeerStatus[], nowMs: number): string {
       .sort((a, b) => (a.name < b.name ? -1 : 1))
       .map((peer) => [
         peer.name,
-        peer.addresses[0] ? addressText(peer.addresses[0]) : "",
+        peer.addresses[0] ? formatAddress(peer.addresses[0].address) : "",
         peer.endpoint ? endpointText(peer.endpoint) : "",
         ago(peer.latestHandshakeAt, nowMs),
         size(peer.bytesReceived),
@@ -97,13 +96,4 @@ function problemsText({ problems }: AgentStatus): string {
 
 function endpointText({ address, port }: { address: string; port: number }): string {
   return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
-function addressText({ address }: Prefix): string {
-  if (address.length === 4) return address.join(".");
-  return new SocketAddress({ address: groupsOf(address).join(":"), family: "ipv6" }).address;
-}
-
-function groupsOf(address: Uint8Array): string[] {
-  return Buffer.from(address).toString("hex").match(/.{4}/g) ?? [];
 }

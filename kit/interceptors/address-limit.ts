@@ -1,5 +1,6 @@
 import { RateLimiterMemory, RateLimiterRes } from "rate-limiter-flexible";
 import { Refusal } from "../errors/index.ts";
+import { formatPrefix, parseAddress, prefixOf } from "../net/index.ts";
 
 /** Lets an address make so many calls and no more. Kept in memory: it must cost less than what it guards. */
 export type AddressLimit = (address: string) => Promise<void>;
@@ -7,14 +8,14 @@ export type AddressLimit = (address: string) => Promise<void>;
 /** Seconds over which calls are counted, so that a burst may be twice the sustained rate. */
 const WINDOW_SECONDS = 2;
 
+/** Zone of a link-local address (RFC 4007 section 11). */
+const ZONE = /%.*$/;
+const SITE_BITS = 64;
+
 /** Addresses that share their first 64 bits belong to one host as far as we can know (RFC 6177). */
 export function limitKey(address: string): string {
-  if (!address.includes(":") || address.startsWith("::ffff:")) return address;
-  const [head = "", tail] = address.split("::", 2);
-  const left = head === "" ? [] : head.split(":");
-  const right = tail === undefined || tail === "" ? [] : tail.split(":");
-  const zeros = Array.from({ length: Math.max(0, 8 - left.length - right.length) }, () => "0");
-  return [...left, ...zeros, ...right].slice(0, 4).join(":");
+  const bytes = parseAddress(address.replace(ZONE, ""));
+  return bytes?.length === 16 ? formatPrefix(prefixOf(bytes, SITE_BITS)) : address;
 }
 
 /**

@@ -51,34 +51,40 @@ async function identify(
   };
 }
 
+/**
+ * The API key of a request; undefined without an authorization header.
+ * @throws Refusal `unauthenticated` when the header holds something else.
+ */
+export function bearerOf(header: Headers): string | undefined {
+  const authorization = header.get("authorization");
+  if (authorization === null) return undefined;
+  const apiKey = BEARER.exec(authorization)?.[1];
+  if (apiKey !== undefined) return apiKey;
+  throw new Refusal("unauthenticated", "CREDENTIAL_REFUSED", "the authorization header is not a bearer API key", {
+    field: "authorization",
+    remedy: "send `authorization: Bearer cvk_…`",
+  });
+}
+
 async function authorityOf(
   authorities: Authorities,
   workload: "none" | "service" | "node",
   header: Headers,
   requestId: string,
 ): Promise<VerifiedAuthority | undefined> {
-  const authorization = header.get("authorization");
-  if (authorization !== null) {
-    if (workload !== "none") {
-      throw new Refusal(
-        "unauthenticated",
-        "TWO_CREDENTIALS",
-        "a client certificate and an API key were both presented",
-        {
-          field: "authorization",
-          remedy: "present one of them",
-        },
-      );
-    }
-    const apiKey = BEARER.exec(authorization)?.[1];
-    if (apiKey === undefined) {
-      throw new Refusal("unauthenticated", "CREDENTIAL_REFUSED", "the authorization header is not a bearer API key", {
+  if (workload !== "none" && header.has("authorization")) {
+    throw new Refusal(
+      "unauthenticated",
+      "TWO_CREDENTIALS",
+      "a client certificate and an API key were both presented",
+      {
         field: "authorization",
-        remedy: "send `authorization: Bearer cvk_…`",
-      });
-    }
-    return authorities.fromBearer(apiKey, requestId);
+        remedy: "present one of them",
+      },
+    );
   }
+  const apiKey = bearerOf(header);
+  if (apiKey !== undefined) return authorities.fromBearer(apiKey, requestId);
   const context = workload === "service" ? header.get(CALL_CONTEXT_HEADER) : null;
   return context === null ? undefined : authorities.fromHeader(context);
 }

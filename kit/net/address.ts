@@ -25,6 +25,13 @@ export function formatAddress(address: Address): string {
   return parsed instanceof ipaddr.IPv6 ? parsed.toRFC5952String() : parsed.toString();
 }
 
+const MAPPED = Buffer.from("00000000000000000000ffff", "hex");
+
+/** The IPv4 address that an IPv6 address stands for (RFC 4291 section 2.5.5.2); any other address as it is. */
+export function unmapped(address: Address): Address {
+  return address.length === 16 && MAPPED.equals(address.subarray(0, 12)) ? address.slice(12) : address;
+}
+
 /** The address as one number. */
 export function numberOf(address: Address): bigint {
   return BigInt(`0x${Buffer.from(address).toString("hex")}`);

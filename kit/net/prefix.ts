@@ -22,16 +22,25 @@ export function prefixOf(address: Address, length: number): Prefix {
 }
 
 /**
+ * Parses `address/length`, whatever bits stand right of the length.
+ * @returns undefined when it is not one.
+ */
+export function parseCidr(text: string): { readonly address: Address; readonly length: number } | undefined {
+  const match = /^([^/]+)\/(0|[1-9][0-9]{0,2})$/.exec(text);
+  const address = parseAddress(match?.[1] ?? "");
+  const length = Number(match?.[2]);
+  return address && length <= address.length * 8 ? { address, length } : undefined;
+}
+
+/**
  * Parses `address/length`.
  * @returns undefined when it is not one, and when a bit right of the length is set: what was meant is unclear then.
  */
 export function parsePrefix(text: string): Prefix | undefined {
-  const match = /^([^/]+)\/(0|[1-9][0-9]{0,2})$/.exec(text);
-  const address = parseAddress(match?.[1] ?? "");
-  const length = Number(match?.[2]);
-  if (!address || length > address.length * 8) return undefined;
-  const prefix = prefixOf(address, length);
-  return numberOf(prefix.address) === numberOf(address) ? prefix : undefined;
+  const cidr = parseCidr(text);
+  if (!cidr) return undefined;
+  const prefix = prefixOf(cidr.address, cidr.length);
+  return numberOf(prefix.address) === numberOf(cidr.address) ? prefix : undefined;
 }
 
 export function formatPrefix({ address, length }: Prefix): string {
@@ -41,8 +50,10 @@ export function formatPrefix({ address, length }: Prefix): string {
 /** Whether an address lies in a prefix; never across address families. */
 export function contains({ address, length }: Prefix, candidate: Address): boolean {
   if (address.length !== candidate.length) return false;
-  const shift = hostBits(address.length, length);
-  return numberOf(address) >> shift === numberOf(candidate) >> shift;
+  const whole = length >> 3;
+  for (let position = 0; position < whole; position++) if (address[position] !== candidate[position]) return false;
+  const rest = length & 7;
+  return rest === 0 || ((address[whole] ?? 0) ^ (candidate[whole] ?? 0)) >> (8 - rest) === 0;
 }
 
 /** Whether two prefixes have an address in common; never across address families. */

@@ -73,7 +73,7 @@ async function openStream(
   const { method } = route.stream;
   const contextValues = createContextValues().set(peerKey, peer);
   const header = headersOf(request);
-  await route.gate({ method, requestHeader: header, values: contextValues });
+  await route.gate({ method, requestHeader: header, values: contextValues, signal });
   let inner = signal;
   const terminal: AnyCall = async (call) => {
     inner = call.signal;

@@ -1,8 +1,10 @@
 import { createSecureServer, type Http2SecureServer } from "node:http2";
+import { hasOption } from "@bufbuild/protobuf";
 import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
-import type { UniversalHandler } from "@connectrpc/connect/protocol";
-import { pathOf } from "../access/index.ts";
+import { assertByteStreamRequest, type UniversalHandler } from "@connectrpc/connect/protocol";
+import { access } from "@cloudvlan/gen/options/v1/options_pb.js";
+import { accessOf, pathOf } from "../access/index.ts";
 import { Refusal } from "../errors/index.ts";
 import { type Peer, peerKey } from "../interceptors/index.ts";
 import type { Logger } from "../log/index.ts";
@@ -14,10 +16,14 @@ import { peers } from "./tls-peer.ts";
 
 /** Bytes of a request message. */
 export const MAX_BODY_BYTES = 1_048_576;
+/** Bytes of a request, compressed or not, to what the anonymous may call: the largest of them is a join. */
+const MAX_ANONYMOUS_BYTES = 16_384;
 const MAX_HEADER_BYTES = 32_768;
 const HANDSHAKE_MS = 10_000;
 /** Milliseconds in which a request has to arrive whole. */
 const REQUEST_MS = 30_000;
+/** Milliseconds between looks at which HTTP/1.1 connections are past their time. */
+const HTTP1_LOOK_MS = 5_000;
 /** Milliseconds that a caller gets to end a request that is already answered. */
 const ABANDONED_MS = 1_000;
 const HTTP2_NO_ERROR = 0x0;
@@ -53,7 +59,12 @@ export interface Listener {
 }
 
 /** For HTTP/1.1; the type of the server's options leaves them out. */
-const HTTP1_LIMITS = { headersTimeout: HANDSHAKE_MS, requestTimeout: REQUEST_MS, maxHeaderSize: MAX_HEADER_BYTES };
+const HTTP1_LIMITS = {
+  headersTimeout: HANDSHAKE_MS,
+  requestTimeout: REQUEST_MS,
+  connectionsCheckingInterval: HTTP1_LOOK_MS,
+  maxHeaderSize: MAX_HEADER_BYTES,
+};
 
 function secureContext(identity: ListenerIdentity) {
   return {
@@ -106,6 +117,24 @@ async function listen(server: Http2SecureServer, address: string, port: number):
   return bound.port;
 }
 
+async function* atMost(body: AsyncIterable<Uint8Array>, bytes: number): AsyncGenerator<Uint8Array> {
+  let size = 0;
+  for await (const chunk of body) {
+    size += chunk.length;
+    if (size > bytes) {
+      throw new Refusal("exhausted", "BODY_TOO_LARGE", `a request without a credential has at most ${bytes} bytes`, {
+        remedy: "send less, or call an operation that knows its caller",
+      }).toConnectError();
+    }
+    yield chunk;
+  }
+}
+
+/** True when somebody who is not known gets as far as having the body read. */
+function isAnonymous({ method }: UniversalHandler): boolean {
+  return !hasOption(method, access) || accessOf(method).anonymous;
+}
+
 async function serveRpc(
   handler: UniversalHandler,
   request: NodeRequest,
@@ -113,7 +142,11 @@ async function serveRpc(
   peer: Peer,
 ): Promise<void> {
   const contextValues = createContextValues().set(peerKey, peer);
-  const answer = await handler(universalRequestFromNodeRequest(request, response, undefined, contextValues));
+  const received = universalRequestFromNodeRequest(request, response, undefined, contextValues);
+  assertByteStreamRequest(received);
+  const answer = await handler(
+    isAnonymous(handler) ? { ...received, body: atMost(received.body, MAX_ANONYMOUS_BYTES) } : received,
+  );
   await universalResponseToNodeResponse(answer, response);
 }
 

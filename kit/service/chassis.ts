@@ -50,14 +50,17 @@ export function chassis({ config, clusterId, local, clients, roots, clock, log }
   const denied = denials({ auth, live, clock, log, lagMs: config.denial_lag_seconds * 1000 });
   const refusals = refusalCounter(log);
   const limit = addressLimit(config.limits.requests_per_second);
+  const known = {
+    workloads: workloads({ clock, trustDomain: clusterId, roots, denials: denied }),
+    authorities: authorities({ auth, denials: denied, clock }),
+  };
   return {
+    ...known,
     live,
     denials: denied,
     refusals,
-    gate: gate({ limit, refusals }),
-    probeGate: probeGate({ limit, refusals }),
-    workloads: workloads({ clock, trustDomain: clusterId, roots, denials: denied }),
-    authorities: authorities({ auth, denials: denied, clock }),
+    gate: gate({ ...known, limit, refusals, log }),
+    probeGate: probeGate({ limit, refusals, log }),
     draining: new AbortController(),
   };
 }

@@ -76,8 +76,8 @@ describe("the limit of an address", () => {
     await assert.rejects(limit("2001:db8:0:1:ffff::"), refusedWith("TOO_MANY_REQUESTS"));
     await limit("2001:db8:0:2::1");
     await limit("192.0.2.1");
-    assert.equal(limitKey("::1"), "0:0:0:0");
-    assert.equal(limitKey("2001:db8::5:6:7:8"), "2001:db8:0:0");
+    assert.equal(limitKey("::1"), "::/64");
+    assert.equal(limitKey("2001:db8::5:6:7:8"), "2001:db8::/64");
   });
 });
 

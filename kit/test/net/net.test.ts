@@ -13,6 +13,9 @@ import {
   type Prefix,
   prefixOf,
   sizeOf,
+  specialRange,
+  specialUse,
+  unmapped,
 } from "../../net/index.ts";
 
 const address = fc.oneof(
@@ -95,6 +98,52 @@ describe("IP arithmetic", () => {
       assert.equal(parsePrefix(text), undefined, text);
     }
     assert.equal(formatPrefix(parsePrefix("fd00:0:0::/48") as Prefix), "fd00::/48");
+  });
+
+  it("writes addresses in the canonical form", () => {
+    for (const [text, canonical] of [
+      ["2001:DB8:0:0:1:0:0:1", "2001:db8::1:0:0:1"],
+      ["64:ff9b::192.0.2.33", "64:ff9b::c000:221"],
+      ["fd12:3456:789a:1::", "fd12:3456:789a:1::"],
+      ["0:0:0:0:0:0:0:0", "::"],
+    ] as const) {
+      assert.equal(formatAddress(parseAddress(text) ?? new Uint8Array()), canonical);
+    }
+    assert.throws(() => formatAddress(new Uint8Array(5)), RangeError);
+  });
+
+  it("takes IPv4 out of its IPv6 form, and leaves every other address alone", () => {
+    const of = (text: string) => formatAddress(unmapped(parseAddress(text) ?? new Uint8Array()));
+    assert.equal(of("::ffff:192.0.2.1"), "192.0.2.1");
+    for (const text of ["192.0.2.1", "64:ff9b::c000:221", "::fffe:c000:201"]) assert.equal(of(text), text);
+  });
+
+  it("knows what is nobody's address, and which prefix holds some of it", () => {
+    const use = (text: string) => specialUse(parseAddress(text) ?? new Uint8Array());
+    for (const [text, expected] of [
+      ["0.1.2.3", "unspecified"],
+      ["127.0.0.1", "loopback"],
+      ["169.254.1.1", "link-local"],
+      ["239.1.1.1", "multicast"],
+      ["255.255.255.255", "broadcast"],
+      ["255.255.255.254", "reserved"],
+      ["::", "unspecified"],
+      ["::1", "loopback"],
+      ["fe80::1", "link-local"],
+      ["ff02::1", "multicast"],
+      ["::2", undefined],
+      ["100.64.0.1", undefined],
+      ["fd00::1", undefined],
+    ] as const) {
+      assert.equal(use(text), expected, text);
+    }
+    const held = (text: string) => specialRange(parsePrefix(text) as Prefix)?.use;
+    assert.deepEqual(["126.0.0.0/7", "169.254.16.0/24", "10.0.0.0/8", "ff00::/9"].map(held), [
+      "loopback",
+      "link-local",
+      undefined,
+      "multicast",
+    ]);
   });
 
   it("keeps the families apart", () => {

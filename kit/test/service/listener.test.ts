@@ -86,6 +86,39 @@ describe("the listener of a process", () => {
     session.destroy();
   });
 
+  it("reads no body of a caller with a credential of its own making", async () => {
+    const stranger = await testAuthority();
+    const node = { kind: "node", tenantId: newId("tenant", 0), nodeId: newId("node", 0) } as const;
+    const { certificate, key } = await stranger.issue({ trustDomain: b.clusterId, ...node });
+    const apiKey = `cvk_platform_00000000-0000-7000-8000-000000000000_${"x".repeat(43)}`;
+    for (const [options, headers] of [
+      [{ cert: pemOf(certificate), key }, {}],
+      [{}, { authorization: `Bearer ${apiKey}` }],
+      [{}, { authorization: "Bearer made-up" }],
+    ] as const) {
+      const session = connectHttp2(process.url, { ca, ...options });
+      const path = "/cloudvlan.registry.v1.RegionService/ListRegions";
+      const type = { "content-type": "application/proto" };
+      const request = session.request({ ":method": "POST", ":path": path, ...type, ...headers });
+      request.write(new Uint8Array(1000));
+      const status = await new Promise((resolve) =>
+        request.once("response", (answer) => resolve(answer[":status"])),
+      );
+      assert.equal(status, 401);
+      session.destroy();
+    }
+  });
+
+  it("reads little of the body of a caller who may be anybody", async () => {
+    const session = connectHttp2(process.url, { ca });
+    const path = "/cloudvlan.auth.v1.CertificateService/GetTrustBundle";
+    const request = session.request({ ":method": "POST", ":path": path, "content-type": "application/proto" });
+    request.write(new Uint8Array(20_000));
+    const status = await new Promise((resolve) => request.once("response", (answer) => resolve(answer[":status"])));
+    assert.equal(status, 429);
+    session.destroy();
+  });
+
   it("refuses a body over the limit", async () => {
     const transport = createConnectTransport({ baseUrl: process.url, httpVersion: "2", nodeOptions: { ca } });
     const client = createClient(CertificateService, transport);

@@ -2,10 +2,15 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { EndpointHintSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import { type NodeEndpoint, NodeEndpointSchema } from "@cloudvlan/gen/entity/v1/node_pb.js";
 import { Refusal } from "@cloudvlan/kit/errors";
-import ipaddr from "ipaddr.js";
+import { type Address, formatAddress, parseAddress, specialUse, type SpecialUse, unmapped } from "@cloudvlan/kit/net";
 
-/** Ranges in which no other machine can be reached as one. */
-const USELESS = new Set(["unspecified", "loopback", "multicast", "broadcast"]);
+/** At addresses of these uses no other machine can be reached as one. */
+const USELESS: ReadonlySet<SpecialUse | undefined> = new Set<SpecialUse>([
+  "unspecified",
+  "loopback",
+  "multicast",
+  "broadcast",
+]);
 
 /** Endpoints that a node may report. */
 export const MAX_ENDPOINTS = 16;
@@ -25,26 +30,28 @@ export function hintOf(nodeId: string, endpoints: readonly NodeEndpoint[]): Uint
   const found = new Map<string, NodeEndpoint>();
   for (const [position, { address, port }] of endpoints.entries()) {
     const parsed = parse(address, `endpoints[${position}].address`);
-    const canonical = create(NodeEndpointSchema, { address: parsed.toString(), port });
+    const canonical = create(NodeEndpointSchema, { address: formatAddress(parsed), port });
     found.set(`${canonical.address} ${port}`, canonical);
   }
   return toBinary(EndpointHintSchema, create(EndpointHintSchema, { nodeId, endpoints: [...found.values()] }));
 }
 
-function parse(address: string, field: string): ipaddr.IPv4 | ipaddr.IPv6 {
-  // Without a zone: a scope id means nothing to another machine.
-  if (!ipaddr.isValid(address) || address.includes("%")) {
+function parse(text: string, field: string): Address {
+  // A scope id means nothing to another machine: no zone is taken.
+  const address = parseAddress(text);
+  if (!address) {
     throw new Refusal("invalid", "ENDPOINT_MALFORMED", "an endpoint has an address that is none", {
       field,
       remedy: "report IPv4 or IPv6 addresses without brackets and zone",
     });
   }
-  const parsed = ipaddr.process(address);
-  if (USELESS.has(parsed.range())) {
-    throw new Refusal("invalid", "ENDPOINT_UNREACHABLE", `nobody reaches a node at a ${parsed.range()} address`, {
+  const plain = unmapped(address);
+  const use = specialUse(plain);
+  if (USELESS.has(use)) {
+    throw new Refusal("invalid", "ENDPOINT_UNREACHABLE", `nobody reaches a node at a ${use} address`, {
       field,
       remedy: "report addresses of network interfaces only",
     });
   }
-  return parsed;
+  return plain;
 }

@@ -10,14 +10,15 @@ import {
   SignedSchema,
 } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import { PolicyAction, PolicyProtocol } from "@cloudvlan/gen/entity/v1/policy_pb.js";
-import ipaddr from "ipaddr.js";
+import { parsePrefix, type Prefix } from "@cloudvlan/kit/net";
 import { nodeEntry, type NodeEntry, ruleEntry, type RuleEntry } from "../domain/entry.ts";
 
 /** Records without a signature: who may see whom does not depend on it. */
 
-export function prefix(cidr: string) {
-  const [address, length] = ipaddr.parseCIDR(cidr);
-  return { address: Uint8Array.from(address.toByteArray()), length };
+export function prefix(cidr: string): Prefix {
+  const parsed = parsePrefix(cidr);
+  if (!parsed) throw new Error(`${cidr} is no prefix`);
+  return parsed;
 }
 
 /** 16 bytes for the name of a tag or group. */

@@ -1,6 +1,6 @@
 import { type PolicyDocument, type PolicyRule, PolicyProtocol } from "@cloudvlan/gen/entity/v1/policy_pb.js";
 import { Refusal } from "@cloudvlan/kit/errors";
-import { parseCidr } from "./cidr.ts";
+import { requirePrefix } from "./cidr.ts";
 
 /**
  * Checks what field constraints cannot say: unique names, ports only where the protocol has them, ranges the right way
@@ -55,7 +55,7 @@ function checkPorts(rule: PolicyRule, path: string): void {
 function checkPrefixes(rule: PolicyRule, path: string): void {
   for (const side of ["sources", "destinations"] as const) {
     for (const [position, { target }] of rule[side].entries()) {
-      if (target.case === "cidr") parseCidr(target.value, `${path}.${side}[${position}].cidr`);
+      if (target.case === "cidr") requirePrefix(target.value, `${path}.${side}[${position}].cidr`);
     }
   }
 }

@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { type RuleSelector, RuleSelectorSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import type { PolicyDocument, PolicyTarget } from "@cloudvlan/gen/entity/v1/policy_pb.js";
 import { Refusal } from "@cloudvlan/kit/errors";
-import { parseCidr } from "./cidr.ts";
+import { requirePrefix } from "./cidr.ts";
 
 /** What registry takes in one call. */
 export const MAX_TARGETS = 20_000;
@@ -98,7 +98,7 @@ export function selectorOf(target: PolicyTarget, selectors: Selectors, field: st
       return create(RuleSelectorSchema, { selector: { case: "any", value: true } });
     case "cidr":
       return create(RuleSelectorSchema, {
-        selector: { case: "prefix", value: parseCidr(target.target.value, field) },
+        selector: { case: "prefix", value: requirePrefix(target.target.value, field) },
       });
     default: {
       const selector = selectors.get(targetKey(target));

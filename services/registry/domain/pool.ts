@@ -1,20 +1,8 @@
 import { Refusal } from "@cloudvlan/kit/errors";
-import { addressAt, formatPrefix, overlaps, parsePrefix, type Prefix } from "@cloudvlan/kit/net";
+import { addressAt, formatPrefix, parsePrefix, type Prefix, specialRange } from "@cloudvlan/kit/net";
 
 /** Carrier-grade NAT space (RFC 6598): free inside most networks, and large. */
 const DEFAULT_POOL = "100.64.0.0/10";
-
-/** Addresses that mean something else to every host (RFC 6890). */
-const NOT_USABLE: readonly (readonly [string, string])[] = [
-  ["0.0.0.0/8", "this network"],
-  ["127.0.0.0/8", "loopback"],
-  ["169.254.0.0/16", "link-local"],
-  ["224.0.0.0/4", "multicast"],
-  ["240.0.0.0/4", "reserved"],
-  ["::/127", "loopback"],
-  ["fe80::/10", "link-local"],
-  ["ff00::/8", "multicast"],
-];
 
 /**
  * The IPv4 pool an operator asks for, checked.
@@ -42,11 +30,8 @@ export function parsePool(text: string): Prefix {
 
 /** The reserved range that a prefix overlaps, in words; undefined when it overlaps none. */
 export function reservedFor(prefix: Prefix): string | undefined {
-  for (const [range, use] of NOT_USABLE) {
-    const reserved = parsePrefix(range);
-    if (reserved && overlaps(prefix, reserved)) return `${range} (${use})`;
-  }
-  return undefined;
+  const range = specialRange(prefix);
+  return range && `${formatPrefix(range.prefix)} (${range.use})`;
 }
 
 /** Highest host number of an IPv4 pool: the network and broadcast addresses are nobody's. */
