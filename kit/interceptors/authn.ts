@@ -73,15 +73,10 @@ async function authorityOf(
   requestId: string,
 ): Promise<VerifiedAuthority | undefined> {
   if (workload !== "none" && header.has("authorization")) {
-    throw new Refusal(
-      "unauthenticated",
-      "TWO_CREDENTIALS",
-      "a client certificate and an API key were both presented",
-      {
-        field: "authorization",
-        remedy: "present one of them",
-      },
-    );
+    throw new Refusal("unauthenticated", "TWO_CREDENTIALS", "a client certificate and an API key were both presented", {
+      field: "authorization",
+      remedy: "present one of them",
+    });
   }
   const apiKey = bearerOf(header);
   if (apiKey !== undefined) return authorities.fromBearer(apiKey, requestId);

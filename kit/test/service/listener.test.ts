@@ -101,9 +101,7 @@ describe("the listener of a process", () => {
       const type = { "content-type": "application/proto" };
       const request = session.request({ ":method": "POST", ":path": path, ...type, ...headers });
       request.write(new Uint8Array(1000));
-      const status = await new Promise((resolve) =>
-        request.once("response", (answer) => resolve(answer[":status"])),
-      );
+      const status = await new Promise((resolve) => request.once("response", (answer) => resolve(answer[":status"])));
       assert.equal(status, 401);
       session.destroy();
     }
