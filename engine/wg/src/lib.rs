@@ -13,6 +13,7 @@ mod counters;
 mod data;
 mod frame;
 mod peer;
+mod queue;
 mod slot;
 mod table;
 
@@ -25,14 +26,20 @@ pub use slot::{DropReason, Outcome, SLOT_BYTES, Slot};
 use arc_swap::ArcSwap;
 use boringtun::noise::rate_limiter::RateLimiter;
 use boringtun::x25519::{PublicKey, StaticSecret};
+use queue::Budget;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
-use table::Table;
+use table::{Own, Table};
 
 /// Handshake messages a second, over all peers, above which an initiator must return a cookie.
 const HANDSHAKES_PER_SECOND: u64 = 200;
+/// How often the limiter sees a handshake message: before the peer is known and again in its `Tunn`. Both ask the same
+/// limiter, because no initiation could return the cookies of two.
+const LIMITER_LOOKS: u64 = 2;
 /// Packets that wait for a session of one peer; the oldest goes first.
 pub const QUEUE_PACKETS: usize = 64;
+/// Bytes that wait for sessions of all peers together.
+pub const QUEUE_BYTES: usize = 8 << 20;
 /// Candidate endpoints kept of one peer.
 pub const MAX_CANDIDATES: usize = 16;
 
@@ -40,7 +47,8 @@ pub const MAX_CANDIDATES: usize = 16;
 pub struct Wg {
     private: StaticSecret,
     public: PublicKey,
-    limiter: RateLimiter,
+    limiter: Arc<RateLimiter>,
+    waiting: Budget,
     table: ArcSwap<Table>,
     /// Held while the table is replaced, so that two replacements cannot lose one another.
     replacing: Mutex<()>,
@@ -54,7 +62,8 @@ impl Wg {
         let private = StaticSecret::from(*key.bytes());
         let public = PublicKey::from(&private);
         Self {
-            limiter: RateLimiter::new(&public, HANDSHAKES_PER_SECOND),
+            limiter: Arc::new(RateLimiter::new(&public, HANDSHAKES_PER_SECOND * LIMITER_LOOKS)),
+            waiting: Budget::default(),
             private,
             public,
             table: ArcSwap::from_pointee(Table::default()),
@@ -81,7 +90,7 @@ impl Wg {
     /// Returns the peers that were refused, with the reason; the others are in force.
     pub fn set_peers(&self, now: Instant, peers: Vec<PeerConfig>) -> Vec<(PeerId, Refused)> {
         let _held = self.replacing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (next, refused) = self.table.load().replaced(now, &self.private, &self.public, peers);
+        let (next, refused) = self.table.load().replaced(now, &self.own(), peers);
         let former = self.table.swap(Arc::new(next));
         let current = self.table.load();
         for peer in former.peers() {
@@ -90,6 +99,21 @@ impl Wg {
             }
         }
         refused
+    }
+
+    /// Bytes that wait for a session, of all peers.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.waiting.used()
+    }
+
+    fn own(&self) -> Own<'_> {
+        Own {
+            private: &self.private,
+            public: &self.public,
+            limiter: &self.limiter,
+            waiting: &self.waiting,
+        }
     }
 
     /// What one peer did so far; `None` when there is no such peer.

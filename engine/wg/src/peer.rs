@@ -3,11 +3,12 @@
 use crate::attempt::{Attempt, Step};
 use crate::control::{Event, Output};
 use crate::counters::{Counters, bump};
-use crate::{MAX_CANDIDATES, PeerConfig, PeerId, QUEUE_PACKETS, usable_endpoint};
+use crate::queue::Queue;
+use crate::table::Own;
+use crate::{MAX_CANDIDATES, PeerConfig, PeerId, usable_endpoint};
 use boringtun::noise::errors::WireGuardError;
 use boringtun::noise::{Tunn, TunnResult};
-use boringtun::x25519::{PublicKey, StaticSecret};
-use std::collections::VecDeque;
+use boringtun::x25519::PublicKey;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -33,7 +34,7 @@ pub(crate) struct State {
     pub tunn: Option<Tunn>,
     pub endpoint: Option<SocketAddr>,
     pub candidates: Vec<SocketAddr>,
-    pub queue: VecDeque<Vec<u8>>,
+    pub queue: Queue,
     pub attempt: Option<Attempt>,
     /// Own index of a session that we answered and the initiator has not used yet.
     pub unconfirmed: Option<u32>,
@@ -41,14 +42,14 @@ pub(crate) struct State {
 }
 
 impl Peer {
-    pub fn new(private: &StaticSecret, config: &PeerConfig, index: u32) -> Self {
+    pub fn new(own: &Own<'_>, config: &PeerConfig, index: u32) -> Self {
         let tunn = Tunn::new(
-            private.clone(),
+            own.private.clone(),
             PublicKey::from(config.public_key),
             None,
             None,
             index,
-            None,
+            Some(own.limiter.clone()),
         );
         Self {
             id: config.id,
@@ -61,7 +62,7 @@ impl Peer {
                 tunn: Some(tunn),
                 endpoint: None,
                 candidates: usable(&config.candidates),
-                queue: VecDeque::new(),
+                queue: Queue::new(own.waiting.clone()),
                 attempt: None,
                 unconfirmed: None,
                 latest_handshake: None,
@@ -79,7 +80,7 @@ impl Peer {
     pub fn retire(&self) {
         let mut state = self.lock();
         state.tunn = None;
-        state.queue.clear();
+        state.queue.take();
         state.attempt = None;
         state.endpoint = None;
         self.active.store(false, Ordering::Relaxed);
@@ -137,9 +138,8 @@ impl Peer {
                 }
                 Step::GiveUp => {
                     state.attempt = None;
-                    bump(&counters.tx_dropped_no_session, state.queue.len() as u64);
+                    bump(&counters.tx_dropped_no_session, state.queue.take().len() as u64);
                     bump(&counters.handshakes_timed_out, 1);
-                    state.queue.clear();
                     outputs.push(Output::Event(Event::HandshakeTimedOut { peer: self.id }));
                 }
             }
@@ -201,18 +201,14 @@ impl Peer {
         if !state.queue.is_empty() {
             outputs.push(Output::Release {
                 peer: self.id,
-                packets: state.queue.drain(..).collect(),
+                packets: state.queue.take(),
             });
         }
     }
 
     /// Keeps a packet until there is a session, and sees to it that one is tried for.
     pub fn enqueue(&self, state: &mut State, now: Instant, packet: &[u8], counters: &Counters) {
-        if state.queue.len() >= QUEUE_PACKETS {
-            state.queue.pop_front();
-            bump(&counters.tx_dropped_queue, 1);
-        }
-        state.queue.push_back(packet.to_vec());
+        bump(&counters.tx_dropped_queue, state.queue.push(packet));
         state.attempt.get_or_insert_with(|| Attempt::new(now));
         self.active.store(true, Ordering::Relaxed);
     }

@@ -1,12 +1,22 @@
 //! The peers by handle, by receiver index and by key; replaced whole.
 
 use crate::peer::Peer;
+use crate::queue::Budget;
 use crate::{PeerConfig, PeerId, Refused};
+use boringtun::noise::rate_limiter::RateLimiter;
 use boringtun::x25519::{PublicKey, StaticSecret};
 use rand_core::{OsRng, RngCore};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// What every peer of one engine is made with.
+pub(crate) struct Own<'a> {
+    pub private: &'a StaticSecret,
+    pub public: &'a PublicKey,
+    pub limiter: &'a Arc<RateLimiter>,
+    pub waiting: &'a Budget,
+}
 
 #[derive(Default)]
 pub(crate) struct Table {
@@ -39,17 +49,11 @@ impl Table {
     }
 
     /// The table with exactly these peers; those of the same id and key are carried over.
-    pub fn replaced(
-        &self,
-        now: Instant,
-        private: &StaticSecret,
-        public: &PublicKey,
-        peers: Vec<PeerConfig>,
-    ) -> (Self, Vec<(PeerId, Refused)>) {
+    pub fn replaced(&self, now: Instant, own: &Own<'_>, peers: Vec<PeerConfig>) -> (Self, Vec<(PeerId, Refused)>) {
         let mut next = Self::default();
         let mut refused = Vec::new();
         for config in peers {
-            match self.admit(&next, now, private, public, &config) {
+            match self.admit(&next, now, own, &config) {
                 Ok(peer) => next.insert(peer),
                 Err(reason) => refused.push((config.id, reason)),
             }
@@ -57,14 +61,7 @@ impl Table {
         (next, refused)
     }
 
-    fn admit(
-        &self,
-        next: &Self,
-        now: Instant,
-        private: &StaticSecret,
-        public: &PublicKey,
-        config: &PeerConfig,
-    ) -> Result<Arc<Peer>, Refused> {
+    fn admit(&self, next: &Self, now: Instant, own: &Own<'_>, config: &PeerConfig) -> Result<Arc<Peer>, Refused> {
         if next.by_id.contains_key(&config.id) {
             return Err(Refused::DuplicateId);
         }
@@ -79,16 +76,17 @@ impl Table {
             kept.set_candidates(now, &config.candidates);
             return Ok(kept.clone());
         }
-        if config.public_key == public.to_bytes() {
+        if config.public_key == own.public.to_bytes() {
             return Err(Refused::OwnKey);
         }
-        if !private
+        if !own
+            .private
             .diffie_hellman(&PublicKey::from(config.public_key))
             .was_contributory()
         {
             return Err(Refused::LowOrderKey);
         }
-        Ok(Arc::new(Peer::new(private, config, self.free_index(next))))
+        Ok(Arc::new(Peer::new(own, config, self.free_index(next))))
     }
 
     fn insert(&mut self, peer: Arc<Peer>) {

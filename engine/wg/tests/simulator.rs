@@ -351,3 +351,179 @@ fn a_flood_of_initiations_does_not_lock_out_a_peer() {
     );
     assert_eq!(world.received(B), [2]);
 }
+
+/// Copies of one peer's own initiation name that peer, so that a limiter a peer would ask it for another cookie than
+/// the common one does, and no initiation could satisfy both.
+#[test]
+fn a_flood_of_a_peers_own_old_initiation_does_not_lock_it_out() {
+    let mut world = World::two(18);
+    world.send(A, B, 1);
+    world.deliver_nothing_for(Duration::from_millis(20));
+    let initiation = world.captured_to(Party::address(B)).remove(0);
+    world.run(SECOND);
+    // Both forget their sessions.
+    world.run(600 * SECOND);
+    for turn in 0..1200 {
+        if turn == 100 {
+            world.send(A, B, 2);
+        }
+        for _ in 0..60 {
+            world.inject(B, "198.51.100.66:6666".parse().unwrap(), initiation.clone());
+        }
+        world.run(Duration::from_millis(10));
+    }
+    assert_eq!(world.received(B), [1, 2]);
+}
+
+/// A host that scans the whole overlay must not fill the memory of its engine.
+#[test]
+fn what_waits_for_all_peers_together_is_bounded() {
+    let mut world = World::two(19);
+    let peers = u32::try_from(cvlan_wg::QUEUE_BYTES / (cvlan_wg::QUEUE_PACKETS * 1024)).unwrap() * 2;
+    let key = |n: u32| {
+        let mut secret = [9; 32];
+        secret[4..8].copy_from_slice(&n.to_le_bytes());
+        cvlan_wg::Wg::new(&cvlan_wg::StaticKey::new(secret.into())).public_key()
+    };
+    let configs = (0..peers).map(|n| PeerConfig {
+        id: PeerId(n),
+        public_key: key(n),
+        candidates: Vec::new(),
+    });
+    let configs = configs.collect();
+    assert_eq!(world.set_peers(A, configs), []);
+    for peer in 0..peers {
+        for _ in 0..cvlan_wg::QUEUE_PACKETS {
+            world.send_long(A, peer, 1024);
+        }
+    }
+    assert!(world.party(A).wg.queued_bytes() <= cvlan_wg::QUEUE_BYTES);
+    assert!(
+        world.party(A).wg.queued_bytes() > cvlan_wg::QUEUE_BYTES / 2,
+        "the bound is used"
+    );
+    world.run(120 * SECOND);
+    assert_eq!(
+        world.party(A).wg.queued_bytes(),
+        0,
+        "what was given up gives its room back"
+    );
+    world.send_long(A, 0, 1024);
+    assert_eq!(world.party(A).wg.queued_bytes(), 1024);
+    world.set_peers(A, Vec::new());
+    assert_eq!(
+        world.party(A).wg.queued_bytes(),
+        0,
+        "a removed peer gives its room back"
+    );
+}
+
+/// firezone/boringtun#51, #66, cloudflare/boringtun#363: renewals that nothing asked for.
+#[test]
+fn keys_are_renewed_every_two_minutes_and_by_one_side() {
+    let mut world = World::two(20);
+    world.send(A, B, 600);
+    world.run(SECOND);
+    for n in 0..600 {
+        world.send(A, B, n);
+        world.send(B, A, n);
+        world.run(SECOND);
+    }
+    let initiations = |to| {
+        world
+            .captured_to(Party::address(to))
+            .iter()
+            .filter(|d| d[0] == 1)
+            .count()
+    };
+    assert!((5..=6).contains(&initiations(B)), "{} in ten minutes", initiations(B));
+    assert_eq!(
+        initiations(A),
+        0,
+        "the responder of a session starts none of its own (firezone/boringtun#53)"
+    );
+}
+
+/// mullvad/gotatun 0.7.2: two idle peers answered keepalives with keepalives for ever.
+#[test]
+fn idle_peers_fall_silent() {
+    let mut world = World::two(21);
+    world.send(A, B, 1);
+    world.run(SECOND);
+    world.send(B, A, 2);
+    // boringtun renews once more, 165 s after a session that received something (cloudflare/boringtun#363).
+    world.run(300 * SECOND);
+    let sent = (world.sent_by(A), world.sent_by(B));
+    assert!(sent.0 + sent.1 <= 9, "{sent:?}");
+    world.run(3600 * SECOND);
+    assert_eq!((world.sent_by(A), world.sent_by(B)), sent);
+}
+
+/// firezone/boringtun#68: nothing is sealed with keys past Reject-After-Time (whitepaper, section 6.1).
+#[test]
+fn keys_past_their_time_seal_and_open_nothing() {
+    let mut world = World::two(22);
+    world.send(A, B, 1);
+    world.run(SECOND);
+    let sealed = world.capture_next(A, B, 2);
+    world.loss_percent = 100;
+    world.run(181 * SECOND);
+    assert_eq!(world.send(A, B, 3), Outcome::Queued);
+    world.inject(B, Party::address(A), sealed);
+    assert_eq!(world.received(B), [1]);
+}
+
+/// Both sides begin in the same moment; whatever sessions come of it, packets pass in both directions.
+#[test]
+fn two_handshakes_that_cross_end_in_a_session() {
+    for seed in 0..20 {
+        let mut world = World::two(seed);
+        world.reorder = seed % 2 == 1;
+        world.send(A, B, 1);
+        world.send(B, A, 2);
+        world.run(10 * SECOND);
+        for n in 10..30 {
+            world.send(A, B, n);
+            world.send(B, A, n);
+            world.run(SECOND);
+        }
+        let tail = |party| world.received(party).into_iter().filter(|n| *n >= 10).count();
+        assert_eq!((tail(A), tail(B)), (20, 20), "seed {seed}");
+        assert!(
+            world.received(B).contains(&1) && world.received(A).contains(&2),
+            "seed {seed}"
+        );
+    }
+}
+
+/// meshguard#119: each packet counts once, also when a thousand others came between (RFC 6479).
+#[test]
+fn a_packet_opens_once_whatever_the_order() {
+    let mut world = World::two(23);
+    world.send(A, B, 0);
+    world.run(SECOND);
+    let mut sealed: Vec<_> = (1..=900).map(|n| world.capture_next(A, B, n)).collect();
+    sealed.reverse();
+    for datagram in sealed.iter().chain(&sealed) {
+        world.inject(B, Party::address(A), datagram.clone());
+    }
+    let mut received = world.received(B);
+    received.sort_unstable();
+    assert_eq!(received, (0..=900).collect::<Vec<_>>());
+}
+
+/// Receiver indices say nothing about how many peers and sessions there are.
+#[test]
+fn indices_of_neighbouring_peers_have_nothing_in_common() {
+    let mut world = World::two(24);
+    world.declare(A, &[B, C]);
+    world.declare(C, &[A]);
+    world.send(A, B, 1);
+    world.send(A, C, 1);
+    world.deliver_nothing_for(Duration::from_millis(20));
+    let index = |to| {
+        let initiation = world.captured_to(Party::address(to)).remove(0);
+        u32::from_le_bytes(initiation[4..8].try_into().unwrap()) >> 8
+    };
+    assert!(index(B).abs_diff(index(C)) > 1 && index(B) > 255);
+}

@@ -129,6 +129,19 @@ impl World {
         self.seal(from, PeerId(u32::try_from(to).unwrap()), &ip_packet(number))
     }
 
+    /// A packet of `bytes` for any peer handle.
+    pub fn send_long(&mut self, from: usize, peer: u32, bytes: usize) -> Outcome {
+        self.seal(from, PeerId(peer), &vec![0; bytes])
+    }
+
+    /// Seals a packet that the wire then loses; says what was on it.
+    pub fn capture_next(&mut self, from: usize, to: usize, number: u32) -> Vec<u8> {
+        let loss = std::mem::replace(&mut self.loss_percent, 100);
+        assert_eq!(self.send(from, to, number), Outcome::Sealed);
+        self.loss_percent = loss;
+        self.log.last().unwrap().1.clone()
+    }
+
     pub fn inject(&mut self, at: usize, from: SocketAddr, bytes: Vec<u8>) {
         let mut outputs = Vec::new();
         self.take(at, from, &bytes, &mut outputs);
