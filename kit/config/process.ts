@@ -31,6 +31,8 @@ const limitsSchema = z.strictObject({
   requests_per_second: z.number().int().min(1).max(1_000_000).default(500),
   /** Open connections of one address. */
   connections_per_address: z.number().int().min(1).max(100_000).default(256),
+  /** New connections a second of one address, sustained; twice as many in a burst. A handshake costs more than a request. */
+  handshakes_per_second: z.number().int().min(1).max(1_000_000).default(200),
   /** Streams at once on one connection. */
   streams_per_connection: z.number().int().min(1).max(10_000).default(128),
 });

@@ -1,6 +1,6 @@
 import type { Http2SecureServer, ServerHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
-import { limitKey } from "../interceptors/address-limit.ts";
+import { addressLimit, limitKey } from "../interceptors/address-limit.ts";
 import { plainAddress } from "./tls-peer.ts";
 
 /** Milliseconds from the end of a handshake to the first request. */
@@ -10,19 +10,31 @@ const IDLE_MS = 600_000;
 /** Connections of the whole process. */
 const MAX_CONNECTIONS = 50_000;
 
-/** Bounds what connections cost before and between requests: how many an address has, and how long they may idle. */
-export function limitConnections(server: Http2SecureServer, perAddress: number): { closeAll(): void } {
+/** How many connections an address may have, and make in a second. */
+export interface ConnectionLimits {
+  readonly connectionsPerAddress: number;
+  readonly handshakesPerSecond: number;
+}
+
+/**
+ * Bounds what connections cost before and between requests: how many an address has, how many it makes, and how long
+ * they may idle.
+ */
+export function limitConnections(server: Http2SecureServer, limits: ConnectionLimits): { closeAll(): void } {
   const open = new Set<Socket>();
   const counts = new Map<string, number>();
+  const newConnection = addressLimit(limits.handshakesPerSecond);
   server.maxConnections = MAX_CONNECTIONS;
 
   server.on("connection", (socket: Socket) => {
-    const key = limitKey(plainAddress(socket.remoteAddress ?? ""));
+    const address = plainAddress(socket.remoteAddress ?? "");
+    const key = limitKey(address);
     const count = (counts.get(key) ?? 0) + 1;
-    if (count > perAddress) {
+    if (count > limits.connectionsPerAddress) {
       socket.destroy();
       return;
     }
+    newConnection(address).catch(() => socket.destroy());
     counts.set(key, count);
     open.add(socket);
     socket.once("close", () => {

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import {
   create,
   createFileRegistry,
@@ -81,33 +80,73 @@ const Response: DescMessage = required(registry.getMessage(`${PACKAGE}.HealthChe
 const SERVING = 1;
 const NOT_SERVING = 2;
 const SERVICE_UNKNOWN = 3;
-/** Milliseconds after which a watcher notices a change at the latest. */
-const WATCH_MS = 500;
+/** Watchers at once: anybody may be one, and load balancers are few. */
+const MAX_WATCHERS = 64;
 
 /** Whether this process serves, as load balancers and probes ask. */
 export interface Health {
-  set(serving: boolean): void;
+  /** With `ending` the streams of watchers end, once they were told. */
+  set(state: "serving" | "ending"): void;
   routes(router: ConnectRouter): void;
+}
+
+interface Watcher {
+  wake: () => void;
+}
+
+function tooMany(): Refusal {
+  return new Refusal("exhausted", "TOO_MANY_WATCHERS", `${MAX_WATCHERS} callers watch already`, {
+    remedy: "ask with Check from time to time",
+  });
 }
 
 /** @param services full names of the RPC services of this process; "" asks for all of it. */
 export function health(services: () => ReadonlySet<string>): Health {
-  let serving = false;
+  let state: "starting" | "serving" | "ending" = "starting";
+  const watchers = new Set<Watcher>();
 
   function nameOf(request: Message): string {
     return "service" in request && typeof request.service === "string" ? request.service : "";
   }
   function statusOf(name: string): number {
     if (name !== "" && !services().has(name)) return SERVICE_UNKNOWN;
-    return serving ? SERVING : NOT_SERVING;
+    return state === "serving" ? SERVING : NOT_SERVING;
   }
   function answer(status: number): Message {
     return create(Response, { status } as Record<string, unknown>);
   }
 
+  /** The watcher counts until its signal, which ends with its stream, however that ends. */
+  function enter(signal: AbortSignal): Watcher {
+    if (watchers.size >= MAX_WATCHERS) throw tooMany();
+    const watcher: Watcher = { wake: () => {} };
+    watchers.add(watcher);
+    signal.addEventListener(
+      "abort",
+      () => {
+        watchers.delete(watcher);
+        watcher.wake();
+      },
+      { once: true },
+    );
+    return watcher;
+  }
+
+  async function* watchState(name: string, signal: AbortSignal): AsyncGenerator<Message> {
+    if (signal.aborted) return;
+    const watcher = enter(signal);
+    while (!signal.aborted) {
+      const changed = new Promise<void>((resolve) => (watcher.wake = resolve));
+      yield answer(statusOf(name));
+      if (state === "ending") return;
+      await changed;
+    }
+  }
+
   return {
-    set: (value) => {
-      serving = value;
+    set: (next) => {
+      state = next;
+      for (const { wake } of watchers) wake();
     },
     routes(router) {
       router.rpc(check, (request: Message) => {
@@ -115,14 +154,7 @@ export function health(services: () => ReadonlySet<string>): Health {
         if (status !== SERVICE_UNKNOWN) return answer(status);
         throw new Refusal("not_found", "SERVICE_UNKNOWN", "no such service runs here", { field: "service" });
       });
-      router.rpc(watch, async function* (request: Message, { signal }: HandlerContext) {
-        let told: number | undefined;
-        while (!signal.aborted) {
-          const status = statusOf(nameOf(request));
-          if (status !== told) yield answer((told = status));
-          await sleep(WATCH_MS, undefined, { signal });
-        }
-      });
+      router.rpc(watch, (request: Message, { signal }: HandlerContext) => watchState(nameOf(request), signal));
     },
   };
 }

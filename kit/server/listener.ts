@@ -9,7 +9,7 @@ import { Refusal } from "../errors/index.ts";
 import { type Peer, peerKey } from "../interceptors/index.ts";
 import type { Logger } from "../log/index.ts";
 import { certificatesOf, pemOf } from "../pki/index.ts";
-import { limitConnections } from "./connections.ts";
+import { type ConnectionLimits, limitConnections } from "./connections.ts";
 import { type FrameRoute, serveFrames } from "./frame-handler.ts";
 import { isOpen, type NodeRequest, type NodeResponse, reset, sendEnd, sendHead } from "./response.ts";
 import { peers } from "./tls-peer.ts";
@@ -46,7 +46,7 @@ export interface ListenerOptions {
   readonly identity: ListenerIdentity;
   readonly handlers: readonly UniversalHandler[];
   readonly frames: readonly FrameRoute[];
-  readonly limits: { readonly connectionsPerAddress: number; readonly streamsPerConnection: number };
+  readonly limits: ConnectionLimits & { readonly streamsPerConnection: number };
   readonly log: Logger;
 }
 
@@ -199,7 +199,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   );
   server.on("tlsClientError", (error) => log.debug({ error: error.message }, "TLS handshake failed"));
   server.on("sessionError", (error) => log.debug({ error: error.message }, "HTTP/2 session failed"));
-  const connections = limitConnections(server, limits.connectionsPerAddress);
+  const connections = limitConnections(server, limits);
   const port = await listen(server, options.address, options.port);
   server.on("error", (error) => log.error({ error }, "listener failed"));
 

@@ -200,11 +200,12 @@ export async function compose(
     frames: [...hosted.values()].flatMap((each) => each.frames),
     limits: {
       connectionsPerAddress: config.limits.connections_per_address,
+      handshakesPerSecond: config.limits.handshakes_per_second,
       streamsPerConnection: config.limits.streams_per_connection,
     },
     log,
   });
-  stack.defer(() => drain(listener, shared.draining, background, () => state.set(false)));
+  stack.defer(() => drain(listener, shared.draining, background, () => state.set("ending")));
   running.push(own.keep((identity) => listener.renew(listenerIdentity(identity)), background.signal));
   running.push(
     runJobs(
@@ -213,7 +214,7 @@ export async function compose(
       background.signal,
     ),
   );
-  state.set(true);
+  state.set("serving");
   log.info({ cluster: clusterId, url, port: listener.port, services: names, store: store.kind }, "serving");
 
   const ending = stack.move();

@@ -200,6 +200,70 @@ describe("the listener of a process", () => {
   }).timeout(30_000);
 });
 
+describe("watchers of the health of a process", () => {
+  interface Watch {
+    watch(request: object, options: { signal?: AbortSignal }): AsyncIterable<{ status: number }>;
+  }
+
+  it("are told when it ends, do not hold it up, and are not too many", async () => {
+    const b = await bench();
+    const process = await b.start([testAuth().definition]);
+    const nodeOptions = { ca: pemOf(await b.roots()) };
+    const transport = createGrpcTransport({ baseUrl: process.url, nodeOptions });
+    const client = createClient(HealthService, transport) as unknown as Watch;
+    const gone = new AbortController();
+    let watching = 0;
+    let refused = 0;
+    async function follow(signal?: AbortSignal): Promise<number[]> {
+      const seen: number[] = [];
+      try {
+        for await (const { status } of client.watch({}, signal ? { signal } : {})) {
+          if (seen.push(status) === 1) watching += 1;
+        }
+      } catch (error) {
+        if (ConnectError.from(error).code === Code.ResourceExhausted) refused += 1;
+      }
+      return seen;
+    }
+    const leaving = Array.from({ length: 70 }, () => follow(gone.signal));
+    await until("all to be answered", () => watching + refused === 70);
+    assert.equal(refused, 6);
+    gone.abort();
+    await Promise.all(leaving);
+    let staying: Promise<number[]> | undefined;
+    while (watching < 65) {
+      const before = refused;
+      staying = follow();
+      await until("an answer", () => watching === 65 || refused > before);
+    }
+    const began = performance.now();
+    await process.close();
+    assert.deepEqual(await staying, [1, 2]);
+    assert.ok(performance.now() - began < 5_000);
+    await b.close();
+  });
+});
+
+describe("a listener that many shake hands with", () => {
+  it("closes what an address opens beyond its rate before it costs a handshake", async () => {
+    const b = await bench();
+    const process = await b.start([testAuth().definition], b.config({ limits: { handshakes_per_second: 3 } }));
+    const ca = pemOf(await b.roots());
+    const attempt = (localAddress: string): Promise<boolean> =>
+      new Promise((resolve) => {
+        const socket = connectTls({ port: process.port, host: "127.0.0.1", localAddress, ca } as object, () => {
+          resolve(true);
+          socket.destroy();
+        });
+        socket.once("error", () => resolve(false));
+      });
+    const greedy = await Promise.all(Array.from({ length: 12 }, () => attempt("127.0.0.4")));
+    assert.equal(greedy.filter(Boolean).length, 6);
+    assert.equal(await attempt("127.0.0.5"), true);
+    await b.close();
+  });
+});
+
 describe("a listener by itself", () => {
   let authority: TestAuthority;
   const clusterId = newId("cluster", Date.now());
@@ -229,7 +293,7 @@ describe("a listener by itself", () => {
       identity: await identity(),
       handlers: router.handlers,
       frames: options.frames ?? [],
-      limits: { connectionsPerAddress: 100, streamsPerConnection: 100 },
+      limits: { connectionsPerAddress: 100, handshakesPerSecond: 100, streamsPerConnection: 100 },
       log: silentLog,
     });
   }
