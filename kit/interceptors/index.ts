@@ -2,6 +2,7 @@ import type { Interceptor } from "@connectrpc/connect";
 import type { AuditLog } from "../audit/index.ts";
 import type { Database } from "../db/index.ts";
 import type { Logger } from "../log/index.ts";
+import type { Denials } from "../server/denials.ts";
 import type { LiveStreams } from "../server/live.ts";
 import { auditInterceptor } from "./audit.ts";
 import type { Authorities } from "./authorities.ts";
@@ -35,6 +36,7 @@ export interface InterceptorContext {
   readonly db: Database;
   readonly audit: AuditLog;
   readonly live: LiveStreams;
+  readonly denials: Denials;
   readonly trustDomain: string;
   /** Ends every stream when the process drains. */
   readonly draining: AbortSignal;

@@ -2,6 +2,7 @@ import type { Interceptor } from "@connectrpc/connect";
 import { type Caller, callerKey } from "../caller/index.ts";
 import { Refusal } from "../errors/index.ts";
 import { formatSpiffe } from "../pki/index.ts";
+import type { Denials } from "../server/denials.ts";
 import type { LiveStreams } from "../server/live.ts";
 
 function identityOf(caller: Caller, trustDomain: string): { subject: string; issuedAt: number } | undefined {
@@ -43,13 +44,14 @@ function untilCut<T>(items: AsyncIterable<T>, signal: AbortSignal): AsyncIterabl
 
 export interface StreamsOptions {
   readonly live: LiveStreams;
+  readonly denials: Denials;
   readonly trustDomain: string;
   /** Ends every stream when the process drains. */
   readonly draining: AbortSignal;
 }
 
 /** Registers each server stream under the identity that opened it, so that a denial ends it at once. */
-export function streamsInterceptor({ live, trustDomain, draining }: StreamsOptions): Interceptor {
+export function streamsInterceptor({ live, denials, trustDomain, draining }: StreamsOptions): Interceptor {
   return (next) => async (request) => {
     const caller = request.contextValues.get(callerKey);
     if (!caller) throw new Error("streams are registered without authn");
@@ -61,6 +63,11 @@ export function streamsInterceptor({ live, trustDomain, draining }: StreamsOptio
       const release = (): void => entry[Symbol.dispose]();
       request.signal.addEventListener("abort", release, { once: true });
       if (request.signal.aborted) release();
+      // Since the credential was looked at the caller has taken its time to send a message: a denial may have come.
+      if (denials.isDenied(identity.subject, identity.issuedAt)) {
+        release();
+        throw revoked();
+      }
     }
     const signal = AbortSignal.any([request.signal, controller.signal, draining]);
     const response = await next({ ...request, signal });

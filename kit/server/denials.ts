@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "@connectrpc/connect";
 import type { AuthService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import type { Clock } from "../clock/index.ts";
+import { Refusal } from "../errors/index.ts";
 import type { Logger } from "../log/index.ts";
 import type { LiveStreams } from "./live.ts";
 
@@ -90,6 +91,8 @@ export function denials(options: DenialsOptions): Denials {
           await followWhileAlive(signal);
         } catch (error) {
           if (signal.aborted) return;
+          // Auth was restored to an earlier state. What was denied since stays denied here; the rest is read anew.
+          if (error instanceof Refusal && error.reason === "CURSOR_AHEAD") cursor = 0n;
           if (isStale()) log.warn({ error }, "auth is not heard: nodes are refused");
           else log.info({ error }, "the stream of denials ended and is opened again");
         }

@@ -215,6 +215,41 @@ describe("nodes", () => {
     await stopped;
   });
 
+  it("are refused a stream whose request came so slowly that they were denied meanwhile", async () => {
+    const nodeId = newNode();
+    const witness = await asNode(nodeId);
+    const session = await rawSession(b, process, spiffeOf(nodeId));
+    const opened = netmap.state.opened;
+    const request = session.request({
+      ":method": "POST",
+      ":path": "/cloudvlan.netmap.v1.NetmapService/Watch",
+      "content-type": "application/grpc",
+    });
+    const trailers = new Promise<string>((resolve) => {
+      request.once("response", (headers) => headers["grpc-status"] && resolve(String(headers["grpc-status"])));
+      request.once("trailers", (headers) => resolve(String(headers["grpc-status"])));
+    });
+    request.resume();
+    request.write(Buffer.from([0]));
+    await new Promise((resolve) => session.ping(resolve));
+    await createClient(NetmapService, witness).poll({});
+    auth.deny(formatSpiffe(spiffeOf(nodeId)), Math.floor(Date.now() / 1000) + 60);
+    let answer = "";
+    const ask = async (): Promise<void> => {
+      while (answer !== "Unauthenticated") {
+        answer = await createClient(NetmapService, witness)
+          .poll({})
+          .then(() => "ok", codeOf);
+      }
+    };
+    void ask();
+    await until("the denial", () => answer === "Unauthenticated");
+    request.end(Buffer.from([0, 0, 0, 0]));
+    assert.equal(await trailers, String(Code.Unauthenticated));
+    assert.equal(netmap.state.opened, opened);
+    session.destroy();
+  });
+
   it("are all refused while auth is not heard, and let in again when it is", async () => {
     const client = createClient(NetmapService, await asNode(newNode()));
     await client.poll({});
