@@ -2,18 +2,25 @@ import type { Message } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import type { Interceptor } from "@connectrpc/connect";
 import { pathOf } from "../access/index.ts";
+import { RateLimiterMemory, RateLimiterRes } from "rate-limiter-flexible";
 import type { AuditLog } from "../audit/index.ts";
-import { type Caller, callerKey } from "../caller/index.ts";
+import { type Caller, callerKey, subjectOf } from "../caller/index.ts";
 import type { Database } from "../db/index.ts";
 import { Refusal } from "../errors/index.ts";
 import { isId, type TenantId } from "../ids/index.ts";
 import type { Logger } from "../log/index.ts";
 import { tenantIdOf } from "./authz.ts";
+import type { RefusalCounter } from "./refusals.ts";
+
+/** Rows a minute that refusals of one caller cost: a row is dearer than the refusal, and takes its tenant's counter. */
+const ROWS_PER_MINUTE = 60;
 
 export interface AuditOptions {
   readonly db: Database;
   readonly audit: AuditLog;
   readonly log: Logger;
+  /** Counts the refusals that get no row. */
+  readonly refusals: RefusalCounter;
 }
 
 /** A caller's refusal stands in its own tenant; whoever is of no tenant is filed under the one it asked for. */
@@ -25,9 +32,21 @@ function tenantOfRow(caller: Caller, asked: string | undefined): TenantId | unde
 
 /**
  * Writes a row when somebody with an identity is refused a change. What succeeds is recorded by its handler, in the
- * transaction of the change; refusals of the nameless are counted, not written.
+ * transaction of the change; refusals of the nameless, and those of a caller beyond its rows of a minute, are counted.
  */
-export function auditInterceptor({ db, audit, log }: AuditOptions): Interceptor {
+export function auditInterceptor({ db, audit, log, refusals }: AuditOptions): Interceptor {
+  const rows = new RateLimiterMemory({ points: ROWS_PER_MINUTE, duration: 60 });
+
+  async function mayHaveRow(caller: Caller): Promise<boolean> {
+    try {
+      await rows.consume(subjectOf(caller));
+      return true;
+    } catch (rejection) {
+      if (rejection instanceof RateLimiterRes) return false;
+      throw rejection;
+    }
+  }
+
   async function record(caller: Caller, action: string, asked: string | undefined, refusal: Refusal): Promise<void> {
     const tenantId = tenantOfRow(caller, asked);
     const entry = {
@@ -52,7 +71,8 @@ export function auditInterceptor({ db, audit, log }: AuditOptions): Interceptor 
       const changes = request.method.idempotency !== MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
       if (known && changes && error instanceof Refusal && error.kind !== "unavailable") {
         const asked = request.stream ? undefined : tenantIdOf(request.method.input, request.message as Message);
-        await record(caller, pathOf(request.method), asked, error);
+        if (await mayHaveRow(caller)) await record(caller, pathOf(request.method), asked, error);
+        else refusals.count(error);
       }
       throw error;
     }

@@ -1,7 +1,7 @@
 import type { Refusal } from "../errors/index.ts";
 import type { Logger } from "../log/index.ts";
 
-/** Counts refusals of callers without identity: they cost one log line a minute, however many there are. */
+/** Counts refusals that no audit log has: they cost one log line a minute, however many there are. */
 export interface RefusalCounter extends Disposable {
   count(refusal: Refusal): void;
 }
@@ -15,7 +15,7 @@ export function refusalCounter(log: Logger, intervalMs: number = MINUTE_MS): Ref
 
   function flush(): void {
     if (Object.keys(counts).length === 0) return;
-    log.info({ refused: counts }, "unauthenticated requests refused");
+    log.info({ refused: counts }, "requests refused without a row in an audit log");
     counts = {};
   }
 

@@ -150,6 +150,21 @@ describe("a process of services", () => {
     assert.deepEqual(after.at(-1), { outcome: "PERMISSION_DENIED", actor: "apikey:r" });
   });
 
+  it("writes no more rows for a caller that is refused without end", async () => {
+    const tenant = newId("tenant", Date.now());
+    const apiKey = `cvk_${tenant.slice("tenant_".length)}_00000000-0000-7000-8000-00000000f00d_${"f".repeat(43)}`;
+    auth.people.set(apiKey, { subject: "apikey:flood", tenantId: tenant, permissions: [] });
+    const regions = await regionsAs(apiKey);
+    for (let sent = 0; sent < 100; sent++) {
+      await refused(regions.createRegion({ name: "eu-east" }), Code.PermissionDenied, "PERMISSION_DENIED");
+    }
+    const count = "select count(*)::int as rows from registry.audit_log";
+    const { rows } = (await b.store.database("registry").tenant(tenant, (tx) => tx.execute(count))) as {
+      rows: { rows: number }[];
+    };
+    assert.deepEqual(rows, [{ rows: 60 }]);
+  });
+
   it("carries the person's authority to the next service, in process", async () => {
     const policies = createClient(PolicyService, await as({ bearer: keys.a }));
     await policies.getPolicy({ tenantId: tenantA, cvlanId });
