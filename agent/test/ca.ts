@@ -2,7 +2,8 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "@cloudvlan/kit/clock";
-import { caClient, type CertificateAuthority, createCsr, newTlsKey } from "@cloudvlan/kit/pki";
+import { caClient, type CertificateAuthority } from "@cloudvlan/kit/ca";
+import { createCsr, newTlsKey } from "@cloudvlan/kit/pki";
 import { initCa, PROVISIONER } from "@cloudvlan/infra/step-ca/init";
 import { startCa } from "@cloudvlan/infra/step-ca/start";
 
@@ -39,7 +40,7 @@ export async function testCa(): Promise<TestCa> {
     async listener() {
       const key = newTlsKey();
       const uri = `spiffe://${CLUSTER}/platform/controller/localhost`;
-      const { chain } = await authority.sign(await createCsr(key), uri, ["localhost", "127.0.0.1"], 3600);
+      const { chain } = await authority.sign(createCsr(key), uri, ["localhost", "127.0.0.1"], 3600);
       return { key, chain };
     },
     async [Symbol.asyncDispose]() {

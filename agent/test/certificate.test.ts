@@ -43,7 +43,7 @@ describe("the node's certificate", function () {
 
   async function issued(ttlSeconds = 3600): Promise<TlsIdentity> {
     const key = newTlsKey();
-    const { chain } = await ca.authority.sign(await createCsr(key), NODE_URI, [], ttlSeconds);
+    const { chain } = await ca.authority.sign(createCsr(key), NODE_URI, [], ttlSeconds);
     return acceptCertificate(key, chain, ca.roots, EXPECTED, Date.now());
   }
 

@@ -9,7 +9,7 @@ import { type JoinString, JoinStringSchema } from "@cloudvlan/gen/entity/v1/enro
 import { EnrollmentService, type JoinRequest } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { systemClock } from "@cloudvlan/kit/clock";
 import { Refusal } from "@cloudvlan/kit/errors";
-import { checkCsr } from "@cloudvlan/kit/pki";
+import { checkCsr } from "@cloudvlan/kit/ca";
 import { loadIdentity } from "../certificate/files.ts";
 import { join, type Prover } from "../enrol/join.ts";
 import { parseJoinString } from "../enrol/join-string.ts";

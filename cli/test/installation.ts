@@ -6,7 +6,8 @@ import { join } from "node:path";
 import type { ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { systemClock } from "@cloudvlan/kit/clock";
-import { caClient, createCsr, newTlsKey, pemOf } from "@cloudvlan/kit/pki";
+import { caClient } from "@cloudvlan/kit/ca";
+import { createCsr, newTlsKey, pemOf } from "@cloudvlan/kit/pki";
 import { initCa, PROVISIONER } from "@cloudvlan/infra/step-ca/init";
 import { startCa } from "@cloudvlan/infra/step-ca/start";
 import { type ExitCode } from "../exit.ts";
@@ -38,7 +39,7 @@ export async function installation(routes: (router: ConnectRouter) => void): Pro
   });
   const key = newTlsKey();
   const uri = `spiffe://${CLUSTER}/platform/controller/localhost`;
-  const { chain } = await authority.sign(await createCsr(key), uri, ["localhost"], 3600);
+  const { chain } = await authority.sign(createCsr(key), uri, ["localhost"], 3600);
   const server = createSecureServer({ key, cert: pemOf(chain), minVersion: "TLSv1.3" }, connectNodeAdapter({ routes }));
   const sessions = new Set<ServerHttp2Session>();
   server.on("session", (session) => sessions.add(session));

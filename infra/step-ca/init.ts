@@ -3,7 +3,7 @@ import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { basename, dirname, join, resolve } from "node:path";
 import { systemClock } from "@cloudvlan/kit/clock";
-import { newAuthority } from "@cloudvlan/kit/pki";
+import { newAuthority } from "@cloudvlan/kit/ca";
 import { exportJWK, generateKeyPair } from "jose";
 
 export const PROVISIONER = "cloudvlan";

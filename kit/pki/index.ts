@@ -1,28 +1,6 @@
-export { newAuthority, type NewAuthority } from "./authority.ts";
-export { caClient, type CaClientOptions } from "./ca-client.ts";
-export { checkCsr, type CheckedCsr, createCsr, newTlsKey } from "./csr.ts";
+// What every process needs of certificates, without a library: kit/ca has the side that issues.
+export { createCsr, newTlsKey } from "./csr.ts";
 export { certificatesOf, pemOf } from "./pem.ts";
 export { keepRenewed, renewalTime, type RenewalLoop, retryDelay, type Validity } from "./renew.ts";
 export { formatSpiffe, parseSpiffe, type SpiffeId } from "./spiffe.ts";
 export { type ChainVerdict, verifyChain } from "./verify.ts";
-
-export interface IssuedCertificate {
-  /** DER, leaf first, without the root. */
-  readonly chain: readonly Uint8Array[];
-  readonly notBefore: Date;
-  readonly notAfter: Date;
-}
-
-/** The certificate authority, a separate service (step-ca). */
-export interface CertificateAuthority {
-  /** DER roots to trust. */
-  roots(): Promise<readonly Uint8Array[]>;
-  /**
-   * Has a certificate signed for exactly this identity, whatever the request says of itself.
-   * @param csr PKCS #10, DER; its key must be ECDSA P-256 and its own signature must hold.
-   * @param names DNS names and IP addresses for a listener; none for a node.
-   * @param ttlSeconds 10 to 86,400.
-   * @throws Refusal `invalid` naming the field `csr`, or `unavailable` when the CA does not answer.
-   */
-  sign(csr: Uint8Array, spiffeId: string, names: readonly string[], ttlSeconds: number): Promise<IssuedCertificate>;
-}

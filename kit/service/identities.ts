@@ -5,7 +5,8 @@ import type { ServiceName } from "../caller/index.ts";
 import type { Clock } from "../clock/index.ts";
 import { ConfigError, type ProcessConfig } from "../config/index.ts";
 import type { Logger } from "../log/index.ts";
-import { type CertificateAuthority, keepRenewed } from "../pki/index.ts";
+import type { CertificateAuthority } from "../ca/index.ts";
+import { keepRenewed } from "../pki/index.ts";
 import { certifyListener, certifyService, type Identity, readIdentity, renewIdentity } from "./identity.ts";
 
 const RANDOM_STEPS = 2 ** 32;

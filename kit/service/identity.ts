@@ -5,16 +5,8 @@ import type { CertificateService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import type { ServiceName } from "../caller/index.ts";
 import type { Clock } from "../clock/index.ts";
 import { ConfigError, type ProcessConfig, readConfigFile, readSecretFile } from "../config/index.ts";
-import {
-  type CertificateAuthority,
-  certificatesOf,
-  createCsr,
-  formatSpiffe,
-  newTlsKey,
-  pemOf,
-  type SpiffeId,
-  verifyChain,
-} from "../pki/index.ts";
+import type { CertificateAuthority } from "../ca/index.ts";
+import { certificatesOf, createCsr, formatSpiffe, newTlsKey, pemOf, type SpiffeId, verifyChain } from "../pki/index.ts";
 
 /** Seconds that certificates of the platform live. */
 const PLATFORM_TTL_SECONDS = 86_400;
@@ -44,7 +36,7 @@ function hostPart(): string {
 /** Has the CA certify a fresh key. */
 async function certify(ca: CertificateAuthority, spiffe: SpiffeId, names: readonly string[]): Promise<Identity> {
   const key = newTlsKey();
-  const issued = await ca.sign(await createCsr(key), formatSpiffe(spiffe), names, PLATFORM_TTL_SECONDS);
+  const issued = await ca.sign(createCsr(key), formatSpiffe(spiffe), names, PLATFORM_TTL_SECONDS);
   return { ...issued, key, roots: await ca.roots() };
 }
 
@@ -92,7 +84,7 @@ export async function renewIdentity(
   certificates: Client<typeof CertificateService>,
   signal: AbortSignal,
 ): Promise<Identity> {
-  const csr = await createCsr(current.key);
+  const csr = createCsr(current.key);
   const { certificate, bundle } = await certificates.renewCertificate({ csr }, { signal });
   const [notBefore, notAfter] = [certificate?.notBefore, certificate?.notAfter];
   if (!certificate || !bundle || !notBefore || !notAfter) throw new Error("auth answered without a certificate");

@@ -8,7 +8,7 @@ import type { Clock } from "../clock/index.ts";
 import type { Database } from "../db/index.ts";
 import type { KeyProvider } from "../keys/index.ts";
 import type { Logger } from "../log/index.ts";
-import type { CertificateAuthority } from "../pki/index.ts";
+import type { CertificateAuthority } from "../ca/index.ts";
 import type { FrameStream } from "../server/index.ts";
 import type { LiveStreams } from "../server/live.ts";
 

@@ -5,7 +5,7 @@ import type { Clock } from "../clock/index.ts";
 import { ConfigError, type ProcessConfig, readConfigFile, readSecretFile } from "../config/index.ts";
 import { openStore, type Store } from "../db/index.ts";
 import type { Logger } from "../log/index.ts";
-import { caClient, type CertificateAuthority } from "../pki/index.ts";
+import { caClient, type CertificateAuthority } from "../ca/index.ts";
 
 function fail(key: string, message: string): ConfigError {
   return new ConfigError("configuration", [{ position: "", key, message }]);

@@ -11,7 +11,8 @@ import {
   readSecretFile,
 } from "@cloudvlan/kit/config";
 import { Refusal } from "@cloudvlan/kit/errors";
-import { caClient, createCsr, formatSpiffe, newTlsKey, pemOf } from "@cloudvlan/kit/pki";
+import { caClient } from "@cloudvlan/kit/ca";
+import { createCsr, formatSpiffe, newTlsKey, pemOf } from "@cloudvlan/kit/pki";
 import { z } from "zod";
 import { config as authConfig } from "./config.ts";
 
@@ -49,7 +50,7 @@ export async function issueIdentity(settings: ProcessConfig, service: ServiceNam
 
   const key = newTlsKey();
   const { chain } = await authority.sign(
-    await createCsr(key),
+    createCsr(key),
     formatSpiffe({ trustDomain, kind: "service", name: service }),
     names[service] ?? [],
     ttl,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { verifyChain } from "@cloudvlan/kit/pki";
-import { Extension } from "../../pki/x509.ts";
+import { Extension, SubjectAlternativeNameExtension } from "../../ca/x509.ts";
 import { certificate, type Party, type Shape } from "./certificates.ts";
 
 const uuid = "01890000-0000-7000-8000-000000000000";
@@ -109,6 +109,10 @@ describe("chain verification", () => {
   it("refuses an unknown critical extension, garbage, nothing, and chains without end", async () => {
     const critical = new Extension("1.2.3.4", true, Uint8Array.of(5, 0));
     refused(judge(await leafOf({ extensions: [critical] }), intermediate), /critical extension/);
+    const twice = new SubjectAlternativeNameExtension([{ type: "url", value: uri }]);
+    refused(judge(await leafOf({ extensions: [twice] }), intermediate), /cannot be parsed/);
+    const ignored = new Extension("1.2.3.4", false, Uint8Array.of(5, 0));
+    assert.ok(judge(await leafOf({ extensions: [ignored] }), intermediate).ok);
     const leaf = await leafOf();
     refused(judge({ ...leaf, der: leaf.der.subarray(0, 100) }, intermediate), /cannot be parsed/);
     refused(judge({ ...leaf, der: new Uint8Array(20_000) }), /too long/);

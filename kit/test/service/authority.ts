@@ -1,10 +1,11 @@
-import { type CertificateAuthority, createCsr, formatSpiffe, newTlsKey, type SpiffeId } from "../../pki/index.ts";
+import type { CertificateAuthority } from "../../ca/index.ts";
+import { createCsr, formatSpiffe, newTlsKey, type SpiffeId } from "../../pki/index.ts";
 import {
   AuthorityKeyIdentifierExtension,
   Pkcs10CertificateRequest,
   SubjectAlternativeNameExtension,
   X509CertificateGenerator,
-} from "../../pki/x509.ts";
+} from "../../ca/x509.ts";
 import { isIP } from "node:net";
 import { certificate, type Party } from "../pki/certificates.ts";
 
@@ -59,7 +60,7 @@ export async function testAuthority(): Promise<TestAuthority> {
       { notBefore, notAfter } = { notBefore: new Date(), notAfter: new Date(Date.now() + DAY_MS) },
     ) => {
       const key = newTlsKey();
-      const { chain } = await leaf(await createCsr(key), formatSpiffe(spiffe), [], notBefore, notAfter);
+      const { chain } = await leaf(createCsr(key), formatSpiffe(spiffe), [], notBefore, notAfter);
       return { certificate: chain, key };
     },
   };

@@ -13,7 +13,7 @@ import { Refusal } from "@cloudvlan/kit/errors";
 import type { NodeId, TenantId } from "@cloudvlan/kit/ids";
 import { fileKeyProvider } from "@cloudvlan/kit/keys";
 import type { Logger } from "@cloudvlan/kit/log";
-import { caClient, type CertificateAuthority } from "@cloudvlan/kit/pki";
+import { caClient, type CertificateAuthority } from "@cloudvlan/kit/ca";
 import { type Client, ConnectError, createClient, createRouterTransport, type Interceptor } from "@connectrpc/connect";
 import { initCa, PROVISIONER } from "@cloudvlan/infra/step-ca/init";
 import { type RunningCa, startCa } from "@cloudvlan/infra/step-ca/start";

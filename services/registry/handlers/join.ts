@@ -12,7 +12,7 @@ import { pathOf } from "@cloudvlan/kit/access";
 import type { Caller } from "@cloudvlan/kit/caller";
 import { Refusal } from "@cloudvlan/kit/errors";
 import { isId, type TenantId } from "@cloudvlan/kit/ids";
-import { checkCsr } from "@cloudvlan/kit/pki";
+import { checkCsr } from "@cloudvlan/kit/ca";
 import type { SigningKey } from "@cloudvlan/kit/sign";
 import { openChallenge, sealChallenge } from "../challenge.ts";
 import type { RegistryDeps } from "../deps.ts";

@@ -7,9 +7,9 @@ import type { Clock } from "../clock/index.ts";
 import { Refusal } from "../errors/index.ts";
 import { type CheckedCsr, checkCsr } from "./csr.ts";
 import type { CertificateAuthority, IssuedCertificate } from "./index.ts";
-import { certificatesOf } from "./pem.ts";
-import { parseSpiffe, type SpiffeId } from "./spiffe.ts";
-import { verifyChain } from "./verify.ts";
+import { certificatesOf } from "../pki/pem.ts";
+import { parseSpiffe, type SpiffeId } from "../pki/spiffe.ts";
+import { verifyChain } from "../pki/verify.ts";
 import { SubjectAlternativeNameExtension, X509Certificate as ParsedCertificate } from "./x509.ts";
 
 const ANSWER_TIMEOUT_MS = 10_000;
