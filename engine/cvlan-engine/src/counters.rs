@@ -19,6 +19,8 @@ pub enum Drop {
     Filter,
     /// The map is stale and its policy stops this packet.
     Stale,
+    /// Outbound: sealed already, and back again.
+    Loop,
 }
 
 /// Counts of one direction.
@@ -30,6 +32,7 @@ pub struct Dropped {
     destination: AtomicU64,
     filter: AtomicU64,
     stale: AtomicU64,
+    looped: AtomicU64,
 }
 
 impl Dropped {
@@ -42,6 +45,7 @@ impl Dropped {
             Drop::Destination => &self.destination,
             Drop::Filter => &self.filter,
             Drop::Stale => &self.stale,
+            Drop::Loop => &self.looped,
         };
         add(counter, 1);
     }
@@ -90,6 +94,7 @@ impl Counters {
             ("tx_dropped_no_route", &self.tx_dropped.no_route),
             ("tx_dropped_filter", &self.tx_dropped.filter),
             ("tx_dropped_stale", &self.tx_dropped.stale),
+            ("tx_dropped_loop", &self.tx_dropped.looped),
             ("tx_dropped_no_session", &w.tx_dropped_no_session),
             ("tx_dropped_queue", &w.tx_dropped_queue),
             ("tx_dropped_send", &self.tx_dropped_send),

@@ -90,7 +90,7 @@ async fn serve(state: &Path, socket: &Path) -> Result<(), AnyError> {
     let mut hangup = signal(SignalKind::hangup())?;
     tokio::spawn(async move { while hangup.recv().await.is_some() {} });
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    cvlan_engine::StateDir::open(state)?;
+    let _held = cvlan_engine::StateDir::open(state)?.hold()?;
     let listener = server::bind(socket)?;
     let (ended, mut broken) = mpsc::unbounded_channel();
     let engine = Engine::open(state, Box::new(cvlan_io::Tun::create), ended)?;

@@ -2,11 +2,12 @@
 
 use crate::engine::Engine;
 use crate::rpc::Service;
+use crate::state_dir::StateDir;
 use cloudvlan_gen::cloudvlan::engine::v1::engine_service_server::EngineServiceServer;
 use std::fs::{self, Permissions};
 use std::future::Future;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,11 +22,14 @@ const MAX_MESSAGE: usize = 16 << 20;
 /// Streams of one connection.
 const MAX_STREAMS: u32 = 64;
 
-/// Binds the socket. One that a dead process left is replaced.
+/// Binds the socket, in a folder that nobody else may enter. One that a dead process left is replaced.
 ///
 /// # Errors
-/// `AddrInUse` when a live engine answers there.
+/// `AddrInUse` when a live engine answers there, `AlreadyExists` when something else than a socket is there, and when the
+/// folder is open to others.
 pub fn bind(path: &Path) -> io::Result<UnixListener> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    StateDir::open(folder.unwrap_or(Path::new("."))).map_err(io::Error::other)?;
     match BlockingStream::connect(path) {
         Ok(_) => {
             let text = format!(
@@ -35,13 +39,22 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
             return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)?,
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => remove_socket(path)?,
         Err(error) => return Err(error),
     }
     let listener = UnixListener::bind(path)?;
     // Until here the folder, which nobody else may enter, has protected it.
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
     Ok(listener)
+}
+
+/// Connecting to a file of any kind is refused as if a socket's owner were dead.
+fn remove_socket(path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.file_type().is_socket() {
+        return fs::remove_file(path);
+    }
+    let text = format!("{} is no socket: name another path", path.display());
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, text))
 }
 
 /// Serves until `end` is done, then lets calls under way finish. `asked` is notified when a caller wants the end.

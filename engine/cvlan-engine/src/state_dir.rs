@@ -1,14 +1,18 @@
 //! The folder that holds everything an engine keeps.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
 /// Longest file that is read from the folder, bytes.
 const MAX_FILE: u64 = 64 << 10;
+/// How long an engine that holds the folder is given to end, and how often it is looked whether it has.
+const HOLD_PATIENCE: Duration = Duration::from_secs(2);
+const HOLD_RETRY: Duration = Duration::from_millis(10);
 
 /// Why the folder or a file in it is not used.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +75,41 @@ impl StateDir {
         let metadata = fs::metadata(path).map_err(io)?;
         check(path, &metadata, 0o700)?;
         Ok(Self { path: path.to_owned() })
+    }
+
+    /// Makes this process the only engine of the folder, until the result is dropped or the process ends. One that is
+    /// just ending is waited for.
+    ///
+    /// # Errors
+    /// When another engine goes on holding it.
+    pub fn hold(&self) -> Result<File, StateError> {
+        let path = self.path.join("lock");
+        let io = |source| StateError::Io {
+            path: path.clone(),
+            source,
+        };
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(cvlan_io::O_NOFOLLOW)
+            .open(&path)
+            .map_err(io)?;
+        let deadline = Instant::now() + HOLD_PATIENCE;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(HOLD_RETRY),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(StateError::Content {
+                        path: self.path.clone(),
+                        problem: "is held by another engine: stop it, or use another state directory",
+                    });
+                }
+                Err(TryLockError::Error(error)) => return Err(io(error)),
+            }
+        }
     }
 
     /// The folder.

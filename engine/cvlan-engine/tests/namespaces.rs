@@ -17,6 +17,7 @@ use entity::{PolicyAction, PolicyProtocol};
 use pb::engine_service_client::EngineServiceClient;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
@@ -38,7 +39,8 @@ struct Cable(String);
 
 impl Cable {
     fn new() -> Option<Self> {
-        let prefix = format!("cvt{}", std::process::id());
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let prefix = format!("cvt{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let cable = Self(prefix.clone());
         let up = ip(&format!("netns add {prefix}-1"))
             && ip(&format!("netns add {prefix}-2"))
@@ -239,4 +241,42 @@ async fn kernels_of_two_namespaces_answer_each_other_through_real_interfaces() {
         .stderr(Stdio::null())
         .status();
     assert!(!second.unwrap().success(), "one engine on one state");
+}
+
+#[tokio::test]
+async fn an_interface_that_is_there_already_is_not_taken_over() {
+    let Some(cable) = Cable::new() else {
+        eprintln!("skipped: making network namespaces needs root");
+        return;
+    };
+    let namespace = cable.namespace(1);
+    assert!(ip(&format!("-n {namespace} tuntap add mode tun name cv0")));
+    let folder = TempDir::new().unwrap();
+    let tenant = Tenant::new(1, SystemTime::now());
+    let mut a = Node::start(namespace.clone(), 1, folder.path()).await;
+    let settings = pb::Settings {
+        membership: Some(tenant.membership("node_1")),
+        interface_name: "cv0".into(),
+        ..pb::Settings::default()
+    };
+    let request = |interface_name: &str| pb::ApplyRequest {
+        generation: 1,
+        settings: Some(pb::Settings {
+            interface_name: interface_name.into(),
+            ..settings.clone()
+        }),
+        updates: Vec::new(),
+    };
+    let refused = a.client.apply(request("cv0")).await.unwrap_err();
+    assert!(
+        refused.message().contains("NO_INTERFACE") && refused.message().contains("cv0"),
+        "{refused}"
+    );
+    assert_eq!(a.status().await.interface_name, "");
+    a.client.apply(request("cv1")).await.unwrap();
+    a.kill();
+    assert!(
+        ip(&format!("-n {namespace} link show dev cv0")),
+        "what others made stays"
+    );
 }

@@ -122,6 +122,21 @@ fn a_spoofed_source_is_dropped_on_both_sides() {
     assert!(b.receives_nothing());
 }
 
+/// A peer can make itself believed at an address inside the overlay, by sending its datagrams through the tunnel. What is
+/// sealed for it then comes back out of the interface, and would be sealed again without an end.
+#[test]
+fn the_tunnel_does_not_carry_itself() {
+    let (_tenant, a, b) = pair(&[allow_udp()]);
+    let port = |host: &Host| u16::try_from(host.engine.status().listen_port).unwrap();
+    a.send(&udp(1, 2, port(&a), port(&b), b"sealed"));
+    wait_until("the engine knows its own datagram", || {
+        a.counter("tx_dropped_loop") == 1
+    });
+    assert!(b.receives_nothing());
+    a.send(&udp(1, 2, port(&a).wrapping_add(1), port(&b), b"somebody else's"));
+    b.receive();
+}
+
 /// A peer that is enrolled and keeps to no policy of its own.
 struct Hostile {
     wg: cvlan_wg::Wg,

@@ -155,6 +155,52 @@ async fn a_live_socket_is_refused_and_a_dead_one_replaced() {
 }
 
 #[tokio::test]
+async fn of_engines_that_start_at_once_on_one_state_one_stays() {
+    let (_folder, state) = state();
+    let mut first = Program::start(&state);
+    Program::client(&state).await;
+    first.signal("KILL");
+    first.end();
+    for _ in 0..3 {
+        let mut all: Vec<_> = (0..5).map(|_| Program::start(&state)).collect();
+        wait_until("all but one gave up", || {
+            let ended = all.iter_mut().filter_map(|one| one.0.try_wait().unwrap());
+            ended.inspect(|status| assert!(!status.success())).count() == 4
+        });
+        let mut client = Program::client(&state).await;
+        client.get_identity(pb::GetIdentityRequest {}).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_socket_is_made_only_where_nobody_else_and_nothing_else_is() {
+    let (folder, state) = state();
+    let run = |socket: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cvlan-engine"));
+        command
+            .arg("run")
+            .arg("--state")
+            .arg(&state)
+            .arg("--socket")
+            .arg(socket);
+        command.stderr(Stdio::piped()).output().unwrap()
+    };
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let file = folder.path().join("precious");
+    std::fs::write(&file, "content").unwrap();
+    let refused = run(&file);
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("precious"));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "content");
+    let open = folder.path().join("open");
+    std::fs::create_dir(&open).unwrap();
+    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let refused = run(&open.join("engine.sock"));
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("chmod 700"));
+}
+
+#[tokio::test]
 async fn shutdown_ends_the_process_even_with_a_watcher() {
     let (_folder, state) = state();
     let mut program = Program::start(&state);

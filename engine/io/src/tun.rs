@@ -13,7 +13,7 @@ pub enum TunError {
     NoDevice,
     /// The process lacks the privilege.
     NotPermitted,
-    /// Another process holds an interface of the name.
+    /// There is an interface of the name already.
     Busy(String),
     /// Not a name of an interface.
     BadName(String),
@@ -34,7 +34,8 @@ impl std::fmt::Display for TunError {
             Self::Busy(name) => {
                 write!(
                     f,
-                    "interface {name} is in use: end the process that holds it or set another interface_name"
+                    "interface {name} is there already: end the process that holds it (or `ip link delete {name}`), or set another \
+                     interface_name"
                 )
             }
             Self::BadName(name) => write!(
@@ -61,7 +62,8 @@ pub struct Tun {
 }
 
 impl Tun {
-    /// Makes the interface `name`, down and without addresses.
+    /// Makes the interface `name`, down and without addresses. One that is there already is never taken over: its
+    /// addresses and routes are somebody else's.
     ///
     /// # Errors
     /// [`TunError`] says what to do.
@@ -81,7 +83,7 @@ impl Tun {
         for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
             *to = libc::c_char::from_ne_bytes([from]);
         }
-        request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as libc::c_short;
+        request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_TUN_EXCL) as libc::c_short;
         // SAFETY: TUNSETIFF reads and writes one `ifreq`, which lives across the call.
         checked(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF as _, &mut request) })
             .map_err(|error| explain(error, name))?;

@@ -37,7 +37,7 @@ pub enum Output {
 /// What happened to a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A session stands and the other side proved it.
+    /// A session stands and the other side proved it. Told at most once a second of one peer.
     HandshakeCompleted {
         /// Who it is.
         peer: PeerId,
@@ -47,7 +47,7 @@ pub enum Event {
         /// Who it is.
         peer: PeerId,
     },
-    /// An authentic packet came from here for the first time.
+    /// An authentic packet came from another place than before. Told at most once a second of one peer.
     EndpointChanged {
         /// Who it is.
         peer: PeerId,
@@ -151,7 +151,7 @@ impl Wg {
             TunnResult::WriteToNetwork(bytes) if bytes.first() == Some(&4) => {
                 let keepalive = bytes.to_vec();
                 bump(&peer.bytes_sent, keepalive.len() as u64);
-                peer.believe(state, src, outputs);
+                peer.believe(state, now, src, outputs);
                 outputs.push(Output::Datagram {
                     to: src,
                     bytes: keepalive,

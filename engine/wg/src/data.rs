@@ -85,7 +85,7 @@ impl Wg {
         slot.peer = Some(peer.id);
         bump(&peer.bytes_received, slot.sealed_len as u64);
         if let Some(from) = slot.endpoint {
-            peer.believe(&mut state, from, outputs);
+            peer.believe(&mut state, now, from, outputs);
         }
         if state.unconfirmed.is_some() && state.unconfirmed == receiver_index(FrameKind::Data, slot.sealed()) {
             peer.established(&mut state, now, &self.counters, outputs);

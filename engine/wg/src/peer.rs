@@ -39,6 +39,25 @@ pub(crate) struct State {
     /// Own index of a session that we answered and the initiator has not used yet.
     pub unconfirmed: Option<u32>,
     pub latest_handshake: Option<Instant>,
+    told: Told,
+}
+
+/// When the newest event of each kind was told.
+#[derive(Default)]
+struct Told {
+    endpoint: Option<Instant>,
+    handshake: Option<Instant>,
+}
+
+/// A peer may move, or make a session, with every packet; events of one kind are told no more often than this.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+fn is_due(told: &mut Option<Instant>, now: Instant) -> bool {
+    let due = told.is_none_or(|at| now.saturating_duration_since(at) >= TELL_EVERY);
+    if due {
+        *told = Some(now);
+    }
+    due
 }
 
 impl Peer {
@@ -66,6 +85,7 @@ impl Peer {
                 attempt: None,
                 unconfirmed: None,
                 latest_handshake: None,
+                told: Told::default(),
             }),
         }
     }
@@ -181,9 +201,12 @@ impl Peer {
     }
 
     /// After an authentic packet from `from`: that is where the peer is.
-    pub fn believe(&self, state: &mut State, from: SocketAddr, outputs: &mut Vec<Output>) {
-        if state.endpoint != Some(from) {
-            state.endpoint = Some(from);
+    pub fn believe(&self, state: &mut State, now: Instant, from: SocketAddr, outputs: &mut Vec<Output>) {
+        if state.endpoint == Some(from) {
+            return;
+        }
+        state.endpoint = Some(from);
+        if is_due(&mut state.told.endpoint, now) {
             outputs.push(Output::Event(Event::EndpointChanged {
                 peer: self.id,
                 endpoint: from,
@@ -197,7 +220,9 @@ impl Peer {
         state.attempt = None;
         state.latest_handshake = Some(now);
         bump(&counters.handshakes_completed, 1);
-        outputs.push(Output::Event(Event::HandshakeCompleted { peer: self.id }));
+        if is_due(&mut state.told.handshake, now) {
+            outputs.push(Output::Event(Event::HandshakeCompleted { peer: self.id }));
+        }
         if !state.queue.is_empty() {
             outputs.push(Output::Release {
                 peer: self.id,

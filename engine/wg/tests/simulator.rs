@@ -527,3 +527,43 @@ fn indices_of_neighbouring_peers_have_nothing_in_common() {
     };
     assert!(index(B).abs_diff(index(C)) > 1 && index(B) > 255);
 }
+
+/// A peer that sends every packet from another port must not flood whoever watches events.
+#[test]
+fn a_peer_that_moves_with_every_packet_is_followed_and_told_of_once_a_second() {
+    let mut world = World::two(25);
+    world.send(A, B, 0);
+    world.run(SECOND);
+    let before = world.events(B).len();
+    let last = (1..=300).fold(None, |_, n| {
+        let sealed = world.capture_next(A, B, n);
+        let from = std::net::SocketAddr::from(([198, 51, 100, 7], u16::try_from(n).unwrap()));
+        world.inject(B, from, sealed);
+        world.run(Duration::from_millis(10));
+        Some(from)
+    });
+    assert!(
+        (1..=5).contains(&(world.events(B).len() - before)),
+        "{:?}",
+        world.events(B)
+    );
+    world.send(B, A, 1);
+    assert_eq!(world.sent_to(last.unwrap()), 1, "the newest place counts");
+}
+
+/// Nor one that makes a new session as often as it can.
+#[test]
+fn a_peer_that_renews_its_keys_all_the_time_is_told_of_once_a_second() {
+    let mut world = World::two(26);
+    for n in 0..100 {
+        // A forgets B and so begins anew; B knows A all along.
+        world.declare(A, &[]);
+        world.declare(A, &[B]);
+        world.send(A, B, n);
+        world.run(Duration::from_millis(60));
+    }
+    let completed = |event: &&Event| matches!(event, Event::HandshakeCompleted { .. });
+    let told = world.events(B).iter().filter(completed).count();
+    assert!((2..=8).contains(&told), "{told} in six seconds");
+    assert!(world.received(B).len() > 50);
+}

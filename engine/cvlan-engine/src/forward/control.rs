@@ -78,7 +78,7 @@ fn send_plain(line: &Line, mut packets: impl Iterator<Item = Vec<u8>>, slots: &m
                 };
                 room.copy_from_slice(&packet);
                 slot.set_plain_len(packet.len());
-                match judge::outbound(&line.shared, &snapshot, &packet, Instant::now()) {
+                match judge::outbound(&line.shared, &snapshot, line.udp.port(), &packet, Instant::now()) {
                     Ok(peer) => {
                         slot.peer = Some(peer);
                         kept += 1;
@@ -109,6 +109,7 @@ fn tell(line: &Line, event: &Event) {
         Event::EndpointChanged { peer, endpoint } => ("endpoint_changed", peer, SocketAddr::to_string(endpoint)),
     };
     let node_id = node_id(peer);
-    tracing::info!(event = name, node_id, "peer");
+    // Peers decide how often; watchers and status tell it, the log of a node must not fill its disk.
+    tracing::debug!(event = name, node_id, "peer");
     line.shared.events.tell(name, &node_id, detail);
 }

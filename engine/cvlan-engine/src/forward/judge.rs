@@ -6,7 +6,7 @@ use cvlan_filter::{Basis, Direction, Judgement};
 use cvlan_route::NextHop;
 use cvlan_wg::PeerId;
 use cvlan_wire::packet::parse;
-use cvlan_wire::{Meta, PeerHandle};
+use cvlan_wire::{Meta, PeerHandle, Transport};
 use std::time::Instant;
 
 /// What the age of the map lets pass.
@@ -40,18 +40,29 @@ impl From<u8> for Admission {
     }
 }
 
-/// Form, own source, route, policy. Says whose tunnel takes the packet.
-pub fn outbound(shared: &Shared, snapshot: &Snapshot, packet: &[u8], now: Instant) -> Result<PeerId, Drop> {
+/// Form, own source, route, policy. Says whose tunnel takes the packet. `port` is the one that sealed packets leave from.
+pub fn outbound(shared: &Shared, snapshot: &Snapshot, port: u16, packet: &[u8], now: Instant) -> Result<PeerId, Drop> {
     let meta = parse(packet).map_err(|_| Drop::Malformed)?;
     let table = snapshot.table().ok_or(Drop::NoRoute)?;
     if !table.is_local(meta.source) {
         return Err(Drop::Source);
+    }
+    if is_own_datagram(snapshot, port, &meta) {
+        return Err(Drop::Loop);
     }
     let Some(NextHop::Peer(route)) = table.lookup(meta.destination) else {
         return Err(Drop::NoRoute);
     };
     policy(shared, snapshot, Direction::Outbound, route.node, &meta, now)?;
     Ok(PeerId(route.carrier.0))
+}
+
+/// A sealed packet that the host routes back into the tunnel: an endpoint lies inside the overlay, because a peer sends
+/// through the tunnel or a route covers its address. Sealed again it would come back again, longer each time.
+fn is_own_datagram(snapshot: &Snapshot, port: u16, meta: &Meta) -> bool {
+    let own = snapshot.map.as_ref().and_then(|map| map.own.as_ref());
+    matches!(meta.transport, Transport::Udp { source, .. } if source == port)
+        && own.is_some_and(|own| own.addresses.contains(&meta.source))
 }
 
 /// Form, the peer's source, own destination, policy, for a packet out of the tunnel of `carrier`.

@@ -50,7 +50,7 @@ fn take_batch(line: &Line, slots: &mut [Slot]) -> io::Result<(usize, usize)> {
         };
         slot.set_plain_len(length);
         read += 1;
-        match judge::outbound(&line.shared, &snapshot, slot.plain(), now) {
+        match judge::outbound(&line.shared, &snapshot, line.udp.port(), slot.plain(), now) {
             Ok(peer) => {
                 slot.peer = Some(peer);
                 kept += 1;
