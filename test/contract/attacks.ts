@@ -3,7 +3,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { KeyRole } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import { PolicyDocumentSchema, type PolicyRule } from "@cloudvlan/gen/entity/v1/policy_pb.js";
 import { newId } from "@cloudvlan/kit/ids";
-import { appendChange, bytea, forgedKeyset, forgedManifest, forgedNode, forgedRule, strangerKey } from "./forgery.ts";
+import { appendChange, bytea, forgedKeyset, forgedNode, forgedPolicy, strangerKey } from "./forgery.ts";
 import type { Member } from "./member.ts";
 import type { Viewer } from "./viewer.ts";
 import { allow, ANY, type Side } from "./world.ts";
@@ -13,6 +13,8 @@ export interface Victim {
   readonly side: Side;
   readonly scope: { readonly tenantId: string; readonly cvlanId: string };
   readonly group: { readonly id: string; readonly name: string };
+  /** What a record of a member of the group carries. */
+  readonly selector: Uint8Array;
   readonly watcher: Member;
   readonly peer: Member;
   readonly outsider: Member;
@@ -67,7 +69,7 @@ export const ATTACKS: readonly Attack[] = [
     name: "puts a record of theirs into a node",
     strike: (victim) => {
       const key = strangerKey(victim.keyId(KeyRole.ENROL));
-      const record = forgedNode(key, victim.scope, victim.peer.nodeId);
+      const record = forgedNode(key, victim.scope, victim.peer.nodeId, [victim.selector]);
       return [
         `update registry.node set record = ${bytea(record)}, record_revision = 99 where id = '${victim.peer.nodeId}'`,
       ];
@@ -115,12 +117,14 @@ export const ATTACKS: readonly Attack[] = [
     strike: (victim) => {
       const { scope } = victim;
       const key = strangerKey(victim.keyId(KeyRole.POLICY));
-      const { ruleId, bytes } = forgedRule(key, scope);
-      const manifest = forgedManifest(key, scope);
+      const { ruleId, rule, manifest } = forgedPolicy(key, scope);
+      const of = `tenant_id = '${scope.tenantId}'`;
       return [
-        `insert into policy.rule values ('${scope.tenantId}', '${scope.cvlanId}', ${bytea(ruleId)}, ${bytea(bytes)})`,
-        `update policy.document set manifest = ${bytea(manifest)} where cvlan_id = '${scope.cvlanId}'`,
-        appendChange("policy", scope.tenantId, scope.cvlanId, ruleObject(ruleId), { case: "rule", value: bytes }),
+        `delete from policy.rule where ${of}`,
+        `insert into policy.rule values ('${scope.tenantId}', '${scope.cvlanId}', ${bytea(ruleId)}, ${bytea(rule)})`,
+        `update policy.document set manifest = ${bytea(manifest)} where ${of}`,
+        `delete from policy.change where ${of} and object_id like 'rule_%'`,
+        appendChange("policy", scope.tenantId, scope.cvlanId, ruleObject(ruleId), { case: "rule", value: rule }),
         appendChange("policy", scope.tenantId, scope.cvlanId, "manifest", { case: "manifest", value: manifest }),
       ];
     },
@@ -140,7 +144,7 @@ export const ATTACKS: readonly Attack[] = [
       const { scope } = victim;
       return [victim.keyId(KeyRole.ENROL), "unknown", victim.keyId(KeyRole.MAP), "root"].map((keyId) => {
         const nodeId = newId("node", Date.now());
-        const record = forgedNode(strangerKey(keyId), scope, nodeId);
+        const record = forgedNode(strangerKey(keyId), scope, nodeId, [victim.selector]);
         return appendChange("registry", scope.tenantId, scope.cvlanId, nodeId, { case: "node", value: record });
       });
     },
@@ -149,13 +153,15 @@ export const ATTACKS: readonly Attack[] = [
     name: "writes records of theirs into the map",
     strike: (victim) => {
       const nodeId = newId("node", Date.now());
-      const node = forgedNode(strangerKey(victim.keyId(KeyRole.ENROL)), victim.scope, nodeId);
-      const { ruleId, bytes } = forgedRule(strangerKey(victim.keyId(KeyRole.POLICY)), victim.scope);
+      const node = forgedNode(strangerKey(victim.keyId(KeyRole.ENROL)), victim.scope, nodeId, [victim.selector]);
+      const { ruleId, rule, manifest } = forgedPolicy(strangerKey(victim.keyId(KeyRole.POLICY)), victim.scope);
       return [
         insertRecord(victim, nodeId, 1, node),
-        insertRecord(victim, ruleObject(ruleId), 2, bytes),
+        `delete from netmap.record where tenant_id = '${victim.scope.tenantId}' and kind in (2, 3)`,
+        insertRecord(victim, ruleObject(ruleId), 2, rule),
+        insertRecord(victim, "manifest", 3, manifest),
         insertLog(victim, nodeId, 1, node),
-        insertLog(victim, ruleObject(ruleId), 2, bytes),
+        insertLog(victim, ruleObject(ruleId), 2, rule),
         wakeNetmap(victim),
       ];
     },
@@ -164,7 +170,7 @@ export const ATTACKS: readonly Attack[] = [
     name: "changes records and log of the map",
     strike: (victim) => {
       const { scope, peer, outsider } = victim;
-      const forged = forgedNode(strangerKey(victim.keyId(KeyRole.ENROL)), scope, peer.nodeId);
+      const forged = forgedNode(strangerKey(victim.keyId(KeyRole.ENROL)), scope, peer.nodeId, [victim.selector]);
       const of = `tenant_id = '${scope.tenantId}' and object_id`;
       return [
         `update netmap.record set signed = ${bytea(forged)} where ${of} = '${peer.nodeId}'`,

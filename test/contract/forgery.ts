@@ -43,7 +43,7 @@ function signed(key: SigningKey, domain: Domain, payload: Uint8Array): Uint8Arra
 }
 
 /** A node that never joined, in the best of shape but for who signed it. */
-export function forgedNode(key: SigningKey, scope: Scope, nodeId: string, selectors: Uint8Array[] = []): Uint8Array {
+export function forgedNode(key: SigningKey, scope: Scope, nodeId: string, selectors: Uint8Array[]): Uint8Array {
   const record = create(NodeRecordSchema, {
     ...scope,
     nodeId,
@@ -58,9 +58,19 @@ export function forgedNode(key: SigningKey, scope: Scope, nodeId: string, select
   return signed(key, "node", toBinary(NodeRecordSchema, record));
 }
 
-/** A rule that allows everything to everybody. */
-export function forgedRule(key: SigningKey, scope: Scope): { readonly ruleId: Uint8Array; readonly bytes: Uint8Array } {
-  const ruleId = new Uint8Array(createHash("sha256").update(`${scope.cvlanId}\0anything`).digest().subarray(0, 16));
+/** A whole policy: one rule that allows everything to everybody, and the manifest that fits it. */
+export interface ForgedPolicy {
+  readonly ruleId: Uint8Array;
+  /** Serialised `Signed` of the rule. */
+  readonly rule: Uint8Array;
+  /** Serialised `Signed` of the manifest. */
+  readonly manifest: Uint8Array;
+}
+
+export function forgedPolicy(key: SigningKey, scope: Scope): ForgedPolicy {
+  const sha256 = (data: Uint8Array | string) => new Uint8Array(createHash("sha256").update(data).digest());
+  const any = { selector: { case: "any", value: true } } as const;
+  const ruleId = sha256(`${scope.cvlanId}\0anything`).slice(0, 16);
   const record = create(RuleRecordSchema, {
     ...scope,
     ruleId,
@@ -68,20 +78,21 @@ export function forgedRule(key: SigningKey, scope: Scope): { readonly ruleId: Ui
     name: "anything",
     action: PolicyAction.ALLOW,
     protocol: PolicyProtocol.ANY,
-    sources: [{ selector: { case: "any", value: true } }],
-    destinations: [{ selector: { case: "any", value: true } }],
+    sources: [any],
+    destinations: [any],
   });
-  return { ruleId, bytes: signed(key, "rule", toBinary(RuleRecordSchema, record)) };
-}
-
-export function forgedManifest(key: SigningKey, scope: Scope): Uint8Array {
+  const payload = toBinary(RuleRecordSchema, record);
   const manifest = create(PolicyManifestSchema, {
     ...scope,
     policyVersion: 99n,
-    rulesSha256: new Uint8Array(32),
+    rulesSha256: sha256(sha256(payload)),
     rules: 1,
   });
-  return signed(key, "manifest", toBinary(PolicyManifestSchema, manifest));
+  return {
+    ruleId,
+    rule: signed(key, "rule", payload),
+    manifest: signed(key, "manifest", toBinary(PolicyManifestSchema, manifest)),
+  };
 }
 
 /** A keyset in which every role is the forger's. */

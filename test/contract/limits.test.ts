@@ -97,18 +97,17 @@ describe("limits before authentication", function () {
   });
 
   it("connections over the number of an address are closed, whoever asks", async () => {
-    const sockets: Socket[] = [];
-    let closed = 0;
-    for (let index = 0; index < 3 * CONNECTIONS; index++) {
-      const socket = connectTcp({ host: "127.0.0.1", port: installation.port, localAddress: GREEDY });
-      socket.on("error", () => undefined);
-      socket.once("close", () => (closed += 1));
-      socket.resume();
-      sockets.push(socket);
-    }
-    await until("the surplus to be closed", () => closed >= 2 * CONNECTIONS);
+    const held = Array.from({ length: CONNECTIONS }, () => openSession(installation, { from: GREEDY }));
+    for (const session of held) await once(session, "remoteSettings");
+    const surplus = openSession(installation, { from: GREEDY });
+    await assert.rejects(bundle(surplus));
+    surplus.destroy();
+    assert.ok(
+      held.every(({ closed }) => !closed),
+      "others of the address were closed for it",
+    );
     await assertOthersServed();
-    for (const socket of sockets) socket.destroy();
+    for (const session of held) session.destroy();
     await until("the address to be let in again", async () => {
       const session = openSession(installation, { from: GREEDY });
       const answer = await bundle(session).catch(() => undefined);

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import type { ClientHttp2Stream } from "node:http2";
+import { AuthService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { NetmapService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
 import { pathOf } from "@cloudvlan/kit/access";
-import { formatSpiffe, newAuthority, pemOf } from "@cloudvlan/kit/pki";
+import { newAuthority } from "@cloudvlan/kit/ca";
+import { formatSpiffe, pemOf } from "@cloudvlan/kit/pki";
 import { createClient, type Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { type Credential, issuerOf, yesterday } from "./certificates.ts";
@@ -163,6 +165,19 @@ for (const kind of ["pglite", "postgres"] as const) {
       await until("the stream to end", () => doomed.ended !== undefined);
       assert.ok(["IDENTITY_DENIED", "NODE_REVOKED"].includes(doomed.ended?.reason ?? ""), doomed.ended?.reason);
       await until("the peer to drop it", () => !witness.nodes.has(victim.nodeId));
+      await assertRefused(victim.credential, "Unauthenticated", "CERTIFICATE_REFUSED");
+      assert.equal(witness.distrust ?? witness.ended, undefined);
+    });
+
+    it("of an identity that is denied ends at once, whatever registry says of the node", async () => {
+      const victim = await side.newMember();
+      const [witness, doomed] = [watching(first), watching(victim)];
+      await until("heads of both", () => witness.heads > 0 && doomed.heads > 0);
+      const { tenantId, nodeId } = victim;
+      const registry = installation.inProcess({ kind: "local", service: "registry" });
+      await createClient(AuthService, registry).deny({ tenantId, nodeId });
+      await until("the stream to end", () => doomed.ended !== undefined);
+      assert.deepEqual([doomed.ended?.code, doomed.ended?.reason], ["Unauthenticated", "IDENTITY_DENIED"]);
       await assertRefused(victim.credential, "Unauthenticated", "CERTIFICATE_REFUSED");
       assert.equal(witness.distrust ?? witness.ended, undefined);
     });

@@ -4,13 +4,14 @@ import { PolicyAction } from "@cloudvlan/gen/entity/v1/policy_pb.js";
 import { NetmapService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
 import { PolicyService } from "@cloudvlan/gen/policy/v1/policy_pb.js";
 import { GroupService, NodeService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
+import { idBytes } from "@cloudvlan/kit/ids";
 import { createClient } from "@connectrpc/connect";
 import { ATTACKS, type Victim } from "./attacks.ts";
 import { keyIdOf } from "./forgery.ts";
 import { type Installation, newInstallation } from "./installation.ts";
 import { until } from "./until.ts";
 import { view, type Viewer } from "./viewer.ts";
-import { allow, newSide } from "./world.ts";
+import { allow, newSide, typed } from "./world.ts";
 
 describe("somebody who can write every table and has no key", function () {
   this.timeout(120_000);
@@ -31,7 +32,8 @@ describe("somebody who can write every table and has no key", function () {
     await until("the peer on the map", () => viewer.nodes.has(peer.nodeId) && viewer.rules.size === 2);
     const { tenantId, cvlanId } = side;
     const keyId = (role: KeyRole) => keyIdOf(viewer.keyset, role);
-    return { side, scope: { tenantId, cvlanId }, group, watcher, peer, outsider, viewer, rules, keyId };
+    const selector = idBytes(typed("group", group.id));
+    return { side, scope: { tenantId, cvlanId }, group, selector, watcher, peer, outsider, viewer, rules, keyId };
   }
 
   async function run(statements: readonly string[]): Promise<void> {
