@@ -5,9 +5,9 @@ import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { Refusal } from "@cloudvlan/kit/errors";
 import type { Logger } from "@cloudvlan/kit/log";
+import { validateInterceptor } from "@cloudvlan/kit/validate";
 import { errnoOf } from "../state/files.ts";
 import { agentRoutes, type LocalNode } from "./service.ts";
-import { validateRequests } from "./validate.ts";
 
 const MAX_BODY = 64 * 1024;
 /** Sessions that one local user may hold at once. */
@@ -30,7 +30,7 @@ export async function serveLocal(path: string, node: LocalNode, log: Logger): Pr
     { settings: { maxConcurrentStreams: 32 } },
     connectNodeAdapter({
       routes: agentRoutes(node),
-      interceptors: [plainErrors(log), validateRequests],
+      interceptors: [plainErrors(log), validateInterceptor()],
       readMaxBytes: MAX_BODY,
     }),
   );

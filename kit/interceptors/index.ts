@@ -4,6 +4,7 @@ import type { Database } from "../db/index.ts";
 import type { Logger } from "../log/index.ts";
 import type { Denials } from "../server/denials.ts";
 import type { LiveStreams } from "../server/live.ts";
+import { validateInterceptor } from "../validate/index.ts";
 import { auditInterceptor } from "./audit.ts";
 import type { Authorities } from "./authorities.ts";
 import { authnInterceptor } from "./authn.ts";
@@ -12,7 +13,6 @@ import { deadlineInterceptor } from "./deadline.ts";
 import { errorsInterceptor } from "./errors.ts";
 import type { RefusalCounter } from "./refusals.ts";
 import { streamsInterceptor } from "./streams.ts";
-import { validateInterceptor } from "./validate.ts";
 import type { Workloads } from "./workload.ts";
 
 export { type AddressLimit, addressLimit } from "./address-limit.ts";
@@ -24,7 +24,6 @@ export { errorsInterceptor } from "./errors.ts";
 export { type Gate, gate, type GateCall, probeGate } from "./gate.ts";
 export { type Peer, peerKey } from "./peer.ts";
 export { type RefusalCounter, refusalCounter } from "./refusals.ts";
-export { validateInterceptor } from "./validate.ts";
 export { type Workloads, workloads } from "./workload.ts";
 
 /** What the interceptors of one service work with. */

@@ -3,7 +3,7 @@ import { pathToString } from "@bufbuild/protobuf/reflect";
 import { createValidator } from "@bufbuild/protovalidate";
 import type { Interceptor } from "@connectrpc/connect";
 import { Refusal } from "../errors/index.ts";
-import { checkFirst } from "./iterables.ts";
+import { checkFirst } from "../interceptors/iterables.ts";
 
 const validator = createValidator();
 
