@@ -5,6 +5,7 @@ import { initCa, PROVISIONER } from "@cloudvlan/infra/step-ca/init";
 import { startCa } from "@cloudvlan/infra/step-ca/start";
 import { type Connection, connectTo } from "@cloudvlan/kit/client";
 import { systemClock } from "@cloudvlan/kit/clock";
+import type { StoreConfig } from "@cloudvlan/kit/db";
 import { newId } from "@cloudvlan/kit/ids";
 import { testServer, type TestServer } from "@cloudvlan/kit/testing";
 import { startBalancer } from "./balancer.ts";
@@ -38,6 +39,8 @@ export interface SiteControlPlane extends AsyncDisposable {
   readonly caSha256: string;
   readonly workers: readonly Program[];
   readonly ca: SiteCa;
+  /** What the workers open; nobody else may while a worker has the embedded one. */
+  readonly store: StoreConfig;
   /** Undefined with the embedded store. */
   readonly postgres: { readonly server: TestServer; readonly url: string } | undefined;
   /** Starts a worker and waits until it serves. */
@@ -127,6 +130,7 @@ export async function startSiteControlPlane(
     caSha256: createHash("sha256").update(root.raw).digest("hex"),
     workers,
     ca,
+    store: postgres ? { kind: "postgres", url: postgres.url, poolSize: 4 } : { kind: "pglite", path: join(dataOf(0), "pglite") },
     postgres,
     startWorker,
     connect: async () => connectTo(url, { roots, bearer: (await readFile(ownerKeyFile, "utf8")).trim() }),
