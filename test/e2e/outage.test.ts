@@ -54,7 +54,10 @@ describe("control plane, database and CA gone", function () {
     await control.ca.start();
     await control.startWorker(0);
     for (const node of [a, b]) {
-      await until(`${node.name} is connected`, async () => (await node.status())?.controller === ControllerState.CONNECTED);
+      await until(
+        `${node.name} is connected`,
+        async () => (await node.status())?.controller === ControllerState.CONNECTED,
+      );
     }
     assert.deepEqual([(await a.status())?.nodeId, (await b.status())?.nodeId], ids);
     assert.ok((await a.ping("hostb")) > 0);

@@ -28,7 +28,10 @@ describe("two workers over one PostgreSQL behind a balancer", function () {
       const before = (await a.status())?.engine?.map?.revision ?? 0n;
       await (victim === 0 ? tenant.apply(ping, tcp) : tenant.apply(ping));
       for (const node of [a, b]) {
-        await until(`${node.name} has the change`, async () => ((await node.status())?.engine?.map?.revision ?? 0n) > before);
+        await until(
+          `${node.name} has the change`,
+          async () => ((await node.status())?.engine?.map?.revision ?? 0n) > before,
+        );
       }
       assert.equal(await answered, PINGS);
       await control.startWorker(victim);

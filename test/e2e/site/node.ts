@@ -101,7 +101,10 @@ export async function siteNode(
     },
     killEngine: async () => {
       for (const pid of await pidsOf(programs.engine, engineState)) process.kill(pid, "SIGKILL");
-      await until(`the engine of ${name} is gone`, async () => (await pidsOf(programs.engine, engineState)).length === 0);
+      await until(
+        `the engine of ${name} is gone`,
+        async () => (await pidsOf(programs.engine, engineState)).length === 0,
+      );
     },
     [Symbol.asyncDispose]: async () => {
       transport.close();
