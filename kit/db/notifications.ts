@@ -4,6 +4,7 @@ import pg from "pg";
 import type { Logger } from "../log/index.ts";
 import { checkChannel } from "./channel.ts";
 import { mapError } from "./errors.ts";
+import { newLine } from "./line.ts";
 
 type Wake = (payload: string | undefined) => void;
 
@@ -22,6 +23,8 @@ const LONGEST_PAUSE = 5000;
 export function notifications(connection: pg.ClientConfig, log: Logger): Notifications {
   const listeners = new Map<string, Set<Wake>>();
   const closed = new AbortController();
+  /** The connection takes one statement at a time. */
+  const inLine = newLine();
   let started: Promise<void> | undefined;
   let current: pg.Client | undefined;
 
@@ -78,7 +81,7 @@ export function notifications(connection: pg.ClientConfig, log: Logger): Notific
     listeners.set(channel, wakes.add(wake));
     try {
       await start();
-      await current?.query(`listen ${channel}`);
+      await inLine(async () => current?.query(`listen ${channel}`));
     } catch (error) {
       wakes.delete(wake);
       throw mapError(error, "postgres");

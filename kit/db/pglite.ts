@@ -8,6 +8,7 @@ import type { Logger } from "../log/index.ts";
 import { checkChannel } from "./channel.ts";
 import type { Store, Tx } from "./index.ts";
 import { storageFull } from "./errors.ts";
+import { newLine } from "./line.ts";
 import { lockFolder } from "./lock.ts";
 import { migrateService, unprotectedTables } from "./migrate.ts";
 import type { Query } from "./roles.ts";
@@ -71,16 +72,11 @@ async function open(path: string, log: Logger, lock: Disposable): Promise<Store>
   };
 
   // One session serves everybody: migrations of two services must not share its search path.
-  let migrating: Promise<void> = Promise.resolve();
+  const inLine = newLine();
   return {
     kind: "pglite",
-    migrate: (service, folder) => {
-      const next = migrating.then(() =>
-        migrateService(query, (migrations) => migrate(db, migrations), service, folder),
-      );
-      migrating = next.catch(() => undefined);
-      return next;
-    },
+    migrate: (service, folder) =>
+      inLine(() => migrateService(query, (migrations) => migrate(db, migrations), service, folder)),
     database: (service) => databaseOf(driver, service),
     unprotectedTables: (service) => unprotectedTables(query, service),
     [Symbol.asyncDispose]: async () => {

@@ -23,5 +23,19 @@ describe("whoever a notification wakes", () => {
       );
       assert.deepEqual(await woken, { inside: false, request: undefined });
     });
+
+    it("may begin to listen at once with others", async () => {
+      const warnings: string[] = [];
+      const hear = (warning: Error): void => void warnings.push(warning.message);
+      process.on("warning", hear);
+      const db = under.store.database("policy");
+      const listening = await Promise.all(
+        Array.from({ length: 20 }, (_, n) => db.listen(`policy_at_once_${n}`, () => undefined)),
+      );
+      for (const each of listening) await each[Symbol.asyncDispose]();
+      await new Promise((resolve) => setImmediate(resolve));
+      process.off("warning", hear);
+      assert.deepEqual(warnings, []);
+    });
   });
 });
