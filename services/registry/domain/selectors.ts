@@ -23,3 +23,17 @@ export function selectorsOf(
   const ofTags = Object.entries(tags).map(([key, value]) => tagSelector(keys, cvlanId, key, value));
   return [...ofTags, ...groupIds.map(groupSelector)].toSorted((a, b) => Buffer.compare(a, b));
 }
+
+/** Ids of the groups among a record's selectors: those that its tags do not account for. */
+export function groupsAmong(
+  keys: KeyProvider,
+  node: { readonly cvlanId: string; readonly tags: Readonly<Record<string, string>> },
+  selectors: readonly Uint8Array[],
+): string[] {
+  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
+  const ofTags = new Set(selectorsOf(keys, node.cvlanId, node.tags, []).map(hex));
+  return selectors
+    .map(hex)
+    .filter((selector) => !ofTags.has(selector))
+    .map((selector) => `group_${selector.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5")}`);
+}

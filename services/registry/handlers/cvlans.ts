@@ -92,7 +92,7 @@ export async function deleteCvlan(deps: RegistryDeps, request: DeleteCvlanReques
   const tenantId = tenantOf(request);
   try {
     await deps.db.tenant(tenantId, async (tx) => {
-      const row = await requireCvlan(tx, deps.seals, tenantId, request.cvlanId);
+      const row = await requireCvlan(tx, deps.seals, tenantId, request.cvlanId, "update");
       const { nodes } = await cvlanUse(tx, tenantId, row.id);
       if (nodes > 0) throw inUse(row.id, `the cvlan has ${nodes} nodes`, "revoke its nodes first");
       if (await hasPendingDenial(tx, tenantId, row.id)) {

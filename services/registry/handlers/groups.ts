@@ -14,21 +14,21 @@ import { pathOf } from "@cloudvlan/kit/access";
 import { type Caller, subjectOf } from "@cloudvlan/kit/caller";
 import { isForeignKeyViolation, type Tx } from "@cloudvlan/kit/db";
 import { Refusal } from "@cloudvlan/kit/errors";
-import { newId, type TenantId } from "@cloudvlan/kit/ids";
+import { newId } from "@cloudvlan/kit/ids";
 import type { SigningKey } from "@cloudvlan/kit/sign";
 import type { RegistryDeps } from "../deps.ts";
+import { groupsAmong } from "../domain/selectors.ts";
 import { type CvlanRow, requireCvlan } from "../store/cvlans.ts";
 import {
   addMember,
   deleteGroup as deleteRow,
-  groupsOf,
   insertGroup,
   listGroups as listRows,
   membersOf,
   removeMember,
   requireGroup,
 } from "../store/groups.ts";
-import { lockActiveNode, type NodeRow } from "../store/nodes.ts";
+import { type ActiveNode, lockActiveNode } from "../store/nodes.ts";
 import { pageOf, splitPage } from "../store/page.ts";
 import { databaseNow } from "../store/time.ts";
 import { publishNode } from "./publish.ts";
@@ -89,9 +89,9 @@ export async function deleteGroup(deps: RegistryDeps, request: DeleteGroupReques
         });
       }
       for (const nodeId of members) {
-        const node = await lockActiveNode(tx, deps.seals, key, tenantId, nodeId);
+        const active = await lockActiveNode(tx, deps.seals, key, tenantId, nodeId);
         await removeMember(tx, tenantId, group.id, nodeId);
-        await republish(deps, tx, key, tenantId, cvlan, node);
+        await setMembership(deps, tx, key, cvlan, active, group.id, false);
       }
       await deleteRow(tx, tenantId, group.id);
       await deps.audit.record(tx, caller, {
@@ -114,9 +114,7 @@ export async function addGroupMember(
   request: AddGroupMemberRequest,
   caller: Caller,
 ): Promise<void> {
-  await changeMember(deps, request, caller, pathOf(GroupService.method.addGroupMember), (tx, tenantId) =>
-    addMember(tx, deps.seals, tenantId, request.groupId, request.nodeId),
-  );
+  await changeMember(deps, request, caller, pathOf(GroupService.method.addGroupMember), true);
 }
 
 export async function removeGroupMember(
@@ -124,44 +122,50 @@ export async function removeGroupMember(
   request: RemoveGroupMemberRequest,
   caller: Caller,
 ): Promise<void> {
-  await changeMember(deps, request, caller, pathOf(GroupService.method.removeGroupMember), (tx, tenantId) =>
-    removeMember(tx, tenantId, request.groupId, request.nodeId),
-  );
+  await changeMember(deps, request, caller, pathOf(GroupService.method.removeGroupMember), false);
 }
 
-/** @param change tells whether it changed anything. */
 async function changeMember(
   deps: RegistryDeps,
   request: AddGroupMemberRequest | RemoveGroupMemberRequest,
   caller: Caller,
   action: string,
-  change: (tx: Tx, tenantId: TenantId) => Promise<boolean>,
+  isMember: boolean,
 ): Promise<void> {
   const tenantId = tenantOf(request);
   const key = await deps.enrolKeys.get(tenantId);
   await deps.db.tenant(tenantId, async (tx) => {
     const group = await requireGroup(tx, deps.seals, tenantId, request.groupId);
-    const node = await lockActiveNode(tx, deps.seals, key, tenantId, request.nodeId);
-    if (node.cvlanId !== group.cvlanId) {
+    const active = await lockActiveNode(tx, deps.seals, key, tenantId, request.nodeId);
+    if (active.node.cvlanId !== group.cvlanId) {
       throw new Refusal("invalid", "OTHER_CVLAN", "the node is a member of another cvlan than the group", {
         field: "node_id",
         remedy: "name a node of the group's cvlan",
       });
     }
     const cvlan = await requireCvlan(tx, deps.seals, tenantId, group.cvlanId);
-    if (await change(tx, tenantId)) await republish(deps, tx, key, tenantId, cvlan, node);
+    if (isMember) await addMember(tx, deps.seals, tenantId, group.id, active.node.id);
+    else await removeMember(tx, tenantId, group.id, active.node.id);
+    await setMembership(deps, tx, key, cvlan, active, group.id, isMember);
     await deps.audit.record(tx, caller, { action, objectId: group.id, outcome: "ok" });
   });
 }
 
-async function republish(
+/**
+ * Signs a node's record anew when a change of membership changes it. Which groups it is in is read from its last record:
+ * whoever took a row of the table away, or put an old one back, must not move a node by the next change.
+ */
+async function setMembership(
   deps: RegistryDeps,
   tx: Tx,
   key: SigningKey,
-  tenantId: TenantId,
   cvlan: CvlanRow,
-  node: NodeRow,
+  { node, record }: ActiveNode,
+  groupId: string,
+  isMember: boolean,
 ): Promise<void> {
-  const groupIds = (await groupsOf(tx, deps.seals, tenantId, [node.id])).get(node.id) ?? [];
+  const current = groupsAmong(deps.keys, node, record.selectors);
+  if (current.includes(groupId) === isMember) return;
+  const groupIds = isMember ? [...current, groupId] : current.filter((id) => id !== groupId);
   await publishNode(deps, tx, key, cvlan, node, groupIds);
 }

@@ -10,6 +10,7 @@ import {
 } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { pathOf } from "@cloudvlan/kit/access";
 import type { Caller } from "@cloudvlan/kit/caller";
+import type { Tx } from "@cloudvlan/kit/db";
 import { Refusal } from "@cloudvlan/kit/errors";
 import { isId, type TenantId } from "@cloudvlan/kit/ids";
 import { checkCsr } from "@cloudvlan/kit/ca";
@@ -18,10 +19,11 @@ import { openChallenge, sealChallenge } from "../challenge.ts";
 import type { RegistryDeps } from "../deps.ts";
 import { checkProof, newKeyPair, transcriptOf } from "../domain/proof.ts";
 import { tokenRefusal } from "../domain/token.ts";
-import { requireCvlan } from "../store/cvlans.ts";
-import { groupsOf } from "../store/groups.ts";
-import { lockNode } from "../store/nodes.ts";
+import { type CvlanRow, requireCvlan } from "../store/cvlans.ts";
+import { existingGroups, groupsOf } from "../store/groups.ts";
+import { lockNode, type NodeRow } from "../store/nodes.ts";
 import { databaseNow } from "../store/time.ts";
+import { findToken } from "../store/tokens.ts";
 import { publishNode } from "./publish.ts";
 import { reserve } from "./reserve.ts";
 import type { RefusedJoins } from "./token-audit.ts";
@@ -89,15 +91,23 @@ async function joinWithToken(
   return create(JoinResponseSchema, { node, certificate, bundle, rootPublicKey, keyset, cvlanName });
 }
 
+/** The groups a node is born into, as its token has them: rows that say less do not keep it out of any. */
+async function groupsOfToken(deps: RegistryDeps, tx: Tx, cvlan: CvlanRow, node: NodeRow): Promise<string[]> {
+  const token = deps.seals.open("join_token", await findToken(tx, cvlan.tenantId, node.joinTokenId));
+  if (!token) throw tokenRefusal("TOKEN_SEAL_BROKEN");
+  return existingGroups(tx, deps.seals, cvlan, token.groupIds);
+}
+
 /** Makes the node visible to its cvlan; again, it is as it was. */
 async function activate(deps: RegistryDeps, key: SigningKey, tenantId: TenantId, nodeId: string, caller: Caller) {
   return deps.db.tenant(tenantId, async (tx) => {
     const current = await lockNode(tx, deps.seals, tenantId, nodeId);
     if (current.status === NodeStatus.REVOKED) throw tokenRefusal("TOKEN_NODE_REVOKED");
     const cvlan = await requireCvlan(tx, deps.seals, tenantId, current.cvlanId);
-    const groupIds = (await groupsOf(tx, deps.seals, tenantId, [nodeId])).get(nodeId) ?? [];
+    let groupIds = (await groupsOf(tx, deps.seals, tenantId, [nodeId])).get(nodeId) ?? [];
     let row = current;
     if (current.status === NodeStatus.JOINING) {
+      groupIds = await groupsOfToken(deps, tx, cvlan, current);
       const joined = { ...current, status: NodeStatus.ACTIVE, joinedAt: await databaseNow(tx) };
       row = await publishNode(deps, tx, key, cvlan, joined, groupIds);
     }

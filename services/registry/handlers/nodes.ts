@@ -12,6 +12,7 @@ import { pathOf } from "@cloudvlan/kit/access";
 import type { Caller } from "@cloudvlan/kit/caller";
 import type { RegistryDeps } from "../deps.ts";
 import { checkRoutes } from "../domain/routes.ts";
+import { groupsAmong } from "../domain/selectors.ts";
 import { type CvlanRow, requireCvlan } from "../store/cvlans.ts";
 import { groupsOf } from "../store/groups.ts";
 import {
@@ -69,9 +70,9 @@ export async function updateNode(deps: RegistryDeps, request: UpdateNodeRequest,
   const key = await deps.enrolKeys.get(tenantId);
   try {
     return await deps.db.tenant(tenantId, async (tx) => {
-      const current = await lockActiveNode(tx, deps.seals, key, tenantId, request.nodeId);
+      const { node: current, record } = await lockActiveNode(tx, deps.seals, key, tenantId, request.nodeId);
       const cvlan = await requireCvlan(tx, deps.seals, tenantId, current.cvlanId);
-      const groupIds = (await groupsOf(tx, deps.seals, tenantId, [current.id])).get(current.id) ?? [];
+      const groupIds = groupsAmong(deps.keys, current, record.selectors);
       const wanted: NodeRow = {
         ...current,
         name: request.name ?? current.name,

@@ -4,7 +4,7 @@ import { pathOf } from "@cloudvlan/kit/access";
 import type { Caller } from "@cloudvlan/kit/caller";
 import { isUniqueViolation, type Tx } from "@cloudvlan/kit/db";
 import { Refusal } from "@cloudvlan/kit/errors";
-import { type Id, newId, type TenantId } from "@cloudvlan/kit/ids";
+import type { Id, NodeId, TenantId } from "@cloudvlan/kit/ids";
 import type { RegistryDeps } from "../deps.ts";
 import { nameCandidates } from "../domain/names.ts";
 import { judgeToken, tokenRefusal } from "../domain/token.ts";
@@ -41,7 +41,8 @@ export async function reserve(deps: RegistryDeps, joiner: Joiner, caller: Caller
     } catch (error) {
       if (attempt < NAME_ATTEMPTS && isUniqueViolation(error, "node_name")) continue;
       // A spent token whose row somebody put back as it was: its node is still there.
-      if (isUniqueViolation(error, "node_join_token")) throw tokenRefusal("TOKEN_USED");
+      if (isUniqueViolation(error, "node_pkey") || isUniqueViolation(error, "node_join_token"))
+        throw tokenRefusal("TOKEN_USED");
       throw nodeConflict(error, joiner.name);
     }
   }
@@ -54,7 +55,8 @@ async function reserveOnce(deps: RegistryDeps, tx: Tx, joiner: Joiner, caller: C
   if (verdict === "again") return resume(deps, tx, joiner, token);
   if (verdict !== "new") throw tokenRefusal(verdict);
 
-  const nodeId = newId("node", deps.clock.nowMs());
+  // The token's own UUID: whoever puts a spent token's row back gets no second node out of it, only the first one's id.
+  const nodeId: NodeId = `node_${joiner.tokenId.slice("jointoken_".length)}`;
   if (!(await spendToken(tx, deps.seals, token, joiner.csrKeySha256, nodeId))) {
     // Somebody was faster; what it was decides, for it may have been this very machine.
     const current = await readToken(deps, tx, joiner);
@@ -84,7 +86,7 @@ async function createNode(
   tx: Tx,
   joiner: Joiner,
   token: TokenRow,
-  nodeId: Id<"node">,
+  nodeId: NodeId,
   now: Date,
 ): Promise<void> {
   const { tenantId } = joiner;

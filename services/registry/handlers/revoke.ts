@@ -6,7 +6,7 @@ import { isId, type TenantId } from "@cloudvlan/kit/ids";
 import type { RegistryDeps } from "../deps.ts";
 import { release } from "../store/addresses.ts";
 import { requireCvlan } from "../store/cvlans.ts";
-import { addPendingDenial, isDenialPending, listPendingDenials, removePendingDenial } from "../store/denials.ts";
+import { addPendingDenial, listPendingDenials, removePendingDenial } from "../store/denials.ts";
 import { groupsOf, removeFromAllGroups } from "../store/groups.ts";
 import { lockNode, updateNode } from "../store/nodes.ts";
 import { databaseNow } from "../store/time.ts";
@@ -20,13 +20,13 @@ import { nodeOf } from "./wire.ts";
  */
 export async function revokeNode(deps: RegistryDeps, request: RevokeNodeRequest, caller: Caller): Promise<Node> {
   const tenantId = tenantOf(request);
-  const { node, pending } = await deps.db.tenant(tenantId, async (tx) => {
+  const node = await deps.db.tenant(tenantId, async (tx) => {
     const current = await lockNode(tx, deps.seals, tenantId, request.nodeId);
     const cvlan = await requireCvlan(tx, deps.seals, tenantId, current.cvlanId);
     const entry = { action: pathOf(NodeService.method.revokeNode), objectId: current.id, outcome: "ok" };
     if (current.status === NodeStatus.REVOKED) {
       await deps.audit.record(tx, caller, entry);
-      return { node: nodeOf(deps.clusterId, cvlan, current, []), pending: await isDenialPending(tx, current.id) };
+      return nodeOf(deps.clusterId, cvlan, current, []);
     }
     const revokedAt = await databaseNow(tx);
     const groupIds = (await groupsOf(tx, deps.seals, tenantId, [current.id])).get(current.id) ?? [];
@@ -36,9 +36,10 @@ export async function revokeNode(deps: RegistryDeps, request: RevokeNodeRequest,
     await addPendingDenial(tx, row, revokedAt);
     if (current.status === NodeStatus.ACTIVE) await publishRemoval(deps, tx, row);
     await deps.audit.record(tx, caller, entry);
-    return { node: nodeOf(deps.clusterId, cvlan, row, groupIds), pending: true };
+    return nodeOf(deps.clusterId, cvlan, row, groupIds);
   });
-  if (pending) await deny(deps, tenantId, node.id);
+  // Also when it is not pending: auth answers a repetition without effect, and a denial that was lost comes back.
+  await deny(deps, tenantId, node.id);
   return node;
 }
 
@@ -52,20 +53,31 @@ const BATCH = 100;
 
 /** Finishes revocations whose second half was lost. @returns how many. */
 export async function redriveDenials(deps: RegistryDeps, signal: AbortSignal): Promise<number> {
-  const pending = await deps.db.platform((tx) => listPendingDenials(tx, BATCH));
   let done = 0;
-  for (const { nodeId, owner } of pending) {
-    if (signal.aborted) break;
-    if (!isId("tenant", owner)) {
-      deps.log.error({ object_id: nodeId }, "a pending denial names no tenant; it is left alone");
-      continue;
+  let failed = 0;
+  // Those that fail stay listed, and are passed over so that they keep nobody waiting.
+  for (;;) {
+    const skip = failed;
+    const pending = await deps.db.platform((tx) => listPendingDenials(tx, BATCH, skip));
+    for (const { nodeId, owner } of pending) {
+      if (signal.aborted) return done;
+      if (await redrive(deps, nodeId, owner)) done++;
+      else failed++;
     }
-    try {
-      await deny(deps, owner, nodeId);
-      done++;
-    } catch (error) {
-      deps.log.warn({ error, tenant_id: owner, node_id: nodeId }, "a revoked node is not denied yet");
-    }
+    if (pending.length < BATCH) return done;
   }
-  return done;
+}
+
+async function redrive(deps: RegistryDeps, nodeId: string, owner: string): Promise<boolean> {
+  if (!isId("tenant", owner)) {
+    deps.log.error({ object_id: nodeId }, "a pending denial names no tenant; it is left alone");
+    return false;
+  }
+  try {
+    await deny(deps, owner, nodeId);
+    return true;
+  } catch (error) {
+    deps.log.warn({ error, tenant_id: owner, node_id: nodeId }, "a revoked node is not denied yet");
+    return false;
+  }
 }

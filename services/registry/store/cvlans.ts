@@ -64,12 +64,22 @@ async function ulaPrefix(tx: Tx, seals: Seals): Promise<Uint8Array> {
   return row.ulaPrefix;
 }
 
-/** @throws Refusal `not_found` when the tenant has no such cvlan, or its row is not this service's. */
-export async function requireCvlan(tx: Tx, seals: Seals, tenantId: string, cvlanId: string): Promise<CvlanRow> {
-  const [stored] = await tx
+/**
+ * @param lock keeps nodes, groups and tokens from being added until the end of the transaction.
+ * @throws Refusal `not_found` when the tenant has no such cvlan, or its row is not this service's.
+ */
+export async function requireCvlan(
+  tx: Tx,
+  seals: Seals,
+  tenantId: string,
+  cvlanId: string,
+  lock?: "update",
+): Promise<CvlanRow> {
+  const select = tx
     .select()
     .from(cvlans)
     .where(and(eq(cvlans.tenantId, tenantId), eq(cvlans.id, cvlanId)));
+  const [stored] = await (lock ? select.for(lock) : select);
   const row = seals.open("cvlan", stored);
   if (row) return row;
   throw new Refusal("not_found", "CVLAN_NOT_FOUND", "there is no such cvlan", {

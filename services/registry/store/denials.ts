@@ -8,21 +8,18 @@ export async function addPendingDenial(tx: Tx, node: NodeRow, since: Date): Prom
   await tx.insert(pendingDenials).values({ nodeId: node.id, owner: node.tenantId, since }).onConflictDoNothing();
 }
 
-export async function isDenialPending(tx: Tx, nodeId: string): Promise<boolean> {
-  const found = await tx
-    .select({ id: pendingDenials.nodeId })
-    .from(pendingDenials)
-    .where(eq(pendingDenials.nodeId, nodeId));
-  return found.length > 0;
-}
-
-/** Oldest first, of every tenant when in a platform transaction. */
-export async function listPendingDenials(tx: Tx, limit: number): Promise<{ nodeId: string; owner: string }[]> {
+/** Oldest first, past the first `skip`; of every tenant when in a platform transaction. */
+export async function listPendingDenials(
+  tx: Tx,
+  limit: number,
+  skip: number,
+): Promise<{ nodeId: string; owner: string }[]> {
   return tx
     .select({ nodeId: pendingDenials.nodeId, owner: pendingDenials.owner })
     .from(pendingDenials)
     .orderBy(asc(pendingDenials.since), asc(pendingDenials.nodeId))
-    .limit(limit);
+    .limit(limit)
+    .offset(skip);
 }
 
 export async function removePendingDenial(tx: Tx, nodeId: string): Promise<void> {

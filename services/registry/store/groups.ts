@@ -98,29 +98,26 @@ export async function deleteGroup(tx: Tx, tenantId: string, groupId: string): Pr
   await tx.delete(groups).where(and(eq(groups.tenantId, tenantId), eq(groups.id, groupId)));
 }
 
-/** False when the node was a member already. */
 export async function addMember(
   tx: Tx,
   seals: Seals,
   tenantId: string,
   groupId: string,
   nodeId: string,
-): Promise<boolean> {
-  const added = await tx
+): Promise<void> {
+  const row = seals.seal("group_member", { tenantId, groupId, nodeId });
+  await tx
     .insert(groupMembers)
-    .values(seals.seal("group_member", { tenantId, groupId, nodeId }))
-    .onConflictDoNothing()
-    .returning({ nodeId: groupMembers.nodeId });
-  return added.length > 0;
+    .values(row)
+    .onConflictDoUpdate({ target: [groupMembers.groupId, groupMembers.nodeId], set: { seal: row.seal } });
 }
 
-/** False when the node was no member. */
-export async function removeMember(tx: Tx, tenantId: string, groupId: string, nodeId: string): Promise<boolean> {
-  const removed = await tx
+export async function removeMember(tx: Tx, tenantId: string, groupId: string, nodeId: string): Promise<void> {
+  await tx
     .delete(groupMembers)
-    .where(and(eq(groupMembers.tenantId, tenantId), eq(groupMembers.groupId, groupId), eq(groupMembers.nodeId, nodeId)))
-    .returning({ nodeId: groupMembers.nodeId });
-  return removed.length > 0;
+    .where(
+      and(eq(groupMembers.tenantId, tenantId), eq(groupMembers.groupId, groupId), eq(groupMembers.nodeId, nodeId)),
+    );
 }
 
 export async function removeFromAllGroups(tx: Tx, tenantId: string, nodeId: string): Promise<void> {

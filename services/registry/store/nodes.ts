@@ -1,3 +1,4 @@
+import type { NodeRecord } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import { NodeStatus } from "@cloudvlan/gen/entity/v1/node_pb.js";
 import { isUniqueViolation, type Tx } from "@cloudvlan/kit/db";
 import { Refusal } from "@cloudvlan/kit/errors";
@@ -94,6 +95,12 @@ export async function lockNode(tx: Tx, seals: Seals, tenantId: string, nodeId: s
   return row;
 }
 
+/** An active node, locked, and what its last record says. */
+export interface ActiveNode {
+  readonly node: NodeRow;
+  readonly record: NodeRecord;
+}
+
 /**
  * An active node to be changed, its last record checked against the key that signs the next one.
  * @throws Refusal `conflict` when it is joining or revoked.
@@ -104,7 +111,7 @@ export async function lockActiveNode(
   key: SigningKey,
   tenantId: string,
   nodeId: string,
-): Promise<NodeRow> {
+): Promise<ActiveNode> {
   const row = await lockNode(tx, seals, tenantId, nodeId);
   if (row.status !== NodeStatus.ACTIVE) {
     const revoked = row.status === NodeStatus.REVOKED;
@@ -114,8 +121,9 @@ export async function lockActiveNode(
       remedy: revoked ? "join the machine again with a new token" : "let the machine finish its join first",
     });
   }
-  if (openRecord(key, row)?.recordRevision !== row.recordRevision) throw notFound("RECORD_SIGNATURE_BROKEN");
-  return row;
+  const record = openRecord(key, row);
+  if (record?.recordRevision !== row.recordRevision) throw notFound("RECORD_SIGNATURE_BROKEN");
+  return { node: row, record };
 }
 
 /** Rows as they stand, one more than the page holds: a broken one must not end the list early. */

@@ -42,8 +42,8 @@ export interface RegistryUnderTest extends Disposable {
   /** Messages logged as errors. */
   readonly errors: string[];
   as<S extends DescService>(service: S, caller?: Caller): Client<S>;
-  /** Runs the job that finishes revocations until none is left. */
-  redrive(): Promise<void>;
+  /** Runs the job that finishes revocations until the condition holds; without one, until none is left. */
+  redrive(condition?: () => boolean): Promise<void>;
 }
 
 export const operator = (tenantId?: TenantId): Caller => ({
@@ -112,10 +112,10 @@ export async function startRegistry(
         createRouterTransport((router) => built.routes(router), { router: { interceptors } }),
       );
     },
-    redrive: async () => {
+    redrive: async (condition) => {
       const stop = new AbortController();
       const jobs = (built.jobs ?? []).map((job) => job.run(stop.signal));
-      await until(async () => (await pendingDenials(db)) === 0);
+      await until(async () => (condition ? condition() : (await pendingDenials(db)) === 0));
       stop.abort();
       await Promise.all(jobs);
     },

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { CvlanService, EnrollmentService, GroupService, NodeService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { withStores } from "@cloudvlan/kit/testing";
-import { joinTokens } from "../schema.ts";
+import { sql } from "drizzle-orm";
+import { groupMembers, joinTokens } from "../schema.ts";
 import {
   audited,
   joinAs,
@@ -9,6 +10,7 @@ import {
   newNode,
   newPlace,
   newToken,
+  type Place,
   refusalOf,
   type RegistryUnderTest,
   registryOf,
@@ -94,6 +96,24 @@ describe("somebody who can write registry's tables and has no key", () => {
       assert.deepEqual([...(await streamOf(under, place)).keys()], [node?.id]);
     });
 
+    it("cannot get a second node out of a spent token by taking the first one's row away", async () => {
+      const place = await newPlace(under);
+      const { tenantId } = place;
+      const token = await newToken(under, place);
+      const [unused] = await under.db.tenant(tenantId, (tx) => tx.select().from(joinTokens));
+      assert.ok(unused);
+      const { node } = await joinAs(under, token);
+      await under.db.tenant(tenantId, (tx) => tx.update(joinTokens).set(unused));
+      await tamper(under, tenantId, `update node set join_token_id = 'x' where id = '${node?.id}'`);
+      assert.equal((await refusalOf(joinAs(under, token))).reason, "TOKEN_REFUSED");
+      await tamper(under, tenantId, `delete from node where id = '${node?.id}'`);
+      await joinAs(under, token).catch(() => undefined);
+      // A node takes one record of a revision: to whom knows the first one, this id is spent.
+      const record = (await streamOf(under, place)).get(node?.id ?? "");
+      assert.deepEqual([...(await streamOf(under, place)).keys()], [node?.id]);
+      assert.equal(record?.recordRevision, 1n);
+    });
+
     it("cannot put a node into a group", async () => {
       const place = await newPlace(under);
       const { tenantId } = place;
@@ -107,6 +127,90 @@ describe("somebody who can write registry's tables and has no key", () => {
       await under.as(NodeService).updateNode({ tenantId, nodeId: node.id, name: "renamed" });
       assert.deepEqual((await streamOf(under, place)).get(node.id)?.selectors, []);
       assert.deepEqual((await under.as(NodeService).getNode({ tenantId, nodeId: node.id })).node?.groupIds, []);
+    });
+
+    describe("cannot move a node by what the next change finds in the table", () => {
+      const member = (place: Place, groupId: string, nodeId: string) => ({
+        tenantId: place.tenantId,
+        groupId,
+        nodeId,
+      });
+      async function newGroup(place: Place): Promise<string> {
+        const { group } = await under.as(GroupService).createGroup({ ...place, name: "quarantine" });
+        assert.ok(group);
+        return group.id;
+      }
+      const groupsSigned = async (place: Place, nodeId: string): Promise<number> =>
+        (await streamOf(under, place)).get(nodeId)?.selectors.length ?? 0;
+      const change = async ({ tenantId }: Place, nodeId: string): Promise<void> => {
+        await under.as(NodeService).updateNode({ tenantId, nodeId, name: "renamed" });
+      };
+
+      it("out of a group that denies it something", async () => {
+        const place = await newPlace(under);
+        const groupId = await newGroup(place);
+        const { id } = await newNode(under, place);
+        await under.as(GroupService).addGroupMember(member(place, groupId, id));
+        await tamper(under, place.tenantId, `delete from group_member where node_id = '${id}'`);
+        await change(place, id);
+        assert.equal(await groupsSigned(place, id), 1);
+        await under.as(GroupService).removeGroupMember(member(place, groupId, id));
+        assert.equal(await groupsSigned(place, id), 0);
+      });
+
+      it("back into a group it was taken out of", async () => {
+        const place = await newPlace(under);
+        const groupId = await newGroup(place);
+        const { id } = await newNode(under, place);
+        await under.as(GroupService).addGroupMember(member(place, groupId, id));
+        const former = await under.db.tenant(place.tenantId, (tx) => tx.select().from(groupMembers));
+        await under.as(GroupService).removeGroupMember(member(place, groupId, id));
+        await under.db.tenant(place.tenantId, (tx) => tx.insert(groupMembers).values(former));
+        await change(place, id);
+        assert.equal(await groupsSigned(place, id), 0);
+      });
+
+      it("past a group by a row that says it is in it already", async () => {
+        const place = await newPlace(under);
+        const groupId = await newGroup(place);
+        const { id } = await newNode(under, place);
+        const values = `'${place.tenantId}', '${groupId}', '${id}', decode(repeat('00', 32), 'hex')`;
+        await tamper(under, place.tenantId, `insert into group_member values (${values})`);
+        await under.as(GroupService).addGroupMember(member(place, groupId, id));
+        assert.equal(await groupsSigned(place, id), 1);
+        assert.deepEqual((await under.as(NodeService).getNode({ ...place, nodeId: id })).node?.groupIds, [groupId]);
+      });
+
+      it("past the groups of its token, between the halves of its join", async () => {
+        const place = await newPlace(under);
+        const token = await newToken(under, place, { groupIds: [await newGroup(place)] });
+        const machine = newMachine();
+        under.auth.down.add("mintCertificate");
+        await refusalOf(joinAs(under, token, machine));
+        under.auth.down.clear();
+        await tamper(under, place.tenantId, "delete from group_member");
+        const { node } = await joinAs(under, token, machine);
+        assert.equal(await groupsSigned(place, node?.id ?? ""), 1);
+      });
+    });
+
+    it("cannot keep a revoked node from being denied", async () => {
+      const place = await newPlace(under);
+      const { tenantId } = place;
+      const node = await newNode(under, place);
+      under.auth.down.add("deny");
+      await refusalOf(under.as(NodeService).revokeNode({ tenantId, nodeId: node.id }));
+      under.auth.down.clear();
+      const nobodys = Array.from({ length: 150 }, (_, n) => `('${n}', '${tenantId.slice(0, -1)}', 'epoch')`);
+      await under.db.platform((tx) => tx.execute(sql.raw(`insert into pending_denial values ${nobodys.join()}`)));
+      await under.redrive(() => under.auth.denied.includes(node.id));
+      const other = await newNode(under, place);
+      under.auth.down.add("deny");
+      await refusalOf(under.as(NodeService).revokeNode({ tenantId, nodeId: other.id }));
+      under.auth.down.clear();
+      await under.db.platform((tx) => tx.execute(sql.raw("delete from pending_denial")));
+      await under.as(NodeService).revokeNode({ tenantId, nodeId: other.id });
+      assert.ok(under.auth.denied.includes(other.id));
     });
 
     it("cannot have a policy mean another group", async () => {
