@@ -71,6 +71,9 @@ CREATE UNIQUE INDEX node_name ON node (cvlan_id, name) WHERE revoked_at IS NULL;
 --> statement-breakpoint
 CREATE UNIQUE INDEX node_wireguard_public_key ON node (cvlan_id, wireguard_public_key) WHERE revoked_at IS NULL;
 --> statement-breakpoint
+-- An address is one live node's, whatever the rows of pool and addresses say.
+CREATE UNIQUE INDEX node_host ON node (cvlan_id, host) WHERE revoked_at IS NULL;
+--> statement-breakpoint
 CREATE INDEX node_of_tenant ON node (tenant_id, id);
 --> statement-breakpoint
 CREATE INDEX node_of_cvlan ON node (cvlan_id, id);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { CvlanService, EnrollmentService, GroupService, NodeService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { withStores } from "@cloudvlan/kit/testing";
 import { sql } from "drizzle-orm";
-import { groupMembers, joinTokens } from "../schema.ts";
+import { addressPools, groupMembers, joinTokens } from "../schema.ts";
 import {
   audited,
   joinAs,
@@ -231,6 +231,13 @@ describe("somebody who can write registry's tables and has no key", () => {
       await newNode(under, place);
       await tamper(under, tenantId, `update address_pool set next_host = 1 where cvlan_id = '${cvlanId}'`);
       await assert.rejects(joinAs(under, await newToken(under, place)));
+      const again = await newPlace(under);
+      const [former] = await under.db.tenant(again.tenantId, (tx) => tx.select().from(addressPools));
+      assert.ok(former);
+      await newNode(under, again);
+      await under.db.tenant(again.tenantId, (tx) => tx.update(addressPools).set(former));
+      await tamper(under, again.tenantId, "delete from address");
+      await assert.rejects(joinAs(under, await newToken(under, again)));
       const other = await newPlace(under);
       await tamper(under, other.tenantId, `update cvlan set ipv4_pool = '8.8.8.0/24' where id = '${other.cvlanId}'`);
       assert.equal((await refusalOf(under.as(CvlanService).getCvlan(other))).kind, "not_found");
