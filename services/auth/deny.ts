@@ -1,5 +1,5 @@
 import type { Tx } from "@cloudvlan/kit/db";
-import { deniedBefore } from "./domain/denial.ts";
+import { DENIED_BEFORE_MS } from "./domain/denial.ts";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { DenialSchema } from "@cloudvlan/gen/entity/v1/events_pb.js";
@@ -8,7 +8,8 @@ import { STREAM } from "./stream.ts";
 import type { AuthContext } from "./trusted.ts";
 
 /**
- * Denies an identity everywhere: the row and the change that tells of it come in one transaction, once.
+ * Denies an identity everywhere: the row and the change that tells of it come in one transaction. Again, it is told again:
+ * a row that is there does not prove that its change still is.
  * @param onDenied runs in that transaction when the identity was not denied before.
  * @returns revision of the change.
  */
@@ -18,19 +19,14 @@ export async function deny(
   onDenied: (tx: Tx) => Promise<void> = () => Promise.resolve(),
 ): Promise<bigint> {
   return ctx.db.platform(async (tx) => {
-    const nowMs = ctx.clock.nowMs();
-    const issuedBeforeMs = deniedBefore(nowMs);
-    if (!(await insertDenial(tx, subject, new Date(issuedBeforeMs), new Date(nowMs)))) {
-      const revision = await findDenial(tx, subject);
-      if (revision === undefined) throw new Error("a denial is there and is not");
-      return revision;
-    }
-    const denial = create(DenialSchema, { subject, issuedBefore: timestampFromMs(issuedBeforeMs) });
+    const issuedBefore = new Date(DENIED_BEFORE_MS);
+    const isNew = await insertDenial(tx, subject, issuedBefore, new Date(ctx.clock.nowMs()));
+    const denial = create(DenialSchema, { subject, issuedBefore: timestampFromMs(DENIED_BEFORE_MS) });
     const revision = await ctx.changes.append(tx, STREAM, [
       { objectId: subject, change: { case: "denial", value: denial } },
     ]);
     await setDenialRevision(tx, subject, revision);
-    await onDenied(tx);
+    if (isNew) await onDenied(tx);
     return revision;
   });
 }

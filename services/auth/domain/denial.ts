@@ -7,9 +7,8 @@ export function nodeSubject(clusterId: string, tenantId: TenantId, nodeId: NodeI
 }
 
 /**
- * The instant before which credentials are refused, milliseconds since the Unix epoch: the next whole second, since
- * certificates count whole seconds and one issued in this very second must be refused too.
+ * The instant before which credentials of a denied identity are refused, milliseconds since the Unix epoch: the end of
+ * what a timestamp can say. Its id is never given out again, and a credential bears the time of another host's clock, or
+ * of this one before it was set back: no instant of now is sure to lie behind all of them.
  */
-export function deniedBefore(nowMs: number): number {
-  return (Math.floor(nowMs / 1000) + 1) * 1000;
-}
+export const DENIED_BEFORE_MS = Date.UTC(9999, 11, 31);

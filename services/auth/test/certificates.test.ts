@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { AuthService, CertificateService, TenantService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import { sql } from "drizzle-orm";
 import type { Certificate } from "@cloudvlan/gen/entity/v1/certificate_pb.js";
 import { processConfigSchema } from "@cloudvlan/kit/config";
 import { isId, newId, type NodeId, type TenantId } from "@cloudvlan/kit/ids";
@@ -107,12 +108,39 @@ describe("auth: certificates and denials", function () {
       await mint(newNode());
     });
 
-    it("are denied once, however often and however many ask", async () => {
+    it("are refused also when the clock was set back before the denial", async () => {
+      const nodeId = newNode();
+      const { certificate } = await mint(nodeId);
+      auth.clock.forward(-7_200_000);
+      const { revision } = await deny(nodeId);
+      auth.clock.forward(7_200_000);
+      const { changes } = await auth.ctx.changes.read(undefined, "auth", revision - 1n);
+      const told = changes.find((change) => change.objectId === uriOf(nodeId))?.change;
+      assert.ok(told?.case === "denial" && told.value.issuedBefore && certificate?.notBefore);
+      assert.ok(timestampMs(certificate.notBefore) < timestampMs(told.value.issuedBefore));
+    });
+
+    it("are denied, however often and however many ask, with one row in the audit log", async () => {
       const nodeId = newNode();
       const answers = await Promise.all(Array.from({ length: 8 }, () => deny(nodeId)));
-      assert.equal(new Set(answers.map((answer) => answer.revision)).size, 1);
+      assert.equal(new Set(answers.map((answer) => answer.revision)).size, 8);
+      const rows = sql`select outcome from audit_log where object_id = ${nodeId}`;
+      const audited = (await auth.ctx.db.platform((tx) => tx.execute(rows))) as { rows: { outcome: string }[] };
+      assert.deepEqual(audited.rows, [{ outcome: "ok" }]);
       const byPolicy = auth.as(AuthService, service("policy")).deny({ tenantId, nodeId });
       assert.equal((await refusalOf(byPolicy)).reason, "CALLER_NOT_LET_IN");
+    });
+
+    it("are denied again when somebody who can write the tables had the denial look as if it were told", async () => {
+      const nodeId = newNode();
+      const forged = sql`insert into denial values (${uriOf(nodeId)}, now(), 1, now())`;
+      await auth.ctx.db.platform((tx) => tx.execute(forged));
+      const { revision } = await deny(nodeId);
+      const { changes } = await auth.ctx.changes.read(undefined, "auth", revision - 1n);
+      assert.deepEqual(
+        changes.map(({ objectId }) => objectId),
+        [uriOf(nodeId)],
+      );
     });
 
     it("and their denials reach a listener, which hears a sign of life in between", async () => {
