@@ -81,7 +81,12 @@ export interface InstallationOptions {
 }
 
 /** Far above what a test sends: the tests of limits bring their own. */
-const NO_LIMITS = { requests_per_second: 100_000, connections_per_address: 10_000, streams_per_connection: 1_000 };
+const NO_LIMITS = {
+  requests_per_second: 100_000,
+  handshakes_per_second: 100_000,
+  connections_per_address: 10_000,
+  streams_per_connection: 1_000,
+};
 
 function configOf(ca: SharedCa, data: string, cluster: string, overrides: object): ProcessConfig {
   return processConfigSchema.parse({
