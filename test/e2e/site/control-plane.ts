@@ -94,13 +94,20 @@ export async function startSiteControlPlane(
       url,
       listen: { address: "127.0.0.1", port, names: [address, "127.0.0.1"] },
       store: postgres ? { kind: "postgres", url_file: urlFile } : { kind: "pglite" },
-      ca: { url: `https://${caAddress}`, root: files.rootPem, provisioner: PROVISIONER, provisioner_key: files.provisionerKey },
+      ca: {
+        url: `https://${caAddress}`,
+        root: files.rootPem,
+        provisioner: PROVISIONER,
+        provisioner_key: files.provisionerKey,
+      },
       ...options.settings,
       services: { ...options.services, auth: { owner_key_file: ownerKeyFile, ...options.services?.["auth"] } },
     };
     const configFile = join(folder, `worker-${index}.yaml`);
     await writeFile(configFile, JSON.stringify(config), { mode: 0o600 });
-    workers.push(program([programs.node, programs.controlPlane, "--config", configFile], join(folder, `worker-${index}.log`)));
+    workers.push(
+      program([programs.node, programs.controlPlane, "--config", configFile], join(folder, `worker-${index}.log`)),
+    );
   }
 
   const root = new X509Certificate(await readFile(files.rootPem));
@@ -130,7 +137,9 @@ export async function startSiteControlPlane(
     caSha256: createHash("sha256").update(root.raw).digest("hex"),
     workers,
     ca,
-    store: postgres ? { kind: "postgres", url: postgres.url, poolSize: 4 } : { kind: "pglite", path: join(dataOf(0), "pglite") },
+    store: postgres
+      ? { kind: "postgres", url: postgres.url, poolSize: 4 }
+      : { kind: "pglite", path: join(dataOf(0), "pglite") },
     postgres,
     startWorker,
     connect: async () => connectTo(url, { roots, bearer: (await readFile(ownerKeyFile, "utf8")).trim() }),

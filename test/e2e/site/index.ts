@@ -28,11 +28,17 @@ export interface Site extends AsyncDisposable {
   readonly folder: string;
 }
 
-export async function startSite(options: ControlPlaneOptions): Promise<Site> {
+export interface SiteOptions extends ControlPlaneOptions {
+  /** Prepares the site's folder before anything starts in it; what it returns is disposed of after everything ended. */
+  readonly prepare?: (folder: string) => Promise<AsyncDisposable>;
+}
+
+export async function startSite(options: SiteOptions): Promise<Site> {
   const programs = programsOf(process.env, process.execPath);
   await using cleanup = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), "cv-e2e-"));
   cleanup.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
+  if (options.prepare) cleanup.use(await options.prepare(folder));
   const network = demoNetwork(71);
   const lab = cleanup.use(await createLab(network.topology, { captureProgram: programs.lab }));
   const control = cleanup.use(await startSiteControlPlane(folder, network.controlAddress, options, programs));
