@@ -26,19 +26,26 @@ function binary(): string {
 }
 
 async function start() {
+  const program = binary();
   const folder = await mkdtemp(join(tmpdir(), "cvlan-contract-ca-"));
-  const dir = join(folder, "ca");
-  const files = await initCa(dir, { clusterId: CLUSTER, names: ["127.0.0.1"], address: "127.0.0.1:0" });
-  const running = await startCa(dir, binary());
-  const read = (name: string) => readFile(join(dir, name), "utf8");
-  const issuer = issuerOf(await read("intermediate.pem"), await read("intermediate.key"));
-  return {
-    ca: { url: running.url, files, issuer },
-    async stop() {
-      await running.stop();
-      await rm(folder, { recursive: true, force: true });
-    },
-  };
+  const remove = () => rm(folder, { recursive: true, force: true });
+  try {
+    const dir = join(folder, "ca");
+    const files = await initCa(dir, { clusterId: CLUSTER, names: ["127.0.0.1"], address: "127.0.0.1:0" });
+    const read = (name: string) => readFile(join(dir, name), "utf8");
+    const issuer = issuerOf(await read("intermediate.pem"), await read("intermediate.key"));
+    const running = await startCa(dir, program);
+    return {
+      ca: { url: running.url, files, issuer },
+      async stop() {
+        await running.stop();
+        await remove();
+      },
+    };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
 }
 
 /** Started when first asked for, ended after the last test of the process. */
