@@ -1,6 +1,6 @@
 import type { Tx } from "@cloudvlan/kit/db";
 import { type KeyProvider, requireSeal, sealOf } from "@cloudvlan/kit/keys";
-import { and, asc, eq, gt, inArray, lte, sql } from "drizzle-orm";
+import { and, asc, desc, eq, gt, inArray, lte, sql } from "drizzle-orm";
 import type { PgColumn } from "drizzle-orm/pg-core";
 import type { Plan, StoredRecord } from "./domain/plan.ts";
 import { KIND } from "./domain/record.ts";
@@ -23,7 +23,10 @@ export interface LoggedRevision {
   }[];
 }
 
-function inScope(table: { tenantId: PgColumn; cvlanId: PgColumn }, { tenantId, cvlanId }: Scope) {
+function inScope(
+  table: { tenantId: PgColumn; cvlanId: PgColumn },
+  { tenantId, cvlanId }: { readonly tenantId: string; readonly cvlanId: string },
+) {
   return and(eq(table.tenantId, tenantId), eq(table.cvlanId, cvlanId));
 }
 
@@ -75,6 +78,14 @@ export async function readAllRecords(tx: Tx, scope: Scope): Promise<StoredRecord
 /** How far a source was followed. */
 export type Cursors = { readonly registryCursor: bigint } | { readonly policyCursor: bigint };
 
+/** Has registry read from the start, unless another worker moved the cursor meanwhile. */
+export async function rewindNodes(tx: Tx, scope: Scope, from: bigint): Promise<void> {
+  await tx
+    .update(maps)
+    .set({ registryCursor: 0n })
+    .where(and(inScope(maps, scope), eq(maps.registryCursor, from)));
+}
+
 /**
  * Writes what a source said: records, log and cursors, and a new revision when the map changed.
  * @param map locked row.
@@ -125,10 +136,9 @@ export async function writePlan(
       .delete(endpoints)
       .where(and(eq(endpoints.tenantId, tenantId), eq(endpoints.cvlanId, cvlanId), inArray(endpoints.nodeId, gone)));
   }
-  if (revision % TRIM_EVERY === 0n) {
-    await tx
-      .delete(logs)
-      .where(and(eq(logs.tenantId, tenantId), eq(logs.cvlanId, cvlanId), lte(logs.revision, revision - BigInt(keep))));
+  if (revision % TRIM_EVERY === 0n || sizeOf(plan.changes) > TRIM_ABOVE_BYTES) {
+    const from = await logStart(tx, { ...map, revision }, keep);
+    await tx.delete(logs).where(and(inScope(logs, scope), lte(logs.revision, from)));
   }
   await tx.execute(sql`select pg_notify(${REVISIONS}, ${`${tenantId} ${cvlanId}`})`);
 }
@@ -140,8 +150,34 @@ function* parts<T>(rows: readonly T[]): Iterable<T[]> {
   for (let at = 0; at < rows.length; at += INSERT_ROWS) yield rows.slice(at, at + INSERT_ROWS);
 }
 
-/** The log is trimmed each so many revisions. */
+/** The log is trimmed each so many revisions, and after a large one. */
 const TRIM_EVERY = 64n;
+const TRIM_ABOVE_BYTES = 1_048_576;
+
+/** Bytes of records that the log of a cvlan holds, and a worker keeps in memory of it: whole policies are large. */
+export const MAX_LOG_BYTES = 33_554_432;
+
+/** Bytes of the records in a revision. */
+export function sizeOf(changes: LoggedRevision["changes"]): number {
+  return changes.reduce((sum, { before, after }) => sum + before.length + after.length, 0);
+}
+
+/** The revision after which the log is kept: `keep` revisions back, or fewer when they are large. */
+export async function logStart(tx: Tx, map: StoredMap, keep: number): Promise<bigint> {
+  const bytes = sql<string>`sum(octet_length(${logs.before}) + octet_length(${logs.after}))`;
+  const sizes = await tx
+    .select({ revision: logs.revision, bytes })
+    .from(logs)
+    .where(and(inScope(logs, map), lte(logs.revision, map.revision), gt(logs.revision, map.revision - BigInt(keep))))
+    .groupBy(logs.revision)
+    .orderBy(desc(logs.revision));
+  let total = 0;
+  for (const size of sizes) {
+    total += Number(size.bytes);
+    if (total > MAX_LOG_BYTES) return size.revision;
+  }
+  return map.revision > BigInt(keep) ? map.revision - BigInt(keep) : 0n;
+}
 
 type LogRow = typeof logs.$inferSelect;
 

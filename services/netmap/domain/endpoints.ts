@@ -1,4 +1,4 @@
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { EndpointHintSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import { type NodeEndpoint, NodeEndpointSchema } from "@cloudvlan/gen/entity/v1/node_pb.js";
 import { Refusal } from "@cloudvlan/kit/errors";
@@ -54,4 +54,14 @@ function parse(text: string, field: string): Address {
     });
   }
   return plain;
+}
+
+/** True when stored bytes are what `hintOf` made for the node: the table is unsigned, and this goes out as it is. */
+export function isHintOf(nodeId: string, bytes: Uint8Array): boolean {
+  try {
+    const { endpoints } = fromBinary(EndpointHintSchema, bytes);
+    return Buffer.compare(hintOf(nodeId, endpoints), bytes) === 0;
+  } catch {
+    return false;
+  }
 }

@@ -4,7 +4,7 @@ import { framesOf } from "../domain/frames.ts";
 import type { Scope } from "../domain/scope.ts";
 import { type EntryChange, takeStep } from "../domain/step.ts";
 import { Visibility } from "../domain/visibility.ts";
-import { readLog, readMap } from "../store.ts";
+import { type LoggedRevision, MAX_LOG_BYTES, readLog, readMap } from "../store.ts";
 import type { NetmapContext } from "./context.ts";
 import type { Heads } from "./heads.ts";
 import { Hints } from "./hints.ts";
@@ -12,8 +12,11 @@ import { loadMap } from "./load.ts";
 import { lazyChanges, Ring } from "./ring.ts";
 import { Viewer } from "./viewer.ts";
 
-/** Revisions read from the log at once. */
-const CATCH_UP = 100;
+/** Revisions read from the log at once: each may be a whole policy. */
+const CATCH_UP = 16;
+
+/** Streams of one node on one worker. A node has one; a few more are those it has given up and we have not. */
+const MAX_STREAMS = 4;
 
 /** Where a node says it stands. */
 export interface Position {
@@ -47,7 +50,7 @@ export class CvlanMap {
     this.#context = context;
     this.#heads = heads;
     this.#hints = new Hints(context, scope);
-    this.#ring = new Ring(context.config.log_revisions);
+    this.#ring = new Ring(context.config.log_revisions, MAX_LOG_BYTES);
   }
 
   get revision(): bigint {
@@ -73,8 +76,8 @@ export class CvlanMap {
     const loaded = await loadMap(this.#context, this.scope);
     const visibility = new Visibility();
     for (const entry of loaded.entries) visibility.replace(entry.id, entry);
-    const ring = new Ring(this.#context.config.log_revisions);
-    for (const logged of loaded.log) ring.push(logged.revision, lazyChanges(logged));
+    const ring = new Ring(this.#context.config.log_revisions, MAX_LOG_BYTES);
+    for (const logged of loaded.log) ring.push(logged, lazyChanges(logged));
     await this.#hints.read();
     this.#visibility = visibility;
     this.#ring = ring;
@@ -110,7 +113,7 @@ export class CvlanMap {
     });
     if (map.epoch === this.#epoch && map.revision === this.#revision) return false;
     const follows = map.epoch === this.#epoch && log[0]?.revision === this.#revision + 1n;
-    if (!follows || !log.every((logged) => this.#take(logged.revision, lazyChanges(logged)))) {
+    if (!follows || !log.every((logged) => this.#take(logged))) {
       this.#context.log.info(
         { ...this.scope, revision: String(this.#revision) },
         "the log does not continue the map; it is read anew",
@@ -122,7 +125,9 @@ export class CvlanMap {
   }
 
   /** @returns false when the revision does not continue what is in memory. */
-  #take(revision: bigint, changes: () => readonly EntryChange[]): boolean {
+  #take(logged: LoggedRevision): boolean {
+    const { revision } = logged;
+    const changes = lazyChanges(logged);
     const step = changes();
     if (revision !== this.#revision + 1n || !step.every((change) => this.#continues(change))) return false;
     takeStep(
@@ -134,7 +139,7 @@ export class CvlanMap {
       },
     );
     for (const { before, after } of step) if (before?.kind === "node" && !after) this.#removed.add(before.id);
-    this.#ring.push(revision, changes);
+    this.#ring.push(logged, changes);
     this.#revision = revision;
     this.#endRemoved();
     this.#stepped();
@@ -192,9 +197,10 @@ export class CvlanMap {
       this.#resume(nodeId, position),
       this.#context.config.pending_objects,
     );
-    const viewers = this.#viewers.get(nodeId);
-    if (viewers) viewers.add(viewer);
-    else this.#viewers.set(nodeId, new Set([viewer]));
+    const viewers = this.#viewers.get(nodeId) ?? new Set();
+    const [oldest, ...others] = [...viewers].filter(({ isEnded }) => !isEnded);
+    if (oldest && others.length + 1 >= MAX_STREAMS) oldest.end(tooManyStreams(nodeId));
+    this.#viewers.set(nodeId, viewers.add(viewer));
     const node = this.#visibility.node(nodeId);
     if (node && !viewer.needsFull) for (const peer of this.#visibility.peersOf(node)) viewer.hinted.add(peer.id);
     return viewer;
@@ -277,6 +283,13 @@ export function nodeRevoked(nodeId: string): Refusal {
   return new Refusal("denied", "NODE_REVOKED", "the node is no member any more", {
     objectId: nodeId,
     remedy: "join again with a new token",
+  });
+}
+
+function tooManyStreams(nodeId: string): Refusal {
+  return new Refusal("exhausted", "TOO_MANY_STREAMS", `the node opened more than ${MAX_STREAMS} streams`, {
+    objectId: nodeId,
+    remedy: "keep one stream open; two machines must not share a state directory",
   });
 }
 

@@ -18,9 +18,10 @@ export type Heads = (epoch: bigint, revision: bigint, keysetVersion: bigint) => 
 export function heads(config: NetmapConfig, clock: Clock, key: SigningKey, scope: Scope): Heads {
   let issued: { readonly position: string; readonly at: number; readonly bytes: Uint8Array } | undefined;
   return (epoch, revision, keysetVersion) => {
-    const now = clock.nowMs();
     const position = `${epoch} ${revision} ${keysetVersion}`;
-    if (issued?.position === position && now - issued.at < config.head_seconds * 500) return issued.bytes;
+    const at = clock.monotonicMs();
+    if (issued?.position === position && at - issued.at < config.head_seconds * 500) return issued.bytes;
+    const now = clock.nowMs();
     const head = create(MapHeadSchema, {
       ...scope,
       epoch,
@@ -31,7 +32,7 @@ export function heads(config: NetmapConfig, clock: Clock, key: SigningKey, scope
       stalePolicy: STALE_POLICIES[config.stale_policy],
     });
     const bytes = toBinary(SignedSchema, signRecord(key, "head", toBinary(MapHeadSchema, head)));
-    issued = { position, at: now, bytes };
+    issued = { position, at, bytes };
     return bytes;
   };
 }

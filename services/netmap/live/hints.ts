@@ -1,3 +1,4 @@
+import { isHintOf } from "../domain/endpoints.ts";
 import type { Scope } from "../domain/scope.ts";
 import { readEndpoints } from "../endpoint-store.ts";
 import type { NetmapContext } from "./context.ts";
@@ -28,10 +29,17 @@ export class Hints {
     );
     const news: string[] = [];
     for (const { nodeId, hint, expiresAt, sequence } of rows) {
+      if (sequence > this.#sequence) this.#sequence = sequence;
+      if (!isHintOf(nodeId, hint)) {
+        this.#context.log.error(
+          { ...this.#scope, nodeId },
+          "stored endpoints are no report of the node; they are ignored",
+        );
+        continue;
+      }
       const known = this.#byNode.get(nodeId)?.bytes;
       if (!known || Buffer.compare(known, hint) !== 0) news.push(nodeId);
       this.#byNode.set(nodeId, { bytes: hint, expiresAt: expiresAt.getTime() });
-      if (sequence > this.#sequence) this.#sequence = sequence;
     }
     return news;
   }

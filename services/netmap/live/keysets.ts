@@ -5,7 +5,7 @@ import { isId, type TenantId } from "@cloudvlan/kit/ids";
 import type { Logger } from "@cloudvlan/kit/log";
 import type { Client } from "@connectrpc/connect";
 import { trustKeyset, type TrustedKeyset } from "../domain/keyset.ts";
-import { follow } from "./retry.ts";
+import { follow, isCursorAhead } from "./retry.ts";
 
 /** The keysets of the tenants that this worker serves, as auth has them. */
 export interface Keysets {
@@ -40,19 +40,26 @@ export function keysets(auth: Client<typeof AuthService>, log: Logger): Keysets 
     return take(tenantId, trustKeyset(toBinary(SignedSchema, keyset), rootPublicKey, tenantId));
   }
 
+  function heard(objectId: string, bytes: Uint8Array): void {
+    if (!isId("tenant", objectId)) return;
+    const known = current.get(objectId);
+    if (!known) return;
+    try {
+      take(objectId, trustKeyset(bytes, known.rootPublicKey, objectId));
+    } catch (error) {
+      log.error({ tenantId: objectId, error: String(error) }, "a keyset from auth does not verify; it is ignored");
+    }
+  }
+
   async function watch(signal: AbortSignal): Promise<void> {
-    for await (const { changes, revision } of auth.watchChanges({ since: cursor }, { signal })) {
-      for (const { objectId, change } of changes) {
-        if (change.case !== "keyset" || !isId("tenant", objectId)) continue;
-        const known = current.get(objectId);
-        if (!known) continue;
-        try {
-          take(objectId, trustKeyset(change.value, known.rootPublicKey, objectId));
-        } catch (error) {
-          log.error({ tenantId: objectId, error: String(error) }, "a keyset from auth does not verify; it is ignored");
-        }
+    try {
+      for await (const { changes, revision } of auth.watchChanges({ since: cursor }, { signal })) {
+        for (const { objectId, change } of changes) if (change.case === "keyset") heard(objectId, change.value);
+        cursor = revision;
       }
-      cursor = revision;
+    } catch (error) {
+      if (isCursorAhead(error)) cursor = 0n;
+      throw error;
     }
   }
 

@@ -4,7 +4,7 @@ import type { Entry, RuleEntry } from "../domain/entry.ts";
 import { RecordRefused, type TrustedKeyset } from "../domain/keyset.ts";
 import type { StoredRecord } from "../domain/plan.ts";
 import type { Scope } from "../domain/scope.ts";
-import { type LoggedRevision, readAllRecords, readLog, readMap } from "../store.ts";
+import { type LoggedRevision, logStart, readAllRecords, readLog, readMap } from "../store.ts";
 import type { NetmapContext } from "./context.ts";
 
 /** A map as the tables have it, whatever does not verify left out. */
@@ -24,14 +24,13 @@ const VERIFY_BATCH = 200;
 
 /** Reads a map at one revision and verifies every record again: whoever can write the tables can add nothing to it. */
 export async function loadMap(context: NetmapContext, scope: Scope): Promise<LoadedMap> {
-  const keep = context.config.log_revisions;
   const { map, rows, log } = await context.db.tenant(scope.tenantId, async (tx) => {
     const locked = await readMap(tx, scope, "share");
-    const from = locked.revision > BigInt(keep) ? locked.revision - BigInt(keep) : 0n;
+    const from = await logStart(tx, locked, context.config.log_revisions);
     return {
       map: locked,
       rows: await readAllRecords(tx, scope),
-      log: await readLog(tx, context.keys, locked, from, keep),
+      log: await readLog(tx, context.keys, locked, from, Number(locked.revision - from)),
     };
   });
   const keyset = await context.keysets.refresh(scope.tenantId);

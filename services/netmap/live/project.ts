@@ -4,8 +4,9 @@ import { RecordRefused, type TrustedKeyset } from "../domain/keyset.ts";
 import { type NodeNews, planNodes, planPolicy, type PolicyNews } from "../domain/plan.ts";
 import { isComplete, MANIFEST, openEntry, openManifest } from "../domain/record.ts";
 import type { Scope } from "../domain/scope.ts";
-import { readMap, readPolicyRecords, readRecords, writePlan } from "../store.ts";
+import { readMap, readPolicyRecords, readRecords, rewindNodes, writePlan } from "../store.ts";
 import type { NetmapContext } from "./context.ts";
+import { isCursorAhead } from "./retry.ts";
 
 /** Follows registry from the cursor in the tables until the stream or the signal ends. `begun` is called with each batch. */
 export async function projectNodes(
@@ -15,12 +16,18 @@ export async function projectNodes(
   signal: AbortSignal,
 ): Promise<void> {
   const { registryCursor } = await context.db.tenant(scope.tenantId, (tx) => readMap(tx, scope));
-  for await (const { changes, revision } of context.registry.watchChanges(
-    { ...scope, since: registryCursor },
-    { signal },
-  )) {
-    if (changes.length > 0) await takeNodes(context, scope, changes, revision);
-    begun();
+  try {
+    for await (const { changes, revision } of context.registry.watchChanges(
+      { ...scope, since: registryCursor },
+      { signal },
+    )) {
+      if (changes.length > 0) await takeNodes(context, scope, changes, revision);
+      begun();
+    }
+  } catch (error) {
+    // What is known already is no change when it is read again.
+    if (isCursorAhead(error)) await context.db.tenant(scope.tenantId, (tx) => rewindNodes(tx, scope, registryCursor));
+    throw error;
   }
 }
 

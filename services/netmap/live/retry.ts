@@ -1,9 +1,15 @@
 import { randomInt } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Refusal } from "@cloudvlan/kit/errors";
 import type { Logger } from "@cloudvlan/kit/log";
 
 const FIRST_MS = 200;
 const LONGEST_MS = 10_000;
+
+/** True when a source says that it was restored to a state before the cursor: it is to be read from the start. */
+export function isCursorAhead(error: unknown): boolean {
+  return error instanceof Refusal && error.reason === "CURSOR_AHEAD";
+}
 
 /** Runs `follow` until the signal aborts: again after it ends, after a growing, jittered pause when it throws. */
 export async function follow(log: Logger, what: string, signal: AbortSignal, work: () => Promise<void>): Promise<void> {

@@ -74,6 +74,10 @@ export class Viewer {
     this.wake();
   }
 
+  get isEnded(): boolean {
+    return this.#ended !== undefined;
+  }
+
   /** @throws Refusal when the stream was ended. */
   check(): void {
     if (this.#ended) throw this.#ended;

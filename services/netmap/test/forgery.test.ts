@@ -2,13 +2,15 @@ import assert from "node:assert/strict";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { ObjectKind, RemovalSchema } from "@cloudvlan/gen/entity/v1/events_pb.js";
 import { KeyRole, PolicyManifestSchema, RuleRecordSchema, SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
+import { NodeEndpointSchema } from "@cloudvlan/gen/entity/v1/node_pb.js";
 import type { Tx } from "@cloudvlan/kit/db";
 import type { NodeId } from "@cloudvlan/kit/ids";
 import { newSigningSeed, signingKeyFromSeed, signRecord } from "@cloudvlan/kit/sign";
 import { and, eq } from "drizzle-orm";
 import { type StoreUnderTest, withStores } from "@cloudvlan/kit/testing";
+import { hintOf } from "../domain/endpoints.ts";
 import { KIND } from "../domain/record.ts";
-import { logs, maps, records } from "../schema.ts";
+import { endpoints, logs, maps, records } from "../schema.ts";
 import { any, ruleRecord } from "./records.ts";
 import { eventually, makeWorld, type Worker, type World } from "./world.ts";
 
@@ -65,6 +67,37 @@ describe("whoever can write tables but has no key", () => {
         worker.said.map(({ fields }) => fields["reason"]),
         [...forged.map(([reason]) => reason), "WRONG_OBJECT", "MALFORMED"],
       );
+    });
+
+    it("hides no node for long by moving the cursor past what registry has", async () => {
+      const view = worker.watch(node);
+      await eventually("the rule", () => view.rules.size === 1);
+      await worker.stop();
+      await write((tx) => tx.update(maps).set({ registryCursor: 1_000n }).where(eq(maps.cvlanId, world.cvlanId)));
+      const hidden = world.newNode();
+      await world.putNodes({ nodeId: hidden });
+      worker = world.worker(under.store);
+      const later = worker.watch(node);
+      await eventually("the node that came meanwhile", () => later.nodes.has(hidden));
+    });
+
+    it("has no endpoints of one node passed on for another, and no garbage", async () => {
+      const [peer, spoofed] = [world.newNode(), world.newNode()];
+      await world.putNodes({ nodeId: peer }, { nodeId: spoofed });
+      const at = create(NodeEndpointSchema, { address: "192.0.2.1", port: 1 });
+      const scope = { tenantId: world.tenantId, cvlanId: world.cvlanId, expiresAt: new Date(Date.now() + 3_600_000) };
+      for (const [sequence, hint] of [
+        hintOf(spoofed, [at]),
+        new Uint8Array(9_000_000),
+        new Uint8Array([255]),
+      ].entries()) {
+        const row = { ...scope, nodeId: sequence === 0 ? peer : world.newNode(), sequence: BigInt(sequence + 1), hint };
+        await write((tx) => tx.insert(endpoints).values(row));
+      }
+      const view = worker.watch(node);
+      await eventually("the map", () => view.nodes.has(peer));
+      assert.equal(view.hints.size, 0);
+      assert.equal(worker.said.filter(({ message }) => message.startsWith("stored endpoints")).length, 3);
     });
 
     it("brings no removed node back, and no older record of one", async () => {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { Refusal } from "@cloudvlan/kit/errors";
 import type { NodeId } from "@cloudvlan/kit/ids";
 import { type StoreUnderTest, withStores } from "@cloudvlan/kit/testing";
+import type { Mirror } from "./mirror.ts";
 import { tagged } from "./records.ts";
 import { eventually, makeWorld, type Worker, type World } from "./world.ts";
 
@@ -34,6 +35,20 @@ describe("the map stream", () => {
       );
       return [a, b, c];
     }
+
+    it("ends the oldest when a node opens one after another", async () => {
+      const [a] = await three();
+      const views: Mirror[] = [];
+      for (let opened = 0; opened < 6; opened++) {
+        const view = worker.watch(a);
+        views.push(view);
+        await eventually("its map", () => view.fullMaps === 1);
+      }
+      await eventually("the end of the first two", () => views.slice(0, 2).every(({ error }) => error !== undefined));
+      const [first] = views;
+      assert.ok(first?.error instanceof Refusal && first.error.reason === "TOO_MANY_STREAMS");
+      assert.ok(views.slice(2).every(({ error }) => error === undefined));
+    });
 
     it("opens with a full map, then says what changes, to those it concerns", async () => {
       const [a, b, c] = await three();

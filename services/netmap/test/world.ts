@@ -160,7 +160,7 @@ export async function makeWorld(store: Store): Promise<World> {
       },
     });
     router.service(RegistryService, {
-      watchChanges: ({ since }, { signal }) => sources.registry.watch(tenantId, cvlanId, since, signal),
+      watchChanges: ({ since }, { signal }) => told(sources.registry.watch(tenantId, cvlanId, since, signal)),
     });
     router.service(PolicyService, {
       watchChanges: ({ since }, { signal }) => sources.policy.watch(tenantId, cvlanId, since, signal),
@@ -168,7 +168,10 @@ export async function makeWorld(store: Store): Promise<World> {
   });
   // As the chassis does it: what another service refuses is a refusal here.
   const transport: Transport = {
-    stream: (...call) => router.stream(...call),
+    stream: async (...call) => {
+      const response = await router.stream(...call);
+      return { ...response, message: heard(response.message) };
+    },
     unary: async (...call) => {
       try {
         return await router.unary(...call);
@@ -262,6 +265,24 @@ export async function makeWorld(store: Store): Promise<World> {
       ),
     dispose: () => rmSync(folder, { recursive: true, force: true }),
   };
+}
+
+/** What a handler throws, as the chassis tells it. */
+async function* told<T>(items: AsyncIterable<T>): AsyncGenerator<T> {
+  try {
+    yield* items;
+  } catch (error) {
+    throw error instanceof Refusal ? error.toConnectError() : error;
+  }
+}
+
+/** What another service throws, as the chassis hears it. */
+async function* heard<T>(items: AsyncIterable<T>): AsyncGenerator<T> {
+  try {
+    yield* items;
+  } catch (error) {
+    throw (error instanceof ConnectError ? refusalFrom(error) : undefined) ?? error;
+  }
 }
 
 function ruleObject(ruleId: Uint8Array): string {
