@@ -8,11 +8,11 @@ const ROOTS = "roots.pem";
 const NEXT = ".next";
 
 /**
- * Keeps an identity. Key and certificate are two files: both are written beside the old ones and moved into place, key
- * first, so that `loadIdentity` can tell after a crash which of the two pairs is whole.
+ * Keeps an identity. It is three files: all are written beside the old ones, the certificate last, and moved into place,
+ * the key first and the certificate last, so that `loadIdentity` can tell after a crash which of the two is whole.
  */
 export async function keepIdentity(state: string, identity: TlsIdentity): Promise<void> {
-  await writeWhole(statePath(state, ROOTS), pemOf(identity.roots));
+  await writeWhole(statePath(state, ROOTS + NEXT), pemOf(identity.roots));
   await writeWhole(statePath(state, KEY + NEXT), identity.keyPem);
   await writeWhole(statePath(state, CHAIN + NEXT), pemOf(identity.chain));
   await finishMove(state);
@@ -37,13 +37,25 @@ async function finishMove(state: string): Promise<void> {
   const nextKey = await readPrivate(statePath(state, KEY + NEXT));
   const key = await readPrivate(statePath(state, KEY));
   const chain = certificatesOf(nextChain);
-  if (nextKey !== undefined && belongsTo(chain, nextKey)) {
+  if (fits(chain, nextKey)) {
     await moveWhole(statePath(state, KEY + NEXT), statePath(state, KEY));
-  } else if (key === undefined || !belongsTo(chain, key)) {
+  } else if (!fits(chain, key)) {
     await removeFile(statePath(state, CHAIN + NEXT));
     return;
   }
+  if ((await readPrivate(statePath(state, ROOTS + NEXT))) !== undefined) {
+    await moveWhole(statePath(state, ROOTS + NEXT), statePath(state, ROOTS));
+  }
   await moveWhole(statePath(state, CHAIN + NEXT), statePath(state, CHAIN));
+}
+
+/** False also for what is garbled: such a certificate or key belongs to nothing. */
+function fits(chain: readonly Uint8Array[], keyPem: string | undefined): boolean {
+  try {
+    return keyPem !== undefined && belongsTo(chain, keyPem);
+  } catch {
+    return false;
+  }
 }
 
 async function required(state: string, name: string): Promise<string> {

@@ -13,9 +13,9 @@ export interface ResumeOptions {
 /** Completes a join that a crash interrupted: again and again, until it is complete or refused for good. */
 export async function resumeJoin(options: ResumeOptions, signal: AbortSignal): Promise<void> {
   for (let attempt = 0; !signal.aborted; attempt += 1) {
-    const pending = await readPending(options.state);
-    if (!pending) return;
     try {
+      const pending = await readPending(options.state);
+      if (!pending) return;
       await options.attempt(pending);
       options.problems.clear("join");
       return;

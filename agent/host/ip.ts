@@ -62,11 +62,11 @@ function withLength(destination: string, family: 4 | 6): string {
 }
 
 /**
- * Runs `ip -batch -`; stops at the first line that fails.
- * @throws Refusal with the words of `ip`.
+ * Runs `ip -batch -`; a line that fails does not keep the next from running.
+ * @throws Refusal with the words of `ip` about the first that failed.
  */
 export async function runBatch(family: 4 | 6, lines: readonly string[]): Promise<void> {
-  const child = spawn("ip", [`-${family}`, "-batch", "-"], {
+  const child = spawn("ip", [`-${family}`, "-force", "-batch", "-"], {
     stdio: ["pipe", "ignore", "pipe"],
     timeout: TIMEOUT_MS,
   });

@@ -9,6 +9,12 @@ export interface InterfaceState {
   readonly routes: readonly TextPrefix[];
 }
 
+/**
+ * Behind every route that the host has of its own: of two routes to one prefix the smaller metric counts, and a second
+ * one of the same metric would take the place of the first, the host's own network for example.
+ */
+const METRIC = 4_200;
+
 /** Batches of `ip -batch` lines; one that fails does not keep the next from running. */
 export interface HostPlan {
   readonly batches: readonly { readonly family: 4 | 6; readonly lines: readonly string[] }[];
@@ -28,7 +34,9 @@ export function planHost(name: string, actual: InterfaceState, wanted: Interface
       (text) => `address add ${text} dev ${name}${family === 6 ? " nodad" : ""}`,
     ),
     ...missing(wanted.addresses, actual.addresses, family).map((text) => `address del ${text} dev ${name}`),
-    ...missing(actual.routes, wanted.routes, family).map((text) => `route replace ${text} dev ${name} proto static`),
+    ...missing(actual.routes, wanted.routes, family).map(
+      (text) => `route add ${text} dev ${name} proto static metric ${METRIC}`,
+    ),
     ...missing(wanted.routes, actual.routes, family).map((text) => `route del ${text} dev ${name} proto static`),
   ];
   const batches = [

@@ -7,7 +7,7 @@ import { Refusal } from "@cloudvlan/kit/errors";
 const MAX_FILE = 256 * 1024;
 
 /**
- * Makes the folder, or checks that only its owner can enter it.
+ * Makes the folder, or checks that it is ours and that nobody else can enter it.
  * @throws Refusal naming the folder and the remedy.
  */
 export async function privateFolder(path: string): Promise<void> {
@@ -19,6 +19,7 @@ export async function privateFolder(path: string): Promise<void> {
         remedy: "choose another --state folder",
       });
     }
+    requireOwn(path, stat.uid);
     if ((stat.mode & 0o077) !== 0) {
       throw new Refusal("conflict", "STATE_OPEN_TO_OTHERS", `${path} is open to other users`, {
         field: "state",
@@ -67,7 +68,7 @@ export async function removeFile(path: string): Promise<void> {
 
 /**
  * Content of a state file, undefined when there is none.
- * @throws Refusal when it is not a plain file, is open to other users, or is too long.
+ * @throws Refusal when it is not a plain file, is not ours, is open to other users, or is too long.
  */
 export async function readPrivate(path: string): Promise<string | undefined> {
   try {
@@ -78,6 +79,7 @@ export async function readPrivate(path: string): Promise<string | undefined> {
         remedy: `chmod 600 ${path}`,
       });
     }
+    requireOwn(path, stat.uid);
     if (stat.size > MAX_FILE) throw damaged(path, `it is longer than ${MAX_FILE} bytes`);
     return await readFile(path, "utf8");
   } catch (error) {
@@ -96,6 +98,15 @@ export function damaged(path: string, why: string): Refusal {
 
 export function statePath(state: string, name: string): string {
   return join(state, name);
+}
+
+function requireOwn(path: string, owner: number): void {
+  const own = process.geteuid?.();
+  if (own === undefined || own === owner) return;
+  throw new Refusal("conflict", "STATE_NOT_YOURS", `${path} belongs to the user ${owner}, this runs as ${own}`, {
+    field: "state",
+    remedy: `chown ${own} ${path}, if you know how it came there`,
+  });
 }
 
 function storageRefusal(path: string, error: unknown): unknown {

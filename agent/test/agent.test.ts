@@ -207,6 +207,18 @@ describe("the agent", function () {
     await assert.rejects(run(open), (error) => error instanceof Refusal && /chmod 700/.test(error.detail.remedy ?? ""));
   });
 
+  it("goes on with a garbled pending join, and says which file it is", async () => {
+    await using folder = await temporaryFolder();
+    await writeFile(join(folder.path, "join.pending"), "{", { mode: 0o600 });
+    const agent = await started(folder.path);
+    await until("it is told", async () => {
+      const problems = (await agent.client.getStatus({})).status?.problems ?? [];
+      return problems.some(({ part, message }) => part === "join" && /join\.pending is damaged/.test(message));
+    });
+    await agent.stop();
+    await endOf(folder.path);
+  });
+
   it("keeps the engine going with a damaged membership, and says which file it is", async () => {
     await using folder = await temporaryFolder();
     await writeFile(join(folder.path, "agent.json"), "{", { mode: 0o600 });

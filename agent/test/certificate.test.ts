@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { CertificateService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
@@ -107,6 +107,42 @@ describe("the node's certificate", function () {
       const loaded = await loadIdentity(folder.path, EXPECTED, Date.now());
       assert.equal(loaded.keyPem, expected.keyPem, `case ${index}`);
     }
+  });
+
+  it("survives a crash while the CA is replaced", async () => {
+    await using other = await testCa();
+    const key = newTlsKey();
+    const { chain } = await other.authority.sign(createCsr(key), NODE_URI, [], 3600);
+    const next = acceptCertificate(key, chain, other.roots, EXPECTED, Date.now());
+    for (const blocked of ["roots.pem.next", "tls.key.next", "tls.pem.next"]) {
+      await using folder = await temporaryFolder();
+      const old = await issued();
+      await keepIdentity(folder.path, old);
+      // A folder in the way ends the work at this file.
+      await mkdir(join(folder.path, blocked), { mode: 0o700 });
+      await assert.rejects(keepIdentity(folder.path, next));
+      await rm(join(folder.path, blocked), { recursive: true });
+      assert.equal((await loadIdentity(folder.path, EXPECTED, Date.now())).keyPem, old.keyPem, blocked);
+      await keepIdentity(folder.path, next);
+      assert.equal((await loadIdentity(folder.path, EXPECTED, Date.now())).keyPem, key, blocked);
+    }
+  });
+
+  it("is the former one when the next one on disk is garbled", async () => {
+    const garbled = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    for (const files of [{ "tls.pem.next": garbled }, { "tls.pem.next": "", "tls.key.next": "x" }]) {
+      await using folder = await temporaryFolder();
+      const old = await issued();
+      await keepIdentity(folder.path, old);
+      for (const [name, text] of Object.entries(files)) await writeFile(join(folder.path, name), text, { mode: 0o600 });
+      assert.equal((await loadIdentity(folder.path, EXPECTED, Date.now())).keyPem, old.keyPem);
+    }
+    await using folder = await temporaryFolder();
+    const [old, next] = [await issued(), await issued()];
+    await keepIdentity(folder.path, old);
+    await writeFile(join(folder.path, "tls.pem.next"), pemOf(next.chain), { mode: 0o600 });
+    await writeFile(join(folder.path, "tls.key.next"), "garbled", { mode: 0o600 });
+    assert.equal((await loadIdentity(folder.path, EXPECTED, Date.now())).keyPem, old.keyPem);
   });
 
   it("is refused when it is of another node, key or CA", async () => {

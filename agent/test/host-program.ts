@@ -48,3 +48,30 @@ await step("repaired", first);
 await step("changed", status(1_300, ["100.64.0.1/32"], ["100.64.0.3/32"]));
 const kept = JSON.parse(ip("-j route show dev cvlan7 proto boot")) as { dst: string }[];
 console.log(JSON.stringify({ step: "foreign route", commands: 0, state: kept.map(({ dst }) => dst) }));
+
+// A peer's network may be the one that this host stands in.
+ip("link add lan0 type veth peer name lan1");
+ip("link set lan0 up");
+ip("link set lan1 up");
+ip("address add 192.168.7.1/24 dev lan0");
+const lan = () => {
+  const shown = JSON.parse(ip("-j route get 192.168.7.9")) as { dev: string }[];
+  const connected = JSON.parse(ip("-j route show 192.168.7.0/24 proto kernel")) as { dst: string }[];
+  return connected.map(({ dst }) => ({ dst, dev: shown[0]?.dev }));
+};
+await syncHost(status(1_300, ["100.64.0.1/32"], ["100.64.0.3/32", "192.168.7.0/24"]));
+const during = { step: "own network beside the same one behind a peer", commands: 0, state: lan() };
+console.log(JSON.stringify(during));
+await syncHost(status(1_300, ["100.64.0.1/32"], ["100.64.0.3/32"]));
+console.log(JSON.stringify({ step: "own network afterwards", commands: 0, state: lan() }));
+
+// One route that cannot be had, here because another membership has it, does not keep the others from being set.
+ip("route add 198.51.99.0/24 dev lan0 metric 4200");
+ip("route add 203.0.113.0/24 dev cvlan7 proto static metric 4200");
+const error = await syncHost(
+  status(1_300, ["100.64.0.1/32"], ["100.64.0.3/32", "198.51.99.0/24", "198.51.100.0/24"]),
+).then(
+  () => "",
+  (refusal: unknown) => String(refusal),
+);
+console.log(JSON.stringify({ step: "one route refused", error, state: await readInterface("cvlan7") }));

@@ -34,12 +34,15 @@ describe("the plan for the host", () => {
           "link set dev cvlan0 mtu 1420",
           "link set dev cvlan0 up",
           "address add 100.64.0.1/32 dev cvlan0",
-          "route replace 100.64.0.2/32 dev cvlan0 proto static",
+          "route add 100.64.0.2/32 dev cvlan0 proto static metric 4200",
         ],
       },
       {
         family: 6,
-        lines: ["address add fd00::1/128 dev cvlan0 nodad", "route replace fd00::2/128 dev cvlan0 proto static"],
+        lines: [
+          "address add fd00::1/128 dev cvlan0 nodad",
+          "route add fd00::2/128 dev cvlan0 proto static metric 4200",
+        ],
       },
     ]);
   });
@@ -144,5 +147,11 @@ describe("the host itself", function () {
     });
     assert.deepEqual(byName.get("foreign route")?.state, ["192.0.2.0/24"]);
     assert.equal(byName.get("absent")?.commands, 0);
+    const lan = [{ dst: "192.168.7.0/24", dev: "lan0" }];
+    assert.deepEqual(byName.get("own network beside the same one behind a peer")?.state, lan);
+    assert.deepEqual(byName.get("own network afterwards")?.state, lan);
+    const refused = byName.get("one route refused") as unknown as { error: string; state: InterfaceState };
+    assert.match(refused.error, /File exists/);
+    assert.deepEqual(refused.state.routes, [v4("100.64.0.3/32"), v4("198.51.100.0/24")]);
   });
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmod, mkdir, readdir, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, readdir, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { EngineStatusSchema } from "@cloudvlan/gen/engine/v1/engine_pb.js";
@@ -47,6 +47,16 @@ describe("state files", () => {
     const open = join(folder.path, "open");
     await mkdir(open, { mode: 0o750 });
     await refused(privateFolder(open), "STATE_OPEN_TO_OTHERS");
+    if (process.getuid?.() === 0) {
+      const foreign = join(folder.path, "foreign");
+      await mkdir(foreign, { mode: 0o700 });
+      await chown(foreign, 65_534, 65_534);
+      await refused(privateFolder(foreign), "STATE_NOT_YOURS");
+      const file = join(made, "file");
+      await writeWhole(file, "planted");
+      await chown(file, 65_534, 65_534);
+      await refused(readPrivate(file), "STATE_NOT_YOURS");
+    }
     await writeFile(join(folder.path, "plain"), "");
     await refused(privateFolder(join(folder.path, "plain")), "STATE_NOT_A_FOLDER");
   });
