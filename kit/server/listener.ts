@@ -117,6 +117,11 @@ async function listen(server: Http2SecureServer, address: string, port: number):
   return bound.port;
 }
 
+/** HTTP/2 only announces its limit (RFC 9113 section 10.5.1); up to 64 KiB arrive all the same. */
+function headerBytes(request: NodeRequest): number {
+  return request.rawHeaders.reduce((bytes, text) => bytes + text.length, 0);
+}
+
 async function* atMost(body: AsyncIterable<Uint8Array>, bytes: number): AsyncGenerator<Uint8Array> {
   let size = 0;
   for await (const chunk of body) {
@@ -161,6 +166,10 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   let onIdle = (): void => {};
 
   async function answer(request: NodeRequest, response: NodeResponse): Promise<void> {
+    if (headerBytes(request) > MAX_HEADER_BYTES) {
+      sendHead(response, 431);
+      return sendEnd(response);
+    }
     const path = (request.url ?? "").split("?", 1)[0] ?? "";
     const frame = frames.get(path);
     if (frame) return serveFrames(frame, request, response, peerOf(request));
