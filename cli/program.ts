@@ -1,6 +1,6 @@
 import { Command, CommanderError } from "commander";
 import packageJson from "./package.json" with { type: "json" };
-import { EXIT, type ExitCode, exitCodeOf } from "./exit.ts";
+import { EXIT, type ExitCode, exitCodeOf, UsageError } from "./exit.ts";
 import type { Io } from "./io.ts";
 import { cvlanCommands } from "./nouns/cvlan.ts";
 import { groupCommands } from "./nouns/group.ts";
@@ -58,21 +58,30 @@ function program(io: Io): Command {
  */
 export async function runCli(argv: readonly string[], io: Io): Promise<ExitCode> {
   const root = program(io);
+  // The command line that asks for it may be the very thing that is wrong.
+  const json = argv.slice(0, argv.includes("--") ? argv.indexOf("--") : undefined).includes("--json");
   for (const command of everyCommand(root)) {
     command
       .exitOverride()
       .allowExcessArguments(false)
-      .configureOutput({ writeOut: (text) => io.out(text), writeErr: (text) => io.err(text) });
+      .configureOutput({ writeOut: (text) => io.out(text), writeErr: (text) => void (json || io.err(text)) });
   }
   try {
     await root.parseAsync(argv, { from: "user" });
     return EXIT.ok;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    const report = reportOf(error);
-    io.err(root.opts<{ json?: boolean }>().json ? `${JSON.stringify({ error: report })}\n` : errorText(report));
-    return exitCodeOf(error);
+    if (error instanceof CommanderError && (error.exitCode === 0 || !json)) {
+      return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    }
+    const report = reportOf(error instanceof CommanderError ? usageErrorOf(error) : error);
+    io.err(json ? `${JSON.stringify({ error: report })}\n` : errorText(report));
+    return error instanceof CommanderError ? EXIT.usage : exitCodeOf(error);
   }
+}
+
+function usageErrorOf({ code, message }: CommanderError): UsageError {
+  const what = code === "commander.help" ? "no command is given" : message.replace(/^error: /, "");
+  return new UsageError(what, "see `cvlan --help`");
 }
 
 function everyCommand(command: Command): Command[] {

@@ -41,8 +41,11 @@ export async function openSession(io: Io, options: GlobalOptions): Promise<Sessi
   const context = readContext(options.context ?? contextPath(io.configHome));
   const url = options.controller ?? context?.controller;
   if (url === undefined) throw new UsageError("no controller is named", LOGIN);
-  const roots = await rootsOf(options, context, url);
-  const bearer = options.keyFile === undefined ? context?.key : readSecretFile(options.keyFile);
+  requireHttps(url);
+  // What was remembered for one controller is for no other, least of all the key.
+  const remembered = context && sameUrl(context.controller, url) ? context : undefined;
+  const roots = await rootsOf(options, remembered, url);
+  const bearer = options.keyFile === undefined ? remembered?.key : readSecretFile(options.keyFile);
   if (bearer === undefined) throw new UsageError("no API key is given", LOGIN);
   const connection = connectTo(url, { roots, bearer });
   const client = <S extends DescService>(service: S) => createClient(service, connection);
@@ -95,13 +98,23 @@ export async function listCvlans(session: Session, io: Io): Promise<Cvlan[]> {
 /** Roots by file, fingerprint or context, in this order. */
 export async function rootsOf(
   options: Pick<GlobalOptions, "ca" | "caSha256">,
-  context: Context | undefined,
+  remembered: Context | undefined,
   url: string,
 ): Promise<readonly Uint8Array[]> {
   if (options.ca !== undefined) return rootsIn(readConfigFile(options.ca), options.ca);
   if (options.caSha256 !== undefined) return await fetchTrustBundle(url, fingerprint(options.caSha256));
-  if (context?.controller === url) return rootsIn(context.ca_pem, "the context");
+  if (remembered) return rootsIn(remembered.ca_pem, "the context");
   throw new UsageError("nothing says which CA to trust", "give --ca FILE or --ca-sha256 HEX");
+}
+
+/** @throws UsageError */
+export function requireHttps(url: string): void {
+  if (URL.canParse(url) && new URL(url).protocol === "https:") return;
+  throw new UsageError(`${JSON.stringify(url)} is not an https URL`, "write it like https://host:8443");
+}
+
+function sameUrl(a: string, b: string): boolean {
+  return URL.canParse(a) && URL.canParse(b) && new URL(a).href === new URL(b).href;
 }
 
 function rootsIn(pem: string, where: string): Uint8Array[] {

@@ -8,7 +8,7 @@ import { local, show } from "../command.ts";
 import { contextPath, writeContext } from "../context.ts";
 import { UsageError } from "../exit.ts";
 import type { Io } from "../io.ts";
-import { rootsOf } from "../session.ts";
+import { requireHttps, rootsOf } from "../session.ts";
 
 /** `cvlan login` */
 export function loginCommand(program: Command, io: Io): void {
@@ -25,9 +25,7 @@ export function loginCommand(program: Command, io: Io): void {
         if (controller === undefined || keyFile === undefined) {
           throw new UsageError("--controller or --key-file is missing", "give both, and --ca or --ca-sha256");
         }
-        if (!URL.canParse(controller) || new URL(controller).protocol !== "https:") {
-          throw new UsageError(`${JSON.stringify(controller)} is not an https URL`, "write it like https://host:8443");
-        }
+        requireHttps(controller);
         const roots = await rootsOf(run.options, undefined, controller);
         const key = readSecretFile(keyFile);
         const connection = connectTo(controller, { roots, bearer: key });

@@ -227,6 +227,7 @@ describe("cvlan against a controller", function () {
     assert.equal((await cvlan(["cvlan", "list", ...nowhere])).code, 4);
     assert.equal((await cvlan(["cvlan", "list"])).code, 2);
     assert.equal((await cvlan(["nod", "list"])).code, 2);
+    assert.equal((await cvlan(["cvlan", "list", "--controller", "vpn.example.org"])).code, 2);
     assert.equal((await cvlan(["--help"])).code, 0);
   });
 
@@ -235,6 +236,25 @@ describe("cvlan against a controller", function () {
     const wrong = await cvlan(["cvlan", "list", ...way().slice(0, 2), "--ca-sha256", sha, ...way().slice(4)]);
     assert.equal(wrong.code, 5);
     assert.deepEqual(bearers, []);
+  });
+
+  it("tells also a wrong command line in JSON, when it is asked for", async () => {
+    for (const argv of [
+      ["--json", "nod"],
+      ["node", "list", "--json", "--nonsense"],
+      ["node", "show", "--json"],
+      ["--json"],
+    ]) {
+      const { code, out, err } = await cvlan(argv);
+      assert.equal(code, 2, argv.join(" "));
+      assert.equal(out, "");
+      const { error } = JSON.parse(err) as { error: { reason: string; message: string } };
+      assert.equal(error.reason, "USAGE", err);
+      assert.ok(error.message);
+    }
+    const help = await cvlan(["node", "--help", "--json"]);
+    assert.equal(help.code, 0);
+    assert.match(help.out, /Usage: cvlan node/);
   });
 
   it("asks a key of the platform for the tenant", async () => {
@@ -257,6 +277,12 @@ describe("cvlan against a controller", function () {
     const path = join(configHome, "cloudvlan", "context.json");
     assert.equal((await stat(path)).mode & 0o777, 0o600);
     assert.equal((await cvlan(["node", "list"], { configHome })).code, 0);
+    bearers = [];
+    const elsewhere = ["--controller", site.url.replace("localhost", "127.0.0.1"), "--ca", site.ca];
+    const other = await cvlan(["node", "list", ...elsewhere], { configHome });
+    assert.equal(other.code, 2);
+    assert.match(other.err, /--key-file/);
+    assert.deepEqual(bearers, [], "the remembered key went to another controller");
     await chmod(path, 0o644);
     const open = await cvlan(["node", "list"], { configHome });
     assert.equal(open.code, 2);
