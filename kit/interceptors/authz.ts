@@ -1,5 +1,6 @@
 import { type DescMessage, type DescMethod, type Message } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
+import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import type { Interceptor } from "@connectrpc/connect";
 import { type Access, CallerKind, Permission, Scope } from "@cloudvlan/gen/options/v1/options_pb.js";
 import { accessOf, CHASSIS_METHODS, pathOf, USES } from "../access/index.ts";
@@ -50,6 +51,13 @@ function authorizePerson(authority: Authority, access: Access, tenantId: string 
   }
 }
 
+/** What tenants own is theirs to change: a service by itself may read it, and make the calls of the control plane to itself. */
+function requireOwnBusiness(method: DescMethod, access: Access): void {
+  if (access.permission === Permission.CONTROL_PLANE) return;
+  if (method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS) return;
+  throw denied("PERSON_MISSING", "a service changes this for a person only", "call while handling a person's request");
+}
+
 function authorizeService(
   name: ServiceName,
   authority: Authority | undefined,
@@ -57,7 +65,10 @@ function authorizeService(
   access: Access,
   tenantId: string | undefined,
 ): void {
-  if (access.scope !== Scope.SELF) requireUse(name, method);
+  if (access.scope !== Scope.SELF) {
+    requireUse(name, method);
+    if (!authority) requireOwnBusiness(method, access);
+  }
   if (!authority) return;
   // For the control plane's own calls a person's rights do not apply, but the person's tenant does: nobody makes a
   // service act on another tenant for them.

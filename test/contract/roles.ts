@@ -1,4 +1,5 @@
 import type { DescMethod } from "@bufbuild/protobuf";
+import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { type Access, CallerKind, Permission, Scope } from "@cloudvlan/gen/options/v1/options_pb.js";
 import { AuthService, CertificateService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { accessOf, CHASSIS_METHODS, pathOf, USES } from "@cloudvlan/kit/access";
@@ -60,10 +61,13 @@ function ofService(
   const lets = kinds.includes(CallerKind.SERVICE);
   if (!lets && !(person && kinds.includes(CallerKind.PERSON))) return denied("CALLER_KIND");
   if (!isUsed && !(lets && access.scope === Scope.SELF)) return denied("SERVICE_NOT_ALLOWED");
+  const isControl = access.permission === Permission.CONTROL_PLANE;
   if (person) {
-    const isControl = access.permission === Permission.CONTROL_PLANE;
     const verdict = isControl ? ofTenant(person, tenantId) : ofPerson(person, access, tenantId);
     if (verdict) return verdict;
+  } else if (!isControl && access.scope !== Scope.SELF) {
+    const isRead = method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
+    if (!isRead) return denied("PERSON_MISSING");
   }
   const makers = MAKERS.get(pathOf(method));
   return makers && !makers.makers.includes(name) ? denied(makers.reason) : LET_THROUGH;

@@ -5,7 +5,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { AuthService, CertificateService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { Permission } from "@cloudvlan/gen/options/v1/options_pb.js";
 import { AgentService } from "@cloudvlan/gen/agent/v1/agent_pb.js";
-import { CvlanService, RegistryService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
+import { CvlanService, NodeService, RegistryService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { type Caller, currentScope, outsideScope, runInScope } from "../../caller/index.ts";
 import { Refusal } from "../../errors/index.ts";
 import { newId } from "../../ids/index.ts";
@@ -42,6 +42,22 @@ describe("authorisation", () => {
     assert.throws(() => authorize(forwarded("auth", reader), resolve, request), refusedWith("SERVICE_NOT_ALLOWED"));
     const stranger = person(newId("tenant", Date.now()), Permission.CVLAN_READ);
     assert.throws(() => authorize(forwarded("netmap", stranger), resolve, request), refusedWith("NOT_FOUND"));
+  });
+
+  it("lets a service by itself read what tenants own, and change none of it", () => {
+    const netmap: Caller = {
+      workload: { kind: "service", name: "netmap" },
+      authority: undefined,
+      requestId: "",
+      address: "",
+    };
+    const { getNode, revokeNode } = NodeService.method;
+    const nodeId = newId("node", Date.now());
+    assert.doesNotThrow(() => authorize(netmap, getNode, create(getNode.input, { tenantId, nodeId })));
+    const revocation = create(revokeNode.input, { tenantId, nodeId });
+    assert.throws(() => authorize(netmap, revokeNode, revocation), refusedWith("PERSON_MISSING"));
+    const forPerson = { ...person(tenantId, Permission.NODE_WRITE), workload: netmap.workload };
+    assert.doesNotThrow(() => authorize(forPerson, revokeNode, revocation));
   });
 
   it("lets every service ask auth for what the chassis needs, and for no more", () => {
