@@ -19,8 +19,10 @@ pub fn explain(
     let now = Instant::now();
     let snapshot = identity.shared.snapshot();
     let nowhere = Table::default();
+    // The newest head; a step that moves nothing else puts nothing new in force.
+    let map = identity.store.map().filter(|_| snapshot.map.is_some());
     let view = View {
-        map: snapshot.map.as_deref(),
+        map: map.as_deref(),
         freshness: identity.store.freshness(time),
         table: snapshot.table().unwrap_or(&nowhere),
         policy: &snapshot.policy,

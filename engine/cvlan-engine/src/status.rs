@@ -69,9 +69,17 @@ fn peer_status(
         latest_handshake_at: stats
             .and_then(|stats| stats.since_handshake)
             .and_then(|since| now.checked_sub(since))
-            .map(Into::into),
+            .map(whole_second),
         bytes_received: stats.map_or(0, |stats| stats.bytes_received),
         bytes_sent: stats.map_or(0, |stats| stats.bytes_sent),
+    }
+}
+
+/// Two clocks are read for it, so that its fraction is another each time it is told.
+fn whole_second(time: SystemTime) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        nanos: 0,
+        ..time.into()
     }
 }
 

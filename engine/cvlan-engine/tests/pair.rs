@@ -392,3 +392,54 @@ fn a_stale_map_does_what_its_head_says() {
     wait_until("everything stops", || a.counter("tx_dropped_stale") == 2);
     assert!(b.receives_nothing());
 }
+
+/// mullvad/gotatun 0.7.2: a datagram longer than its room ended all reception.
+#[test]
+fn datagrams_of_any_length_and_content_do_not_stop_reception() {
+    let (_tenant, a, b) = pair(&[allow_udp()]);
+    let to = SocketAddr::from((
+        Ipv4Addr::LOCALHOST,
+        u16::try_from(b.engine.status().listen_port).unwrap(),
+    ));
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for length in (0..200).chain([9216, 9217, 20_000, 65_507]) {
+        for kind in 0..=5 {
+            let mut datagram = vec![0xff; length];
+            datagram
+                .iter_mut()
+                .zip([kind, 0, 0, 0])
+                .for_each(|(byte, head)| *byte = head);
+            stranger.send_to(&datagram, to).unwrap();
+        }
+    }
+    a.send(&udp(1, 2, 4000, 53, b"still here"));
+    assert_eq!(b.receive(), udp(1, 2, 4000, 53, b"still here"));
+    assert!(b.counter("rx_dropped_no_wireguard") > 0);
+}
+
+#[test]
+fn what_did_not_change_is_told_the_same_and_what_did_is_told_anew() {
+    let (tenant, mut a, b) = pair(&[allow_udp()]);
+    a.send(&udp(1, 2, 4000, 53, b"1"));
+    b.receive();
+    wait_until("the handshake is known", || {
+        a.engine.status().peers[0].latest_handshake_at.is_some()
+    });
+    let handshakes = (0..50).map(|_| a.engine.status().peers[0].latest_handshake_at);
+    let told: std::collections::BTreeSet<_> = handshakes.map(|at| at.map(|at| (at.seconds, at.nanos))).collect();
+    assert!(told.len() <= 2, "{told:?}");
+    a.apply(None, vec![tenant.delta(1, 2, &[], &[])]).unwrap();
+    let packet = pb::Packet {
+        source: vec![100, 64, 0, 1],
+        destination: vec![100, 64, 0, 2],
+        protocol: 17,
+        source_port: 4000,
+        destination_port: 53,
+    };
+    let request = pb::ExplainRequest {
+        packet: Some(packet),
+        direction: pb::Direction::Outbound.into(),
+    };
+    let hops = a.engine.explain(&request).unwrap().hops;
+    assert!(hops[0].detail.contains("revision 2"), "{}", hops[0].detail);
+}
