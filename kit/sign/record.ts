@@ -13,6 +13,9 @@ export interface SigningKey {
   readonly publicKey: Uint8Array;
 }
 
+/** Largest signed record that a node takes, serialised, bytes; the engine refuses a larger one. */
+export const MAX_RECORD_BYTES = 4_096;
+
 const SPKI_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
 const PKCS8_PREFIX = Buffer.from("302e020100300506032b657004220420", "hex");
 

@@ -10,9 +10,6 @@ import { PolicyAction, PolicyProtocol } from "@cloudvlan/gen/entity/v1/policy_pb
 import { type Interval, intervalOf } from "./space.ts";
 import { delimited } from "./wire.ts";
 
-/** Largest signed record that a node takes, bytes. */
-export const MAX_RECORD_BYTES = 4_096;
-
 /** A node as the index knows it. Never changed: a new record is a new entry. */
 export interface NodeEntry {
   readonly kind: "node";

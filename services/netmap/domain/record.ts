@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { fromBinary } from "@bufbuild/protobuf";
 import { type PolicyManifest, PolicyManifestSchema, SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
-import { type Entry, MAX_RECORD_BYTES, nodeEntry, type RuleEntry, ruleEntry } from "./entry.ts";
+import { MAX_RECORD_BYTES } from "@cloudvlan/kit/sign";
+import { type Entry, nodeEntry, type RuleEntry, ruleEntry } from "./entry.ts";
 import { openRecord, RecordRefused, type TrustedKeyset } from "./keyset.ts";
 import type { Scope } from "./scope.ts";
 

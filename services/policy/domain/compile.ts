@@ -10,10 +10,11 @@ import {
 import type { PolicyRule, PolicyTarget } from "@cloudvlan/gen/entity/v1/policy_pb.js";
 import { Refusal } from "@cloudvlan/kit/errors";
 import type { CvlanId, TenantId } from "@cloudvlan/kit/ids";
+import { MAX_RECORD_BYTES } from "@cloudvlan/kit/sign";
 import { type Selectors, selectorOf } from "./targets.ts";
 
-/** Bytes of a rule record before it is signed; a node takes signed records of at most 4 KiB. */
-export const MAX_RULE_BYTES = 3_900;
+/** Bytes of a rule record before it is signed: signature, key id and framing take the rest of what a node takes. */
+export const MAX_RULE_BYTES = MAX_RECORD_BYTES - 196;
 
 export interface Scope {
   readonly tenantId: TenantId;

@@ -1,9 +1,10 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type NodeRecord, NodeRecordSchema, SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import { type NodeKind } from "@cloudvlan/gen/entity/v1/node_pb.js";
+import { Refusal } from "@cloudvlan/kit/errors";
 import type { KeyProvider } from "@cloudvlan/kit/keys";
 import { parsePrefix } from "@cloudvlan/kit/net";
-import { type SigningKey, signRecord, verifyRecord } from "@cloudvlan/kit/sign";
+import { MAX_RECORD_BYTES, type SigningKey, signRecord, verifyRecord } from "@cloudvlan/kit/sign";
 import { addressesOf } from "./pool.ts";
 import { selectorsOf } from "./selectors.ts";
 
@@ -21,7 +22,11 @@ export interface RecordSource {
   readonly routes: readonly string[];
 }
 
-/** The core record of a node at a revision, signed; serialised `Signed`. */
+/**
+ * The core record of a node at a revision, signed; serialised `Signed`.
+ * @param field of the request, for the error.
+ * @throws Refusal `invalid` when routes, tags and groups are more than fit into what a node takes.
+ */
 export function signNode(
   keys: KeyProvider,
   key: SigningKey,
@@ -29,6 +34,7 @@ export function signNode(
   node: RecordSource,
   groupIds: readonly string[],
   revision: bigint,
+  field: string,
 ): Uint8Array {
   const record = create(NodeRecordSchema, {
     tenantId: node.tenantId,
@@ -47,7 +53,17 @@ export function signNode(
     }),
     capabilityVersion: Number(node.capabilityVersion),
   });
-  return toBinary(SignedSchema, signRecord(key, "node", toBinary(NodeRecordSchema, record)));
+  const signed = toBinary(SignedSchema, signRecord(key, "node", toBinary(NodeRecordSchema, record)));
+  if (signed.length > MAX_RECORD_BYTES) {
+    const has = `${node.routes.length} routes, ${Object.keys(node.tags).length} tags and ${groupIds.length} groups`;
+    const message = `the node's record would take ${signed.length} bytes with ${has}; ${MAX_RECORD_BYTES} is the limit`;
+    throw new Refusal("invalid", "NODE_TOO_LARGE", message, {
+      field,
+      objectId: node.id,
+      remedy: "give the node fewer routes, tags or groups; combine routes into shorter prefixes",
+    });
+  }
+  return signed;
 }
 
 /** The stored record when this key signed it for this node; undefined otherwise. */

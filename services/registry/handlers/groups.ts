@@ -167,5 +167,5 @@ async function setMembership(
   const current = groupsAmong(deps.keys, node, record.selectors);
   if (current.includes(groupId) === isMember) return;
   const groupIds = isMember ? [...current, groupId] : current.filter((id) => id !== groupId);
-  await publishNode(deps, tx, key, cvlan, node, groupIds);
+  await publishNode(deps, tx, key, cvlan, node, groupIds, "node_id");
 }

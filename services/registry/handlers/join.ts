@@ -109,7 +109,7 @@ async function activate(deps: RegistryDeps, key: SigningKey, tenantId: TenantId,
     if (current.status === NodeStatus.JOINING) {
       groupIds = await groupsOfToken(deps, tx, cvlan, current);
       const joined = { ...current, status: NodeStatus.ACTIVE, joinedAt: await databaseNow(tx) };
-      row = await publishNode(deps, tx, key, cvlan, joined, groupIds);
+      row = await publishNode(deps, tx, key, cvlan, joined, groupIds, "token_id");
     }
     await deps.audit.record(tx, caller, {
       action: pathOf(EnrollmentService.method.join),

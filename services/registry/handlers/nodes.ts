@@ -82,7 +82,8 @@ export async function updateNode(deps: RegistryDeps, request: UpdateNodeRequest,
       if (wanted.name !== current.name && (await takenNames(tx, tenantId, cvlan.id, [wanted.name])).size > 0) {
         throw nameTaken(wanted.name);
       }
-      const row = isSame(current, wanted) ? current : await publishNode(deps, tx, key, cvlan, wanted, groupIds);
+      const field = request.routes ? "routes.routes" : request.tags ? "tags.tags" : "name";
+      const row = isSame(current, wanted) ? current : await publishNode(deps, tx, key, cvlan, wanted, groupIds, field);
       await deps.audit.record(tx, caller, {
         action: pathOf(NodeService.method.updateNode),
         objectId: row.id,

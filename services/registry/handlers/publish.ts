@@ -7,7 +7,11 @@ import { signNode } from "../domain/record.ts";
 import type { CvlanRow } from "../store/cvlans.ts";
 import { type NodeRow, updateNode } from "../store/nodes.ts";
 
-/** Signs the next record of a node as `node` says it shall be, stores it and appends it to the cvlan's stream. */
+/**
+ * Signs the next record of a node as `node` says it shall be, stores it and appends it to the cvlan's stream.
+ * @param field of the request, for the error.
+ * @throws Refusal `invalid` when the record would be larger than a node takes.
+ */
 export async function publishNode(
   deps: RegistryDeps,
   tx: Tx,
@@ -15,9 +19,10 @@ export async function publishNode(
   cvlan: CvlanRow,
   node: NodeRow,
   groupIds: readonly string[],
+  field: string,
 ): Promise<NodeRow> {
   const recordRevision = node.recordRevision + 1n;
-  const record = signNode(deps.keys, key, cvlan, node, groupIds, recordRevision);
+  const record = signNode(deps.keys, key, cvlan, node, groupIds, recordRevision, field);
   const row = await updateNode(tx, deps.seals, { ...node, record, recordRevision });
   await deps.changes.append(tx, cvlan.id, [{ objectId: node.id, change: { case: "node", value: record } }]);
   return row;

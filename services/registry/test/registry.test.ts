@@ -221,6 +221,45 @@ describe("registry", () => {
         assert.deepEqual(await audited(under, place.tenantId, nodeId), ["JOINING", "ok", "ok", "ok", "ok"]);
       });
 
+      it("cannot have more routes, tags and groups than fit into a record that nodes take", async () => {
+        const place = await newPlace(under);
+        const { tenantId } = place;
+        const { id: nodeId } = await newNode(under, place, "alpha");
+        const routes = (count: number) => ({
+          routes: Array.from({ length: count }, (_, n) => ({ prefix: `2001:db8:${(n + 1).toString(16)}::/48` })),
+        });
+        const tooMany = await refusalOf(nodes().updateNode({ tenantId, nodeId, routes: routes(256) }));
+        assert.deepEqual(
+          [tooMany.kind, tooMany.reason, tooMany.detail.field],
+          ["invalid", "NODE_TOO_LARGE", "routes.routes"],
+        );
+        assert.match(tooMany.detail.remedy ?? "", /fewer routes/);
+        assert.equal((await streamOf(under, place)).get(nodeId)?.recordRevision, 1n);
+
+        let fits = 256;
+        while (fits > 0) {
+          fits -= 1;
+          const refusal = await refusalOf(nodes().updateNode({ tenantId, nodeId, routes: routes(fits) })).catch(
+            () => undefined,
+          );
+          if (!refusal) break;
+        }
+        const { group } = await under.as(GroupService).createGroup({ ...place, name: "last-straw" });
+        const tags = Object.fromEntries(Array.from({ length: 64 }, (_, n) => [`tag${n}`, "x"]));
+        const byTags = await refusalOf(nodes().updateNode({ tenantId, nodeId, tags: { tags } }));
+        assert.deepEqual([byTags.reason, byTags.detail.field], ["NODE_TOO_LARGE", "tags.tags"]);
+        let byGroup;
+        for (let n = 0; n < 4 && !byGroup; n++) {
+          const added =
+            n === 0 ? group : (await under.as(GroupService).createGroup({ ...place, name: `straw-${n}` })).group;
+          const call = under.as(GroupService).addGroupMember({ tenantId, groupId: added?.id ?? "", nodeId });
+          byGroup = await refusalOf(call).catch(() => undefined);
+        }
+        assert.deepEqual([byGroup?.reason, byGroup?.detail.field], ["NODE_TOO_LARGE", "node_id"]);
+        const record = (await streamOf(under, place)).get(nodeId);
+        assert.equal(record?.routes.length, fits);
+      });
+
       it("cannot take a name that is taken, nor routes that are not theirs", async () => {
         const place = await newPlace(under);
         await newNode(under, place, "alpha");
