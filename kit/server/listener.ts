@@ -6,7 +6,7 @@ import { assertByteStreamRequest, type UniversalHandler } from "@connectrpc/conn
 import { access } from "@cloudvlan/gen/options/v1/options_pb.js";
 import { accessOf, pathOf } from "../access/index.ts";
 import { Refusal } from "../errors/index.ts";
-import { type Peer, peerKey } from "../interceptors/index.ts";
+import { addressLimit, type Peer, peerKey } from "../interceptors/index.ts";
 import type { Logger } from "../log/index.ts";
 import { certificatesOf, pemOf } from "../pki/index.ts";
 import { type ConnectionLimits, limitConnections } from "./connections.ts";
@@ -26,6 +26,8 @@ const REQUEST_MS = 30_000;
 const HTTP1_LOOK_MS = 5_000;
 /** Milliseconds that a caller gets to end a request that is already answered. */
 const ABANDONED_MS = 1_000;
+/** How often over its rate an address may be before its connections are closed: refusing each request costs as well. */
+const FLOOD_FACTOR = 4;
 const HTTP2_NO_ERROR = 0x0;
 const HTTP2_REFUSED_STREAM = 0x7;
 
@@ -46,7 +48,7 @@ export interface ListenerOptions {
   readonly identity: ListenerIdentity;
   readonly handlers: readonly UniversalHandler[];
   readonly frames: readonly FrameRoute[];
-  readonly limits: ConnectionLimits & { readonly streamsPerConnection: number };
+  readonly limits: ConnectionLimits & { readonly streamsPerConnection: number; readonly requestsPerSecond: number };
   readonly log: Logger;
 }
 
@@ -162,10 +164,26 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   const peerOf = peers(() => certificatesOf(identity.certificate).slice(1));
   const frames = new Map(options.frames.map((route) => [pathOf(route.stream.method), route]));
   const handlers = new Map(options.handlers.map((handler) => [handler.requestPath, handler]));
+  const flood = addressLimit(limits.requestsPerSecond * FLOOD_FACTOR);
   const inFlight = new Set<NodeResponse>();
   let onIdle = (): void => {};
 
+  /** False when the connection was closed. */
+  async function isBearable(request: NodeRequest): Promise<boolean> {
+    const peer = peerOf(request);
+    try {
+      if (peer.kind === "tls") await flood(peer.address);
+      return true;
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      if ("stream" in request) request.stream.session?.destroy();
+      else request.socket.destroy();
+      return false;
+    }
+  }
+
   async function answer(request: NodeRequest, response: NodeResponse): Promise<void> {
+    if (!(await isBearable(request))) return;
     if (headerBytes(request) > MAX_HEADER_BYTES) {
       sendHead(response, 431);
       return sendEnd(response);

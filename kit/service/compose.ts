@@ -203,6 +203,7 @@ export async function compose(
       connectionsPerAddress: config.limits.connections_per_address,
       handshakesPerSecond: config.limits.handshakes_per_second,
       streamsPerConnection: config.limits.streams_per_connection,
+      requestsPerSecond: config.limits.requests_per_second,
     },
     log,
   });

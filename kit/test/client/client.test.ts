@@ -39,7 +39,12 @@ describe("clients of the control plane", () => {
       identity: { certificate: pemOf(chain), key, roots: [authority.root.der] },
       handlers: router.handlers,
       frames: [],
-      limits: { connectionsPerAddress: 100, handshakesPerSecond: 100, streamsPerConnection: 10 },
+      limits: {
+        connectionsPerAddress: 100,
+        handshakesPerSecond: 100,
+        requestsPerSecond: 1000,
+        streamsPerConnection: 10,
+      },
       log: silentLog,
     });
     listeners.push(listener);

@@ -186,6 +186,25 @@ describe("the listener of a process", () => {
     await createClient(CertificateService, elsewhere).getTrustBundle({});
   });
 
+  it("closes the connection of whoever sends far more than its rate, to whatever path", async () => {
+    const session = connectHttp2(process.url, { ca, localAddress: "127.0.0.6" } as object);
+    let answered = 0;
+    session.on("error", () => {});
+    await new Promise((resolve) => session.once("connect", resolve));
+    const closed = new Promise((resolve) => session.once("close", resolve));
+    for (let sent = 0; sent < 2_000 && !session.destroyed; sent++) {
+      await new Promise((resolve) => {
+        const request = session.request({ ":path": "/nowhere" });
+        request.once("response", () => (answered += 1));
+        request.once("error", resolve).once("close", resolve);
+        request.resume();
+        request.end();
+      });
+    }
+    await closed;
+    assert.ok(answered <= 800, `${answered} were answered`);
+  });
+
   it("holds an address to its number of connections", async () => {
     const sockets: TLSSocket[] = [];
     let closed = 0;
@@ -293,7 +312,12 @@ describe("a listener by itself", () => {
       identity: await identity(),
       handlers: router.handlers,
       frames: options.frames ?? [],
-      limits: { connectionsPerAddress: 100, handshakesPerSecond: 100, streamsPerConnection: 100 },
+      limits: {
+        connectionsPerAddress: 100,
+        handshakesPerSecond: 100,
+        requestsPerSecond: 1000,
+        streamsPerConnection: 100,
+      },
       log: silentLog,
     });
   }
