@@ -37,6 +37,8 @@ const limitsSchema = z.strictObject({
   streams_per_connection: z.number().int().min(1).max(10_000).default(128),
 });
 
+const identitySchema = z.strictObject({ certificate: path, key: path, roots: path });
+
 /** What one process of the control plane is told. */
 export const processConfigSchema = z.strictObject({
   /** Trust domain; made once and kept in the data folder when absent. */
@@ -61,7 +63,8 @@ export const processConfigSchema = z.strictObject({
       provisioner_key: path.optional(),
     })
     .optional(),
-  identity: z.strictObject({ certificate: path, key: path, roots: path }).optional(),
+  /** Of each service that runs here, where auth does not. */
+  identities: z.partialRecord(serviceName, identitySchema).default({}),
   endpoints: z.partialRecord(serviceName, httpsUrl).default({}),
   services: z.partialRecord(serviceName, z.unknown()).default({}),
   /** Seconds without a sign of life from auth after which nodes are refused. */
@@ -69,6 +72,8 @@ export const processConfigSchema = z.strictObject({
   log_level: z.enum(["debug", "info", "warn", "error"]).default("info"),
   limits: limitsSchema.default(limitsSchema.parse({})),
 });
+
+export type IdentityFiles = z.infer<typeof identitySchema>;
 
 export type ProcessConfig = z.infer<typeof processConfigSchema>;
 
@@ -106,7 +111,12 @@ export function loadProcessConfig(file: string, services: ServiceSchemas): Proce
   const config = parseConfig(file, readConfigFile(file), schemaWith(services));
   const base = dirname(resolve(file));
   const absolute = (relative: string) => resolve(base, relative);
-  const { ca, identity, store } = config;
+  const { ca, identities, store } = config;
+  const absoluteIdentity = ({ certificate, key, roots }: IdentityFiles): IdentityFiles => ({
+    certificate: absolute(certificate),
+    key: absolute(key),
+    roots: absolute(roots),
+  });
   return {
     ...config,
     data: absolute(config.data),
@@ -118,12 +128,8 @@ export function loadProcessConfig(file: string, services: ServiceSchemas): Proce
         ...(ca.provisioner_key !== undefined && { provisioner_key: absolute(ca.provisioner_key) }),
       },
     }),
-    ...(identity && {
-      identity: {
-        certificate: absolute(identity.certificate),
-        key: absolute(identity.key),
-        roots: absolute(identity.roots),
-      },
-    }),
+    identities: Object.fromEntries(
+      Object.entries(identities).map(([service, files]) => [service, absoluteIdentity(files)]),
+    ),
   };
 }

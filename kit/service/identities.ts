@@ -36,8 +36,8 @@ interface Slot {
   readonly name: string;
 }
 
-function fail(message: string): ConfigError {
-  return new ConfigError("configuration", [{ position: "", key: "identity", message }]);
+function fail(name: ServiceName, message: string): ConfigError {
+  return new ConfigError("configuration", [{ position: "", key: `identities.${name}`, message }]);
 }
 
 async function slotsWithCa(options: IdentitiesOptions, ca: CertificateAuthority): Promise<Map<string, Slot>> {
@@ -53,29 +53,27 @@ async function slotsWithCa(options: IdentitiesOptions, ca: CertificateAuthority)
   return slots;
 }
 
-function slotFromFiles(options: IdentitiesOptions): Map<string, Slot> {
-  const files = options.config.identity;
-  const [name, ...others] = options.local;
-  if (name === undefined) throw fail("no service runs here; remove one from `endpoints`");
-  if (!files) throw fail("a process without auth needs an identity; issue one on the machine of auth");
-  if (others.length > 0) {
-    throw fail(`an identity is of one service; run ${others.join(", ")} elsewhere or together with auth`);
+/** The listener shows the identity of the first service: names of a machine are those of all its services. */
+function slotsFromFiles(options: IdentitiesOptions): Map<string, Slot> {
+  const slots = new Map<string, Slot>();
+  for (const name of options.local) {
+    const files = options.config.identities[name];
+    if (!files) throw fail(name, `${name} runs without auth and needs an identity; issue one on the machine of auth`);
+    const slot: Slot = {
+      name,
+      current: readIdentity(files, options.trustDomain, name, options.clock),
+      renew: (signal) => renewIdentity(slot.current, files, options.certificates(name), signal),
+    };
+    if (slots.size === 0) slots.set("listener", slot);
+    slots.set(name, slot);
   }
-  const slot: Slot = {
-    name,
-    current: readIdentity(files, options.trustDomain, name, options.clock),
-    renew: (signal) => renewIdentity(slot.current, files, options.certificates(name), signal),
-  };
-  return new Map([
-    ["listener", slot],
-    [name, slot],
-  ]);
+  return slots;
 }
 
 /** @throws ConfigError when the configuration does not say where identities come from, Refusal when the CA fails. */
 export async function identities(options: IdentitiesOptions): Promise<Identities> {
   const { ca, clock, log } = options;
-  const slots = ca ? await slotsWithCa(options, ca) : slotFromFiles(options);
+  const slots = ca ? await slotsWithCa(options, ca) : slotsFromFiles(options);
 
   function slot(name: string): Slot {
     const found = slots.get(name);

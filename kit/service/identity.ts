@@ -4,7 +4,7 @@ import type { Client } from "@connectrpc/connect";
 import type { CertificateService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import type { ServiceName } from "../caller/index.ts";
 import type { Clock } from "../clock/index.ts";
-import { ConfigError, type ProcessConfig, readConfigFile, readSecretFile } from "../config/index.ts";
+import { ConfigError, type IdentityFiles, readConfigFile, readSecretFile } from "../config/index.ts";
 import type { CertificateAuthority } from "../ca/index.ts";
 import { certificatesOf, createCsr, formatSpiffe, newTlsKey, pemOf, type SpiffeId, verifyChain } from "../pki/index.ts";
 
@@ -58,18 +58,13 @@ export function certifyService(ca: CertificateAuthority, trustDomain: string, na
  * Reads the identity that an operator issued for a service that runs without auth.
  * @throws ConfigError when a file is missing, readable by others, or not an identity of this service.
  */
-export function readIdentity(
-  files: NonNullable<ProcessConfig["identity"]>,
-  trustDomain: string,
-  name: ServiceName,
-  clock: Clock,
-): Identity {
+export function readIdentity(files: IdentityFiles, trustDomain: string, name: ServiceName, clock: Clock): Identity {
   const chain = certificatesOf(readConfigFile(files.certificate));
   const roots = certificatesOf(readConfigFile(files.roots));
   const key = readSecretFile(files.key);
   const verdict = verifyChain(chain, roots, clock.nowMs(), { trustDomain });
   const fail = (message: string): ConfigError =>
-    new ConfigError(files.certificate, [{ position: "", key: "identity", message }]);
+    new ConfigError(files.certificate, [{ position: "", key: `identities.${name}`, message }]);
   if (!verdict.ok) throw fail(`${verdict.reason}; issue the identity anew on the machine of auth`);
   if (verdict.spiffe.kind !== "service" || verdict.spiffe.name !== name) {
     throw fail(`it is ${verdict.uri} and not the service ${name}; issue one for this service`);
@@ -80,7 +75,7 @@ export function readIdentity(
 /** Renews by auth with the same key, and keeps the certificate where it was read from. */
 export async function renewIdentity(
   current: Identity,
-  files: NonNullable<ProcessConfig["identity"]>,
+  files: IdentityFiles,
   certificates: Client<typeof CertificateService>,
   signal: AbortSignal,
 ): Promise<Identity> {

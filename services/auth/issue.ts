@@ -27,8 +27,8 @@ const EX_UNAVAILABLE = 69;
 class UsageError extends Error {}
 
 /**
- * Makes the identity of a service that runs in a process of its own: key, certificate and roots, for the `identity` of
- * its process configuration. Run on the machine that holds the provisioner key; the service renews by itself afterwards.
+ * Makes the identity of a service that runs in a process of its own: key, certificate and roots, for its place
+ * under `identities` in that process's configuration. Run on the machine that holds the provisioner key; the service renews by itself afterwards.
  * @param out folder, made with mode 0700; an identity that lies there already is not touched.
  * @returns paths of the three files.
  */

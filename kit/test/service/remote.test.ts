@@ -56,7 +56,7 @@ describe("services in two processes", () => {
       b.config({
         listen: listen(backPort),
         endpoints: { auth: `https://localhost:${frontPort}` },
-        identity: await identityOf("registry"),
+        identities: { registry: await identityOf("registry") },
       }),
     );
   });
@@ -90,10 +90,27 @@ describe("services in two processes", () => {
   });
 
   it("does not start with an identity that is not its own, or that others may read", async () => {
-    const start = (identity: object) =>
-      b.start([auth.definition, registry.definition], b.config({ endpoints: { auth: front.url }, identity }));
-    await assert.rejects(start(await identityOf("policy")), /is .*service\/policy and not the service registry/);
-    await assert.rejects(start(await identityOf("registry", 0o644)), /others may read it/);
+    const start = (identities: object) =>
+      b.start([auth.definition, registry.definition], b.config({ endpoints: { auth: front.url }, identities }));
+    await assert.rejects(
+      start({ registry: await identityOf("policy") }),
+      /is .*service\/policy and not the service registry/,
+    );
+    await assert.rejects(start({ registry: await identityOf("registry", 0o644) }), /others may read it/);
+  });
+
+  it("hosts several services without auth, each with an identity of its own", async () => {
+    const definitions = [auth.definition, registry.definition, testPolicy()];
+    const endpoints = { auth: front.url };
+    const lacking = { registry: await identityOf("registry") };
+    await assert.rejects(b.start(definitions, b.config({ endpoints, identities: lacking })), /identities\.policy/);
+    const identities = { ...lacking, policy: await identityOf("policy") };
+    const both = await b.start(definitions, b.config({ endpoints, identities }));
+    await createClient(PolicyService, await to(both)).getPolicy({ tenantId, cvlanId });
+    assert.deepEqual(registry.seen.caller?.workload, { kind: "service", name: "policy" });
+    assert.equal(registry.seen.caller?.address, "local");
+    await createClient(RegionService, await to(both)).createRegion({ name: "eu-south" });
+    assert.ok(registry.seen.regions.includes("eu-south"));
   });
 
   it("tells a caller that the other process is gone, and works again when it is back", async () => {
@@ -108,7 +125,7 @@ describe("services in two processes", () => {
       b.config({
         listen: { address: "127.0.0.1", port: back.port, names: ["localhost"] },
         endpoints: { auth: front.url },
-        identity: await identityOf("registry"),
+        identities: { registry: await identityOf("registry") },
       }),
     );
     let answered = false;
