@@ -12,13 +12,13 @@ import {
 import { connectTo, fetchTrustBundle } from "@cloudvlan/kit/client";
 import type { Clock } from "@cloudvlan/kit/clock";
 import { Refusal } from "@cloudvlan/kit/errors";
+import { joinTranscript } from "@cloudvlan/kit/transcript";
 import { keepIdentity } from "../certificate/files.ts";
 import { acceptCertificate } from "../certificate/identity.ts";
 import { type Membership, readMembership, writeMembership } from "../state/membership.ts";
 import { isDefinite } from "./definite.ts";
 import { parseJoinString } from "./join-string.ts";
 import { beginPending, endPending, type PendingJoin } from "./pending.ts";
-import { joinTranscript } from "./transcript.ts";
 
 /** What proves possession of the node's keys: the engine, which made them and keeps them. */
 export interface Prover {

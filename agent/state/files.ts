@@ -1,7 +1,7 @@
-import { randomBytes } from "node:crypto";
-import { chmod, lstat, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { chmod, lstat, mkdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Refusal } from "@cloudvlan/kit/errors";
+import { replaceWhole, syncFolder } from "@cloudvlan/kit/files";
 
 /** Longest state file that is read, in bytes; the largest is a pending join of a few kilobytes. */
 const MAX_FILE = 256 * 1024;
@@ -34,25 +34,15 @@ export async function privateFolder(path: string): Promise<void> {
 }
 
 /**
- * Replaces a file whole: write beside it, fsync, rename, fsync of the folder. A crash or a full disk leaves the former
- * content.
+ * Replaces a file whole; a crash or a full disk leaves the former content.
+ * @throws Refusal when the disk does not take it.
  */
 export async function writeWhole(path: string, content: string | Uint8Array): Promise<void> {
-  const beside = `${path}.${randomBytes(6).toString("hex")}.tmp`;
   try {
-    const file = await open(beside, "wx", 0o600);
-    try {
-      await file.writeFile(content);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(beside, path);
+    await replaceWhole(path, content);
   } catch (error) {
-    await rm(beside, { force: true });
     throw storageRefusal(path, error);
   }
-  await syncFolder(dirname(path));
 }
 
 /** Renames inside one folder so that the rename outlives a crash. */
@@ -116,15 +106,6 @@ function storageRefusal(path: string, error: unknown): unknown {
     field: "state",
     remedy: "free space on the disk of the state folder, or make it writable for the agent",
   });
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }
 
 function isMissing(error: unknown): boolean {

@@ -14,7 +14,7 @@ import { loadIdentity } from "../certificate/files.ts";
 import { join, type Prover } from "../enrol/join.ts";
 import { parseJoinString } from "../enrol/join-string.ts";
 import { nodeNameOf } from "../enrol/name.ts";
-import { joinTranscript } from "../enrol/transcript.ts";
+import { joinTranscript } from "@cloudvlan/kit/transcript";
 import { readMembership } from "../state/membership.ts";
 import { CLUSTER, CVLAN, NODE, NODE_URI, TENANT, type TestCa, testCa } from "./ca.ts";
 import { type TestController, testController } from "./controller.ts";

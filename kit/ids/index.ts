@@ -1,4 +1,5 @@
 import { randomFillSync } from "node:crypto";
+import { Refusal } from "../errors/index.ts";
 
 /** Prefix of a typed id at the edge of the system. */
 export type IdKind =
@@ -41,6 +42,19 @@ export function newId<K extends IdKind>(kind: K, nowMs: number): Id<K> {
 /** True when `value` is a well-formed id of that kind. */
 export function isId<K extends IdKind>(kind: K, value: string): value is Id<K> {
   return value.startsWith(`${kind}_`) && UUID.test(value.slice(kind.length + 1));
+}
+
+/**
+ * The id that a request gives.
+ * @param field of the request, for the error.
+ * @throws Refusal `invalid` when the text is no id of the kind.
+ */
+export function requireId<K extends IdKind>(kind: K, value: string, field: string): Id<K> {
+  if (isId(kind, value)) return value;
+  throw new Refusal("invalid", "ID_MALFORMED", `${field} is not an id of the form ${kind}_<uuid>`, {
+    field,
+    remedy: `give the id as ${kind}_… with a lower-case UUID`,
+  });
 }
 
 /** The 16 bytes of an id's UUID. */

@@ -1,6 +1,7 @@
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from "node:crypto";
-import { link, mkdir, open, stat, unlink } from "node:fs/promises";
+import { mkdir, open, stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { createWhole } from "../files/index.ts";
 import type { KeyProvider } from "./index.ts";
 
 const KEY_BYTES = 32;
@@ -48,7 +49,6 @@ export async function fileKeyProvider(path: string): Promise<KeyProvider> {
   };
 }
 
-/** Whole or not at all, also when two processes start at once: the file appears by `link`, which never replaces. */
 async function createOnce(path: string): Promise<void> {
   const folder = dirname(path);
   await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -56,27 +56,7 @@ async function createOnce(path: string): Promise<void> {
   if (mode & 0o022) throw new Error(`${folder} is writable by others; run chmod go-w ${folder}`);
   if (await exists(path)) return;
 
-  const draft = `${path}.${randomBytes(8).toString("hex")}`;
-  const file = await open(draft, "wx", 0o600);
-  try {
-    await file.writeFile(randomBytes(KEY_BYTES));
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  try {
-    await link(draft, path);
-  } catch (error) {
-    if (!hasCode(error, "EEXIST")) throw error;
-  } finally {
-    await unlink(draft);
-  }
-  const handle = await open(folder, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
+  await createWhole(path, randomBytes(KEY_BYTES));
 }
 
 async function readMasterKey(path: string): Promise<Buffer> {

@@ -1,10 +1,10 @@
-import { renameSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import type { Client } from "@connectrpc/connect";
 import type { CertificateService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import type { ServiceName } from "../caller/index.ts";
 import type { Clock } from "../clock/index.ts";
 import { ConfigError, type IdentityFiles, readConfigFile, readSecretFile } from "../config/index.ts";
+import { replaceWhole } from "../files/index.ts";
 import type { CertificateAuthority } from "../ca/index.ts";
 import { certificatesOf, createCsr, formatSpiffe, newTlsKey, pemOf, type SpiffeId, verifyChain } from "../pki/index.ts";
 
@@ -83,8 +83,8 @@ export async function renewIdentity(
   const { certificate, bundle } = await certificates.renewCertificate({ csr }, { signal });
   const [notBefore, notAfter] = [certificate?.notBefore, certificate?.notAfter];
   if (!certificate || !bundle || !notBefore || !notAfter) throw new Error("auth answered without a certificate");
-  replaceFile(files.certificate, pemOf(certificate.chain));
-  replaceFile(files.roots, pemOf(bundle.roots));
+  await replaceWhole(files.certificate, pemOf(certificate.chain));
+  await replaceWhole(files.roots, pemOf(bundle.roots));
   return {
     chain: certificate.chain,
     key: current.key,
@@ -92,10 +92,4 @@ export async function renewIdentity(
     notBefore: new Date(Number(notBefore.seconds) * 1000),
     notAfter: new Date(Number(notAfter.seconds) * 1000),
   };
-}
-
-function replaceFile(path: string, text: string): void {
-  const next = `${path}.next`;
-  writeFileSync(next, text, { mode: 0o600, flush: true });
-  renameSync(next, path);
 }

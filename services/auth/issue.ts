@@ -1,4 +1,4 @@
-import { mkdir, open, rename, stat } from "node:fs/promises";
+import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { ServiceName } from "@cloudvlan/kit/caller";
@@ -12,6 +12,7 @@ import {
 } from "@cloudvlan/kit/config";
 import { Refusal } from "@cloudvlan/kit/errors";
 import { caClient } from "@cloudvlan/kit/ca";
+import { replaceWhole } from "@cloudvlan/kit/files";
 import { createCsr, formatSpiffe, newTlsKey, pemOf } from "@cloudvlan/kit/pki";
 import { z } from "zod";
 import { config as authConfig } from "./config.ts";
@@ -55,9 +56,9 @@ export async function issueIdentity(settings: ProcessConfig, service: ServiceNam
     names[service] ?? [],
     ttl,
   );
-  await replaceFile(files.roots, pemOf(await authority.roots()));
-  await replaceFile(files.certificate, pemOf(chain));
-  await replaceFile(files.key, key);
+  await replaceWhole(files.roots, pemOf(await authority.roots()));
+  await replaceWhole(files.certificate, pemOf(chain));
+  await replaceWhole(files.key, key);
   return Object.values(files);
 }
 
@@ -69,17 +70,6 @@ async function exists(path: string): Promise<boolean> {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
     throw error;
   }
-}
-
-async function replaceFile(path: string, text: string): Promise<void> {
-  const file = await open(`${path}.new`, "w", 0o600);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(`${path}.new`, path);
 }
 
 function argumentsOf(argv: readonly string[]): { config: string; service: ServiceName; out: string } {

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { link, mkdir, open, readFile, unlink } from "node:fs/promises";
+import { mkdir, readFile, unlink } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
+import { createWhole } from "@cloudvlan/kit/files";
 import { newId } from "@cloudvlan/kit/ids";
 import { sealOf } from "@cloudvlan/kit/keys";
 import { allPermissions, type ApiKeyText, digestOf, formatApiKey, parseApiKey } from "./domain/api-key.ts";
@@ -46,22 +47,7 @@ async function keyInFile(ctx: AuthContext, path: string): Promise<ApiKeyText> {
     keyId: newId("apikey", ctx.clock.nowMs()),
     secret: randomBytes(32).toString("base64url"),
   };
-  const draft = `${path}.${randomBytes(6).toString("hex")}`;
-  const file = await open(draft, "wx", 0o600);
-  try {
-    await file.writeFile(`${formatApiKey(made)}\n`);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  try {
-    await link(draft, path);
-    return made;
-  } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
-  } finally {
-    await unlink(draft);
-  }
+  if (await createWhole(path, `${formatApiKey(made)}\n`)) return made;
   const present = parseApiKey((await readFile(path, "utf8")).trim());
   if (!present || present.tenantId !== undefined) {
     throw new Error(`${path} exists and holds no platform API key; move it away or name another owner_key_file`);

@@ -1,7 +1,7 @@
 import type { Tx } from "@cloudvlan/kit/db";
 import type { TenantId } from "@cloudvlan/kit/ids";
 import { and, asc, count, eq, gt, isNull } from "drizzle-orm";
-import type { Page } from "./domain/page.ts";
+import type { Page } from "@cloudvlan/kit/page";
 import { type ApiKeyRow, apiKeys, contextKeys, denials, type TenantRow, tenants } from "./schema.ts";
 
 export async function insertTenant(tx: Tx, row: TenantRow): Promise<void> {

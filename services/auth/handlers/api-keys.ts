@@ -7,17 +7,17 @@ import { Permission } from "@cloudvlan/gen/options/v1/options_pb.js";
 import { pathOf } from "@cloudvlan/kit/access";
 import { type Authority, type Caller, callerOf, subjectOf } from "@cloudvlan/kit/caller";
 import { Refusal } from "@cloudvlan/kit/errors";
-import { newId } from "@cloudvlan/kit/ids";
+import { newId, requireId } from "@cloudvlan/kit/ids";
 import { sealOf } from "@cloudvlan/kit/keys";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { deny } from "../deny.ts";
 import { digestOf, formatApiKey, isGrantable } from "../domain/api-key.ts";
-import { cutPage, pageOf } from "../domain/page.ts";
+import { splitPage, pageOf } from "@cloudvlan/kit/page";
 import { API_KEY_TABLE, apiKeyFields } from "../domain/seals.ts";
 import type { ApiKeyRow } from "../schema.ts";
 import { countLiveApiKeys, insertApiKey, listApiKeys, lockApiKey, markRevoked } from "../store.ts";
 import { type AuthContext, trustedApiKeys } from "../trusted.ts";
-import { requireId, requireTenant, activeTenant } from "./common.ts";
+import { requireTenant, activeTenant } from "./common.ts";
 
 const DEFAULT_TTL_SECONDS = 90 * 86_400;
 const MIN_TTL_SECONDS = 60;
@@ -109,9 +109,9 @@ export function apiKeyHandlers(ctx: AuthContext): ServiceImpl<typeof ApiKeyServi
       const page = pageOf("apikey", pagination);
       await requireTenant(ctx, caller, tenantId);
       return ctx.db.tenant(tenantId, async (tx) => {
-        const { items, nextPageToken } = cutPage(await listApiKeys(tx, tenantId, page), page);
-        const trusted = await trustedApiKeys(ctx, tx, caller, items);
-        return { apiKeys: trusted.map(toApiKey), meta: { nextPageToken } };
+        const { rows, meta } = splitPage(page, await listApiKeys(tx, tenantId, page));
+        const trusted = await trustedApiKeys(ctx, tx, caller, rows);
+        return { apiKeys: trusted.map(toApiKey), meta };
       });
     },
 

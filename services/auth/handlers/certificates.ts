@@ -3,14 +3,14 @@ import { CertificateService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { pathOf } from "@cloudvlan/kit/access";
 import { type Caller, callerOf, type Workload } from "@cloudvlan/kit/caller";
 import { Refusal } from "@cloudvlan/kit/errors";
-import type { NodeId, TenantId } from "@cloudvlan/kit/ids";
+import { type NodeId, requireId, type TenantId } from "@cloudvlan/kit/ids";
 import { checkCsr } from "@cloudvlan/kit/ca";
 import { formatSpiffe } from "@cloudvlan/kit/pki";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { isDenied } from "../deny.ts";
 import { nodeSubject } from "../domain/denial.ts";
 import type { AuthContext } from "../trusted.ts";
-import { requireId, requireService, requireTenant } from "./common.ts";
+import { requireService, requireTenant } from "./common.ts";
 
 /** A certificate that is to be issued. */
 interface Order {

@@ -2,19 +2,10 @@ import { Status } from "@cloudvlan/gen/entity/v1/common_pb.js";
 import type { Caller, ServiceName } from "@cloudvlan/kit/caller";
 import type { Tx } from "@cloudvlan/kit/db";
 import { Refusal } from "@cloudvlan/kit/errors";
-import { type Id, type IdKind, isId, type TenantId } from "@cloudvlan/kit/ids";
+import type { TenantId } from "@cloudvlan/kit/ids";
 import type { TenantRow } from "../schema.ts";
 import { findTenant } from "../store.ts";
 import { type AuthContext, trustedTenants } from "../trusted.ts";
-
-/** @throws Refusal naming the field when the text is no id of the kind. */
-export function requireId<K extends IdKind>(kind: K, value: string, field: string): Id<K> {
-  if (isId(kind, value)) return value;
-  throw new Refusal("invalid", "ID_MALFORMED", `${field} is not an id of the form ${kind}_<uuid>`, {
-    field,
-    remedy: `give the id as ${kind}_… with a lower-case UUID`,
-  });
-}
 
 /** The calling service. @throws Refusal when it is not one of those let in. */
 export function requireService(caller: Caller, allowed: readonly ServiceName[]): ServiceName {

@@ -1,12 +1,13 @@
 import { AuthService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { pathOf } from "@cloudvlan/kit/access";
 import { callerOf } from "@cloudvlan/kit/caller";
+import { requireId } from "@cloudvlan/kit/ids";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { deny } from "../deny.ts";
 import { nodeSubject } from "../domain/denial.ts";
 import { STREAM } from "../stream.ts";
 import type { AuthContext } from "../trusted.ts";
-import { requireId, requireService } from "./common.ts";
+import { requireService } from "./common.ts";
 
 type DenialRpcs = Pick<ServiceImpl<typeof AuthService>, "deny" | "watchChanges">;
 

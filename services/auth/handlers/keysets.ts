@@ -4,7 +4,7 @@ import { KeyRole, type Signed, SignedSchema } from "@cloudvlan/gen/entity/v1/net
 import { pathOf } from "@cloudvlan/kit/access";
 import { type Caller, callerOf } from "@cloudvlan/kit/caller";
 import { Refusal } from "@cloudvlan/kit/errors";
-import { newId, type TenantId } from "@cloudvlan/kit/ids";
+import { newId, requireId, type TenantId } from "@cloudvlan/kit/ids";
 import { openKeyset } from "@cloudvlan/kit/sign";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { delegate, roleOf, signKeyset } from "../domain/keyset.ts";
@@ -12,7 +12,7 @@ import { openRootKey } from "../root-key.ts";
 import { replaceKeyset } from "../store.ts";
 import { STREAM } from "../stream.ts";
 import type { AuthContext } from "../trusted.ts";
-import { requireId, requireService, requireTenant } from "./common.ts";
+import { requireService, requireTenant } from "./common.ts";
 
 /** Workers that start at once ask at once; each round one of them gets through. */
 const ATTEMPTS = 20;

@@ -9,18 +9,18 @@ import { pathOf } from "@cloudvlan/kit/access";
 import { callerOf, subjectOf } from "@cloudvlan/kit/caller";
 import { isUniqueViolation } from "@cloudvlan/kit/db";
 import { Refusal } from "@cloudvlan/kit/errors";
-import { newId } from "@cloudvlan/kit/ids";
+import { newId, requireId } from "@cloudvlan/kit/ids";
 import { sealOf } from "@cloudvlan/kit/keys";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { firstKeyset } from "../domain/keyset.ts";
-import { cutPage, pageOf } from "../domain/page.ts";
+import { splitPage, pageOf } from "@cloudvlan/kit/page";
 import { TENANT_TABLE, tenantFields } from "../domain/seals.ts";
 import { newRootKey } from "../root-key.ts";
 import type { TenantRow } from "../schema.ts";
 import { insertTenant, listTenants } from "../store.ts";
 import { STREAM } from "../stream.ts";
 import { type AuthContext, trustedTenants } from "../trusted.ts";
-import { requireId, requireTenant } from "./common.ts";
+import { requireTenant } from "./common.ts";
 
 export function tenantHandlers(ctx: AuthContext): ServiceImpl<typeof TenantService> {
   const toTenant = (row: TenantRow): Tenant =>
@@ -84,9 +84,9 @@ export function tenantHandlers(ctx: AuthContext): ServiceImpl<typeof TenantServi
     async listTenants({ pagination }, context) {
       const page = pageOf("tenant", pagination);
       return ctx.db.platform(async (tx) => {
-        const { items, nextPageToken } = cutPage(await listTenants(tx, page), page);
-        const trusted = await trustedTenants(ctx, tx, callerOf(context), items);
-        return { tenants: trusted.map(toTenant), meta: { nextPageToken } };
+        const { rows, meta } = splitPage(page, await listTenants(tx, page));
+        const trusted = await trustedTenants(ctx, tx, callerOf(context), rows);
+        return { tenants: trusted.map(toTenant), meta };
       });
     },
   };

@@ -81,7 +81,10 @@ describe("auth: tenants and keysets", function () {
       }
       assert.ok(made.every((id) => seen.includes(id)));
       assert.equal(new Set(seen).size, seen.length);
-      assert.equal((await refusalOf(tenants.listTenants({ pagination: { pageToken: "x" } }))).reason, "PAGE_TOKEN");
+      assert.equal(
+        (await refusalOf(tenants.listTenants({ pagination: { pageToken: "x" } }))).reason,
+        "PAGE_TOKEN_INVALID",
+      );
     });
 
     it("delegates to each service its own role only, once for a key, and tells of it", async () => {

@@ -1,5 +1,4 @@
 import {
-  createHash,
   createHmac,
   createPrivateKey,
   createPublicKey,
@@ -21,25 +20,6 @@ export function newKeyPair(): { privateKey: Uint8Array; publicKey: Uint8Array } 
     privateKey: new Uint8Array(pair.privateKey.export({ format: "der", type: "pkcs8" }).subarray(PKCS8_PREFIX.length)),
     publicKey: new Uint8Array(pair.publicKey.export({ format: "der", type: "spki" }).subarray(SPKI_PREFIX.length)),
   };
-}
-
-export interface JoinKeys {
-  readonly tokenId: string;
-  readonly csr: Uint8Array;
-  readonly wireguardPublicKey: Uint8Array;
-  readonly controlPublicKey: Uint8Array;
-}
-
-/** SHA-256 over what a proof binds together, each part preceded by its length (4 bytes, big-endian). */
-export function transcriptOf(keys: JoinKeys): Uint8Array {
-  const hash = createHash("sha256");
-  const csrSha256 = createHash("sha256").update(keys.csr).digest();
-  for (const part of [Buffer.from(keys.tokenId), csrSha256, keys.wireguardPublicKey, keys.controlPublicKey]) {
-    const length = Buffer.alloc(4);
-    length.writeUInt32BE(part.length);
-    hash.update(length).update(part);
-  }
-  return new Uint8Array(hash.digest());
 }
 
 export type ProofLabel = "wireguard" | "control";

@@ -28,7 +28,7 @@ import {
   requireCvlan,
 } from "../store/cvlans.ts";
 import { hasPendingDenial } from "../store/denials.ts";
-import { pageOf, splitPage } from "../store/page.ts";
+import { pageOf, splitPage } from "@cloudvlan/kit/page";
 import { databaseNow } from "../store/time.ts";
 import { tenantOf } from "./request.ts";
 import { cvlanOf } from "./wire.ts";

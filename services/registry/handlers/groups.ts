@@ -29,7 +29,7 @@ import {
   requireGroup,
 } from "../store/groups.ts";
 import { type ActiveNode, lockActiveNode } from "../store/nodes.ts";
-import { pageOf, splitPage } from "../store/page.ts";
+import { pageOf, splitPage } from "@cloudvlan/kit/page";
 import { databaseNow } from "../store/time.ts";
 import { publishNode } from "./publish.ts";
 import { tenantOf } from "./request.ts";

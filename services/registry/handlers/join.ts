@@ -15,9 +15,10 @@ import { Refusal } from "@cloudvlan/kit/errors";
 import { isId, type TenantId } from "@cloudvlan/kit/ids";
 import { checkCsr } from "@cloudvlan/kit/ca";
 import type { SigningKey } from "@cloudvlan/kit/sign";
+import { joinTranscript } from "@cloudvlan/kit/transcript";
 import { openChallenge, sealChallenge } from "../challenge.ts";
 import type { RegistryDeps } from "../deps.ts";
-import { checkProof, newKeyPair, transcriptOf } from "../domain/proof.ts";
+import { checkProof, newKeyPair } from "../domain/proof.ts";
 import { tokenRefusal } from "../domain/token.ts";
 import { type CvlanRow, requireCvlan } from "../store/cvlans.ts";
 import { existingGroups, groupsOf } from "../store/groups.ts";
@@ -67,7 +68,7 @@ function checkKeys(request: JoinRequest, serverKey: Uint8Array): void {
       remedy: "make a key pair of its own for each",
     });
   }
-  const transcript = transcriptOf(request);
+  const transcript = joinTranscript(request);
   checkProof("wireguard", serverKey, wireguardPublicKey, challenge, transcript, request.wireguardProof);
   checkProof("control", serverKey, controlPublicKey, challenge, transcript, request.controlProof);
 }

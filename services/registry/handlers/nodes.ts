@@ -24,7 +24,7 @@ import {
   requireNode,
   takenNames,
 } from "../store/nodes.ts";
-import { pageOf, splitPage } from "../store/page.ts";
+import { pageOf, splitPage } from "@cloudvlan/kit/page";
 import { publishNode } from "./publish.ts";
 import { tenantOf } from "./request.ts";
 import { nodeOf } from "./wire.ts";

@@ -13,7 +13,7 @@ import { type Caller, subjectOf } from "@cloudvlan/kit/caller";
 import { Refusal } from "@cloudvlan/kit/errors";
 import { newId } from "@cloudvlan/kit/ids";
 import type { RegistryDeps } from "../deps.ts";
-import { pageOf, splitPage } from "../store/page.ts";
+import { pageOf, splitPage } from "@cloudvlan/kit/page";
 import { deleteRegion as deleteRow, insertRegion, listRegions as listRows } from "../store/regions.ts";
 import { databaseNow } from "../store/time.ts";
 import { regionOf } from "./wire.ts";

@@ -20,7 +20,7 @@ import type { RegistryDeps } from "../deps.ts";
 import { digestOf } from "../domain/token.ts";
 import { requireCvlan } from "../store/cvlans.ts";
 import { existingGroups } from "../store/groups.ts";
-import { pageOf, splitPage } from "../store/page.ts";
+import { pageOf, splitPage } from "@cloudvlan/kit/page";
 import { databaseNow } from "../store/time.ts";
 import { findToken, insertToken, listTokens, revokeToken } from "../store/tokens.ts";
 import { tenantOf } from "./request.ts";

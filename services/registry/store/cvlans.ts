@@ -6,7 +6,7 @@ import { and, asc, count, eq, gt, isNull } from "drizzle-orm";
 import { cvlanPrefix } from "../domain/pool.ts";
 import { addresses, addressPools, cvlans, installations, nodes } from "../schema.ts";
 import type { Seals } from "../seals.ts";
-import type { Page } from "./page.ts";
+import type { Page } from "@cloudvlan/kit/page";
 
 export type CvlanRow = typeof cvlans.$inferSelect;
 

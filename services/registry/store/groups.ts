@@ -3,7 +3,7 @@ import { Refusal } from "@cloudvlan/kit/errors";
 import { and, asc, count, eq, gt, inArray } from "drizzle-orm";
 import { groupMembers, groups } from "../schema.ts";
 import type { Seals } from "../seals.ts";
-import type { Page } from "./page.ts";
+import type { Page } from "@cloudvlan/kit/page";
 
 export type GroupRow = typeof groups.$inferSelect;
 

@@ -7,7 +7,7 @@ import { and, asc, eq, gt, inArray, isNull } from "drizzle-orm";
 import { openRecord } from "../domain/record.ts";
 import { nodes } from "../schema.ts";
 import type { Seals } from "../seals.ts";
-import type { Page } from "./page.ts";
+import type { Page } from "@cloudvlan/kit/page";
 
 export type NodeRow = typeof nodes.$inferSelect;
 

@@ -2,7 +2,7 @@ import type { Tx } from "@cloudvlan/kit/db";
 import { Refusal } from "@cloudvlan/kit/errors";
 import { asc, eq, gt } from "drizzle-orm";
 import { regions } from "../schema.ts";
-import type { Page } from "./page.ts";
+import type { Page } from "@cloudvlan/kit/page";
 
 export type RegionRow = typeof regions.$inferSelect;
 

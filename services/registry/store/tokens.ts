@@ -2,7 +2,7 @@ import type { Tx } from "@cloudvlan/kit/db";
 import { and, asc, eq, gt, isNull } from "drizzle-orm";
 import { joinTokens } from "../schema.ts";
 import type { Seals } from "../seals.ts";
-import type { Page } from "./page.ts";
+import type { Page } from "@cloudvlan/kit/page";
 
 export type TokenRow = typeof joinTokens.$inferSelect;
 

@@ -24,10 +24,11 @@ import { fileKeyProvider, type KeyProvider } from "@cloudvlan/kit/keys";
 import type { Logger } from "@cloudvlan/kit/log";
 import { createCsr, newTlsKey } from "@cloudvlan/kit/pki";
 import { verifyRecord } from "@cloudvlan/kit/sign";
+import { joinTranscript } from "@cloudvlan/kit/transcript";
 import { type Client, ConnectError, createClient, createRouterTransport, type Interceptor } from "@connectrpc/connect";
 import { sql } from "drizzle-orm";
 import { config } from "../config.ts";
-import { newKeyPair, proofOf, transcriptOf } from "../domain/proof.ts";
+import { newKeyPair, proofOf } from "../domain/proof.ts";
 import { registry } from "../service.ts";
 import { type AuthPeer, authPeer } from "./auth.ts";
 
@@ -232,7 +233,7 @@ export async function joinRequest(
     name,
     capabilityVersion: 1,
   });
-  const transcript = transcriptOf(request);
+  const transcript = joinTranscript(request);
   const prove = (label: "wireguard" | "control", privateKey: Uint8Array): Uint8Array => {
     const proof = proofOf(label, privateKey, serverPublicKey, challenge, transcript);
     if (!proof) throw new Error("the server's key is of low order");

@@ -8,7 +8,7 @@ import { EnrollmentService, GroupService, NodeService } from "@cloudvlan/gen/reg
 import { createCsr, newTlsKey } from "@cloudvlan/kit/pki";
 import { verifyRecord } from "@cloudvlan/kit/sign";
 import { withStores } from "@cloudvlan/kit/testing";
-import { transcriptOf } from "../domain/proof.ts";
+import { joinTranscript } from "@cloudvlan/kit/transcript";
 import {
   anonymous,
   audited,
@@ -244,7 +244,7 @@ describe("joining", () => {
         Buffer.concat([Buffer.from(tokenId), sha256(csr), wireguardPublicKey, controlPublicKey].map(part)),
       );
       assert.deepEqual(
-        Buffer.from(transcriptOf({ tokenId, csr, wireguardPublicKey, controlPublicKey })),
+        Buffer.from(joinTranscript({ tokenId, csr, wireguardPublicKey, controlPublicKey })),
         expected.digest(),
       );
     });

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { type ListMeta, ListMetaSchema, type Pagination } from "@cloudvlan/gen/entity/v1/common_pb.js";
-import { Refusal } from "@cloudvlan/kit/errors";
-import { type IdKind, isId } from "@cloudvlan/kit/ids";
+import { Refusal } from "../errors/index.ts";
+import { type IdKind, isId } from "../ids/index.ts";
 
 const DEFAULT_SIZE = 100;
 
