@@ -14,6 +14,8 @@ export interface Denials {
   isStale(): boolean;
   /** Settles with the first word from auth: until then everything is stale. */
   readonly ready: Promise<void>;
+  /** Takes a denial that was made in this process at once; the stream tells it to everybody a moment later. */
+  deny(subject: string, issuedBefore: number): void;
   /** Calls the listener with each denial that comes in. */
   onDenied(listener: (subject: string) => void): void;
   /** Follows auth until the signal; comes back from any failure with the cursor where it was. Never rejects. */
@@ -83,6 +85,7 @@ export function denials(options: DenialsOptions): Denials {
   return {
     isDenied: (subject, issuedAt) => issuedAt < (issuedBefore.get(subject) ?? 0),
     isStale,
+    deny,
     ready: ready.promise,
     onDenied: (listener) => void listeners.push(listener),
     async follow(signal) {

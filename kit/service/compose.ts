@@ -96,6 +96,7 @@ async function host(definition: ServiceDefinition, building: Building): Promise<
       return clients.client(name, service);
     },
     live: chassis.live,
+    denyHere: (subject, issuedBefore) => chassis.denials.deny(subject, issuedBefore),
   });
   const { gate, draining } = chassis;
   const interceptors = interceptorsFor({

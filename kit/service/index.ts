@@ -49,6 +49,8 @@ export interface ServiceContext<C> {
   readonly client: <S extends DescService>(service: S) => Client<S>;
   /** Streams that are open now, by identity: what revocation cuts. */
   readonly live: LiveStreams;
+  /** Has the listener of this process refuse an identity from now on, before the stream of denials tells everybody. */
+  readonly denyHere: (subject: string, issuedBefore: number) => void;
 }
 
 export interface BuiltService {

@@ -18,7 +18,7 @@ export async function deny(
   subject: string,
   onDenied: (tx: Tx) => Promise<void> = () => Promise.resolve(),
 ): Promise<bigint> {
-  return ctx.db.platform(async (tx) => {
+  const denied = await ctx.db.platform(async (tx) => {
     const issuedBefore = new Date(DENIED_BEFORE_MS);
     const isNew = await insertDenial(tx, subject, issuedBefore, new Date(ctx.clock.nowMs()));
     const denial = create(DenialSchema, { subject, issuedBefore: timestampFromMs(DENIED_BEFORE_MS) });
@@ -29,6 +29,9 @@ export async function deny(
     if (isNew) await onDenied(tx);
     return revision;
   });
+  // Whoever revoked it here sees it refused here, also when its authority is remembered.
+  ctx.denyHere(subject, DENIED_BEFORE_MS / 1000);
+  return denied;
 }
 
 /** True when the identity was ever denied: it never gets another certificate. */

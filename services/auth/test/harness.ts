@@ -1,5 +1,3 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { DescService } from "@bufbuild/protobuf";
 import { ErrorDetailSchema } from "@cloudvlan/gen/entity/v1/common_pb.js";
@@ -12,11 +10,8 @@ import type { Store } from "@cloudvlan/kit/db";
 import { Refusal } from "@cloudvlan/kit/errors";
 import type { NodeId, TenantId } from "@cloudvlan/kit/ids";
 import { fileKeyProvider } from "@cloudvlan/kit/keys";
-import type { Logger } from "@cloudvlan/kit/log";
-import { caClient, type CertificateAuthority } from "@cloudvlan/kit/ca";
+import { errorLog, testCa, type TestCa } from "@cloudvlan/kit/testing";
 import { type Client, ConnectError, createClient, createRouterTransport, type Interceptor } from "@connectrpc/connect";
-import { initCa, PROVISIONER } from "@cloudvlan/infra/step-ca/init";
-import { type RunningCa, startCa } from "@cloudvlan/infra/step-ca/start";
 import { config } from "../config.ts";
 import { auth } from "../service.ts";
 import type { AuthContext } from "../trusted.ts";
@@ -24,41 +19,9 @@ import type { AuthContext } from "../trusted.ts";
 export const clusterId = "cluster_0189abcd-0000-7000-8000-00000000000c";
 export const ALL = Object.values(Permission).filter((value) => typeof value === "number");
 
-/** A running step-ca with a client, in a folder of its own. */
-export interface TestCa extends AsyncDisposable {
-  readonly folder: string;
-  readonly authority: CertificateAuthority;
-  readonly url: string;
-  stop(): Promise<void>;
-  start(): Promise<void>;
-}
-
-export async function startTestCa(): Promise<TestCa> {
-  const folder = await mkdtemp(join(tmpdir(), "auth-ca-"));
-  const dir = join(folder, "ca");
-  const files = await initCa(dir, { clusterId, names: ["127.0.0.1"], address: "127.0.0.1:0" });
-  const binary = process.env["CLOUDVLAN_STEP_CA"] ?? "step-ca";
-  let running: RunningCa = await startCa(dir, binary);
-  const authority = caClient({
-    url: running.url,
-    rootPem: await readFile(files.rootPem, "utf8"),
-    provisionerName: PROVISIONER,
-    provisionerKeyJwk: JSON.parse(await readFile(files.provisionerKey, "utf8")) as object,
-    clock: systemClock,
-  });
-  return {
-    folder,
-    authority,
-    url: running.url,
-    stop: () => running.stop(),
-    async start() {
-      running = await startCa(dir, binary);
-    },
-    async [Symbol.asyncDispose]() {
-      await running.stop();
-      await rm(folder, { recursive: true });
-    },
-  };
+/** A real step-ca of the cluster. */
+export function startTestCa(): Promise<TestCa> {
+  return testCa(clusterId);
 }
 
 /** A clock that a test can move; it starts at the real time, since step-ca has that. */
@@ -102,13 +65,7 @@ export async function startAuth({
 }: AuthOptions): Promise<AuthUnderTest> {
   const clock = testClock();
   const errors: string[] = [];
-  const log: Logger = {
-    debug() {},
-    info() {},
-    warn() {},
-    error: (_fields, message) => void errors.push(message),
-    child: () => log,
-  };
+  const log = errorLog(errors);
   await store.migrate("auth", auth.migrations);
   const db = store.database("auth");
   const ctx: AuthContext = {
@@ -127,6 +84,7 @@ export async function startAuth({
       throw new Error("auth calls no service");
     },
     live: { add: () => ({ [Symbol.dispose]() {} }), cut: () => 0 },
+    denyHere() {},
   };
   const built = await auth.build(ctx);
   return {

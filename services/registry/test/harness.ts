@@ -21,7 +21,7 @@ import type { Database, Store } from "@cloudvlan/kit/db";
 import { Refusal, refusalFrom } from "@cloudvlan/kit/errors";
 import { newId, type TenantId } from "@cloudvlan/kit/ids";
 import { fileKeyProvider, type KeyProvider } from "@cloudvlan/kit/keys";
-import type { Logger } from "@cloudvlan/kit/log";
+import { errorLog } from "@cloudvlan/kit/testing";
 import { createCsr, newTlsKey } from "@cloudvlan/kit/pki";
 import { verifyRecord } from "@cloudvlan/kit/sign";
 import { joinTranscript } from "@cloudvlan/kit/transcript";
@@ -69,13 +69,7 @@ export async function startRegistry(
 ): Promise<RegistryUnderTest> {
   const folder = mkdtempSync(join(tmpdir(), "cvlan-registry-"));
   const errors: string[] = [];
-  const log: Logger = {
-    debug() {},
-    info() {},
-    warn() {},
-    error: (_fields, message) => void errors.push(message),
-    child: () => log,
-  };
+  const log = errorLog(errors);
   await store.migrate("registry", registry.migrations);
   const db = store.database("registry");
   const keys = sharing?.keys ?? (await fileKeyProvider(join(folder, "master.key")));
@@ -99,6 +93,7 @@ export async function startRegistry(
     },
     client: (service) => createClient(service, refusing(toAuth)),
     live: { add: () => ({ [Symbol.dispose]() {} }), cut: () => 0 },
+    denyHere() {},
   });
   return {
     auth,
