@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { certificatesOf, pemOf } from "@cloudvlan/kit/pki";
 import { damaged, moveWhole, readPrivate, removeFile, statePath, writeWhole } from "../state/files.ts";
 import { acceptCertificate, belongsTo, type ExpectedNode, type TlsIdentity } from "./identity.ts";
@@ -20,15 +21,35 @@ export async function keepIdentity(state: string, identity: TlsIdentity): Promis
 
 /**
  * Reads the identity; finishes a move that a crash interrupted.
- * @throws Refusal `STATE_DAMAGED` when a file is missing or does not fit the others, `CERTIFICATE_WRONG` when the
+ * @throws Refusal `STATE_DAMAGED` when a file is missing or garbled, `CERTIFICATE_WRONG` when the
  * certificate is not this node's.
  */
 export async function loadIdentity(state: string, expected: ExpectedNode, nowMs: number): Promise<TlsIdentity> {
   await finishMove(state);
   const keyPem = await required(state, KEY);
-  const chain = certificatesOf(await required(state, CHAIN));
-  const roots = certificatesOf(await required(state, ROOTS));
+  understood(statePath(state, KEY), "it holds no private key", () => createPrivateKey(keyPem));
+  const chain = await certificatesIn(state, CHAIN);
+  const roots = await certificatesIn(state, ROOTS);
   return acceptCertificate(keyPem, chain, roots, expected, nowMs);
+}
+
+async function certificatesIn(state: string, name: string): Promise<Uint8Array[]> {
+  const text = await required(state, name);
+  return understood(statePath(state, name), "it holds no certificate, or a garbled one", () => {
+    const found = certificatesOf(text);
+    if (found.length === 0) throw new Error("no certificate");
+    for (const der of found) new X509Certificate(der);
+    return found;
+  });
+}
+
+/** What `parse` gives. @throws Refusal `STATE_DAMAGED` when it throws: its own words are about the encoding. */
+function understood<T>(path: string, why: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch {
+    throw damaged(path, why);
+  }
 }
 
 async function finishMove(state: string): Promise<void> {

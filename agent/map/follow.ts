@@ -55,6 +55,9 @@ export const FOLLOW_TIMES: FollowTimes = {
 const REFUSALS_OF_REVOKED = 5;
 /** Streams that broke young, in a row, before polling is tried. */
 const YOUNG_BREAKS = 3;
+/** What to do about a damaged map. */
+const MEND_MAP =
+  "see that the controller can be reached: its next answer mends the map; then see what garbles this disk";
 /** Polls in a row before a stream is tried again. */
 const POLLS_BEFORE_STREAM = 24;
 
@@ -90,7 +93,7 @@ export async function followMap(options: FollowOptions, signal: AbortSignal): Pr
       options.problems.clear("map");
     };
     try {
-      const position = await positionOf(engine, full);
+      const position = await positionOf(engine, options.problems, full);
       await (polling ? pollOften : watchOnce)({ ...options, times, engine, position, carry }, replaced);
       youngBreaks = 0;
       failures = 0;
@@ -203,7 +206,7 @@ async function pollOften(round: Round, signal: AbortSignal): Promise<void> {
       if (step) await round.carry(step);
     }
     await sleep(jittered(times.poll, 0.2), signal);
-    position = await positionOf(engine, false);
+    position = await positionOf(engine, round.problems, false);
   }
 }
 
@@ -215,11 +218,13 @@ async function applyStep(engine: RunningEngine, updates: MapUpdate[]): Promise<v
   }
 }
 
-async function positionOf(engine: RunningEngine, full: boolean): Promise<MapPosition> {
+/** Where the engine stands. With a damaged map it stands nowhere: what it fell back to may lack what it had seen. */
+async function positionOf(engine: RunningEngine, problems: Problems, full: boolean): Promise<MapPosition> {
   try {
     const { status } = await engine.client.getStatus({});
-    const { epoch = 0n, revision = 0n, keysetVersion = 0n } = status?.map ?? {};
-    return create(MapPositionSchema, full ? { epoch } : { epoch, revision, keysetVersion });
+    const { epoch = 0n, revision = 0n, keysetVersion = 0n, damage = "" } = status?.map ?? {};
+    if (damage !== "") problems.report("map", new Refusal("conflict", "MAP_DAMAGED", damage, { remedy: MEND_MAP }));
+    return create(MapPositionSchema, full || damage !== "" ? { epoch } : { epoch, revision, keysetVersion });
   } catch (error) {
     const failure = applyError(error);
     throw failure instanceof StepRefused ? error : failure;

@@ -224,8 +224,12 @@ impl MapStore {
 
     /// Where the map stands, for status; zero before the first.
     pub fn position(&self, now: SystemTime) -> engine::MapState {
+        let damage = self.problem.as_ref().map(ToString::to_string).unwrap_or_default();
         let Some(state) = &self.state else {
-            return engine::MapState::default();
+            return engine::MapState {
+                damage,
+                ..engine::MapState::default()
+            };
         };
         engine::MapState {
             epoch: state.head.epoch,
@@ -234,6 +238,7 @@ impl MapStore {
             head_issued_at: Some(state.head.issued_at.into()),
             head_expires_at: Some(state.head.expires_at.into()),
             stale: self.freshness(now) != Freshness::Fresh,
+            damage,
         }
     }
 

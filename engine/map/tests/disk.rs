@@ -74,6 +74,7 @@ fn any_damage_of_the_file_leads_to_the_state_before() {
 
         let mut store = open_in(&folder);
         assert_eq!(store.load_problem().unwrap().reason(), Reason::Damaged);
+        assert!(store.position(now()).damage.starts_with("DAMAGED: "));
         assert_eq!(store.map().unwrap().head.revision, 1);
         assert_eq!(fs::read(folder.path().join("map.damaged")).unwrap(), garbled);
 
@@ -82,6 +83,7 @@ fn any_damage_of_the_file_leads_to_the_state_before() {
         assert!(store.load_problem().is_some());
         store.apply(&[tenant().full(3, &[own(), peer(2)], &[])], now()).unwrap();
         assert_eq!(store.load_problem(), None);
+        assert_eq!(store.position(now()).damage, "");
         let store = open_in(&folder);
         assert_eq!((store.load_problem(), store.map().unwrap().head.revision), (None, 3));
     }
@@ -95,6 +97,7 @@ fn with_both_files_garbled_the_engine_starts_empty_and_says_so() {
     let mut store = open_in(&folder);
     assert_eq!(store.load_problem().unwrap().reason(), Reason::Damaged);
     assert!(store.map().is_none() && store.membership().is_none());
+    assert!(store.position(now()).damage.starts_with("DAMAGED: "));
     assert_eq!(store.freshness(now()), Freshness::NoMap);
     store
         .set_membership(Membership::try_from(&tenant().membership("node_1")).unwrap())

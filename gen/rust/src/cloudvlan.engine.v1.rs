@@ -44,7 +44,7 @@ pub struct ApplyRequest {
     #[prost(message, repeated, tag = "3")]
     pub updates: ::prost::alloc::vec::Vec<super::super::entity::v1::MapUpdate>,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ApplyResponse {
     #[prost(uint64, tag = "1")]
     pub generation: u64,
@@ -81,7 +81,7 @@ pub struct Membership {
     #[prost(bytes = "vec", tag = "4")]
     pub root_public_key: ::prost::alloc::vec::Vec<u8>,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MapState {
     #[prost(uint64, tag = "1")]
     pub epoch: u64,
@@ -95,6 +95,9 @@ pub struct MapState {
     pub head_expires_at: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(bool, tag = "6")]
     pub stale: bool,
+    /// What was wrong with the kept map; the one before it, or none, is in force. Empty once a full map came: ask for one.
+    #[prost(string, tag = "7")]
+    pub damage: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchRequest {}

@@ -280,6 +280,13 @@ export declare type MapState = Message<"cloudvlan.engine.v1.MapState"> & {
    * @generated from field: bool stale = 6;
    */
   stale: boolean;
+
+  /**
+   * What was wrong with the kept map; the one before it, or none, is in force. Empty once a full map came: ask for one.
+   *
+   * @generated from field: string damage = 7;
+   */
+  damage: string;
 };
 
 /**
