@@ -1,11 +1,6 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { systemClock } from "@cloudvlan/kit/clock";
-import { caClient, type CertificateAuthority } from "@cloudvlan/kit/ca";
+import type { CertificateAuthority } from "@cloudvlan/kit/ca";
 import { createCsr, newTlsKey } from "@cloudvlan/kit/pki";
-import { initCa, PROVISIONER } from "@cloudvlan/infra/step-ca/init";
-import { startCa } from "@cloudvlan/infra/step-ca/start";
+import { testCa as startCa } from "@cloudvlan/kit/testing";
 
 const UUID = "01890000-0000-7000-8000-000000000000";
 export const CLUSTER = `cluster_${UUID}`;
@@ -23,17 +18,8 @@ export interface TestCa extends AsyncDisposable {
 
 /** A real step-ca on loopback. */
 export async function testCa(): Promise<TestCa> {
-  const dir = await mkdtemp(join(tmpdir(), "cvlan-ca-"));
-  const settings = { clusterId: CLUSTER, names: ["127.0.0.1"], address: "127.0.0.1:0" };
-  const files = await initCa(join(dir, "ca"), settings);
-  const ca = await startCa(join(dir, "ca"), process.env["CLOUDVLAN_STEP_CA"] ?? "step-ca");
-  const authority = caClient({
-    url: ca.url,
-    rootPem: await readFile(files.rootPem, "utf8"),
-    provisionerName: PROVISIONER,
-    provisionerKeyJwk: JSON.parse(await readFile(files.provisionerKey, "utf8")) as object,
-    clock: systemClock,
-  });
+  const ca = await startCa(CLUSTER);
+  const { authority } = ca;
   return {
     authority,
     roots: await authority.roots(),
@@ -43,9 +29,6 @@ export async function testCa(): Promise<TestCa> {
       const { chain } = await authority.sign(createCsr(key), uri, ["localhost", "127.0.0.1"], 3600);
       return { key, chain };
     },
-    async [Symbol.asyncDispose]() {
-      await ca.stop();
-      await rm(dir, { recursive: true });
-    },
+    [Symbol.asyncDispose]: () => ca[Symbol.asyncDispose](),
   };
 }

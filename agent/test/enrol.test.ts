@@ -50,7 +50,10 @@ describe("join", function () {
     },
   };
   const options = (state: string) => ({ state, prover, clock: systemClock });
-  const signal = AbortSignal.timeout(110_000);
+  let signal: AbortSignal;
+  beforeEach(() => {
+    signal = AbortSignal.timeout(110_000);
+  });
 
   before(async () => {
     ca = await testCa();

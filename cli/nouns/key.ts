@@ -6,13 +6,14 @@ import {
   ListApiKeysResponseSchema,
   RevokeApiKeyResponseSchema,
 } from "@cloudvlan/gen/auth/v1/auth_pb.js";
-import { ApiKeyStatus, ApiKeyStatusSchema } from "@cloudvlan/gen/entity/v1/api_key_pb.js";
+import { type ApiKey, ApiKeyStatus, ApiKeyStatusSchema } from "@cloudvlan/gen/entity/v1/api_key_pb.js";
 import { Permission, PermissionSchema } from "@cloudvlan/gen/options/v1/options_pb.js";
 import { durationSeconds } from "../args.ts";
 import { remote, show } from "../command.ts";
 import type { Io } from "../io.ts";
 import { byName, everyPage } from "../lookup.ts";
 import { ago, table, word } from "../print.ts";
+import type { Session } from "../session.ts";
 
 /** Rights that a key may hold, by their words: `node-read`. */
 const PERMISSIONS: ReadonlyMap<string, Permission> = new Map(
@@ -54,10 +55,7 @@ export function keyCommands(program: Command, io: Io): void {
     .action(
       remote(io, async (session, run) => {
         const tenantId = await session.tenantId();
-        const apiKeys = await everyPage(
-          (pagination) => session.client(ApiKeyService).listApiKeys({ tenantId, pagination }, { signal: io.signal }),
-          (page) => page.apiKeys,
-        );
+        const apiKeys = await everyKey(session, tenantId, io.signal);
         show(run, ListApiKeysResponseSchema, create(ListApiKeysResponseSchema, { apiKeys }), () =>
           table(
             ["NAME", "STATUS", "EXPIRES", "MAY", "ID"],
@@ -79,10 +77,7 @@ export function keyCommands(program: Command, io: Io): void {
     .action(
       remote(io, async (session, run) => {
         const tenantId = await session.tenantId();
-        const apiKeys = await everyPage(
-          (pagination) => session.client(ApiKeyService).listApiKeys({ tenantId, pagination }, { signal: io.signal }),
-          (page) => page.apiKeys,
-        );
+        const apiKeys = await everyKey(session, tenantId, io.signal);
         const wanted = run.args[0] ?? "";
         // A revoked key's name may be in use again.
         const living = apiKeys.filter(({ id, status }) => id === wanted || status === ApiKeyStatus.ACTIVE);
@@ -92,4 +87,11 @@ export function keyCommands(program: Command, io: Io): void {
         show(run, RevokeApiKeyResponseSchema, response, () => `${found.name} is revoked\n`);
       }),
     );
+}
+
+function everyKey(session: Session, tenantId: string, signal: AbortSignal): Promise<ApiKey[]> {
+  return everyPage(
+    (pagination) => session.client(ApiKeyService).listApiKeys({ tenantId, pagination }, { signal }),
+    (page) => page.apiKeys,
+  );
 }

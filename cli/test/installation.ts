@@ -1,15 +1,11 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createSecureServer, createServer, type ServerHttp2Session } from "node:http2";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { systemClock } from "@cloudvlan/kit/clock";
-import { caClient } from "@cloudvlan/kit/ca";
 import { createCsr, newTlsKey, pemOf } from "@cloudvlan/kit/pki";
-import { initCa, PROVISIONER } from "@cloudvlan/infra/step-ca/init";
-import { startCa } from "@cloudvlan/infra/step-ca/start";
+import { testCa } from "@cloudvlan/kit/testing";
 import { type ExitCode } from "../exit.ts";
 import { runCli } from "../program.ts";
 
@@ -26,17 +22,7 @@ export interface Installation extends AsyncDisposable {
 
 /** A listener of the platform, with a certificate of a real step-ca. */
 export async function installation(routes: (router: ConnectRouter) => void): Promise<Installation> {
-  const folder = await mkdtemp(join(tmpdir(), "cvlan-cli-"));
-  const settings = { clusterId: CLUSTER, names: ["127.0.0.1"], address: "127.0.0.1:0" };
-  const files = await initCa(join(folder, "ca"), settings);
-  const ca = await startCa(join(folder, "ca"), process.env["CLOUDVLAN_STEP_CA"] ?? "step-ca");
-  const authority = caClient({
-    url: ca.url,
-    rootPem: await readFile(files.rootPem, "utf8"),
-    provisionerName: PROVISIONER,
-    provisionerKeyJwk: JSON.parse(await readFile(files.provisionerKey, "utf8")) as object,
-    clock: systemClock,
-  });
+  const { authority, files, folder, ...ca } = await testCa(CLUSTER);
   const key = newTlsKey();
   const uri = `spiffe://${CLUSTER}/platform/controller/localhost`;
   const { chain } = await authority.sign(createCsr(key), uri, ["localhost"], 3600);
@@ -52,8 +38,7 @@ export async function installation(routes: (router: ConnectRouter) => void): Pro
     async [Symbol.asyncDispose]() {
       for (const session of sessions) session.destroy();
       await new Promise<void>((resolve) => server.close(() => resolve()));
-      await ca.stop();
-      await rm(folder, { recursive: true });
+      await ca[Symbol.asyncDispose]();
     },
   };
 }

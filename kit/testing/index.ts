@@ -1,3 +1,5 @@
-export { testServer, type TestServer } from "./postgres.ts";
-export { newConfig, silentLog, type StoreUnderTest, withStores } from "./stores.ts";
+export { testCa, type TestCa } from "./ca.ts";
 export { type Delegator, delegator } from "./delegator.ts";
+export { errorLog, type Line, recordingLog, silentLog } from "./log.ts";
+export { testServer, type TestServer } from "./postgres.ts";
+export { newConfig, type StoreUnderTest, withStores } from "./stores.ts";

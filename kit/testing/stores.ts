@@ -2,11 +2,8 @@ import { cpSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openStore, type Store, type StoreConfig } from "../db/index.ts";
-import type { Logger } from "../log/index.ts";
+import { silentLog } from "./log.ts";
 import { testServer } from "./postgres.ts";
-
-/** A logger for tests that look at nothing it says. */
-export const silentLog: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => silentLog };
 
 /** The store of a suite, open from its first `before` to its last `after`. */
 export interface StoreUnderTest {

@@ -16,7 +16,7 @@ import { newId } from "../../ids/index.ts";
 import { createCsr, formatSpiffe, newTlsKey, pemOf, type SpiffeId } from "../../pki/index.ts";
 import { type Listener, startListener } from "../../server/index.ts";
 import { createConnectRouter } from "@connectrpc/connect";
-import { silentLog } from "../../testing/stores.ts";
+import { silentLog } from "../../testing/log.ts";
 import { testAuthority, type TestAuthority } from "../service/authority.ts";
 
 const reasonOf = (error: unknown): string | undefined =>

@@ -11,7 +11,8 @@ import { changeStreams } from "../../changes/index.ts";
 import { openStore, type StoreConfig } from "../../db/index.ts";
 import { Refusal } from "../../errors/index.ts";
 import { testServer } from "../../testing/postgres.ts";
-import { newConfig, silentLog, withStores } from "../../testing/stores.ts";
+import { silentLog } from "../../testing/log.ts";
+import { newConfig, withStores } from "../../testing/stores.ts";
 import { newTenant, noMigrations, thing, thingMigrations } from "./fixture.ts";
 
 const unprotected = fileURLToPath(new URL("unprotected", import.meta.url));

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { count } from "drizzle-orm";
 import { openStore } from "../../db/index.ts";
 import { Refusal } from "../../errors/index.ts";
-import { silentLog } from "../../testing/stores.ts";
+import { silentLog } from "../../testing/log.ts";
 import { newTenant, thing, thingMigrations } from "./fixture.ts";
 
 const path = process.argv[2] ?? "";

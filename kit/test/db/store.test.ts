@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { and, eq, sql } from "drizzle-orm";
 import { DatabaseError, type Database, inTransaction, isUniqueViolation, openStore, type Tx } from "../../db/index.ts";
 import { Refusal } from "../../errors/index.ts";
-import { newConfig, silentLog, withStores } from "../../testing/stores.ts";
+import { silentLog } from "../../testing/log.ts";
+import { newConfig, withStores } from "../../testing/stores.ts";
 import { newTenant, noMigrations, thing, thingMigrations } from "./fixture.ts";
 
 describe("a store", () => {

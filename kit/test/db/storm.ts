@@ -3,7 +3,7 @@ import { auditLog } from "../../audit/index.ts";
 import { changeStreams } from "../../changes/index.ts";
 import { openStore, type StoreConfig } from "../../db/index.ts";
 import type { TenantId } from "../../ids/index.ts";
-import { silentLog } from "../../testing/stores.ts";
+import { silentLog } from "../../testing/log.ts";
 import { serviceCaller, thing, thingMigrations } from "./fixture.ts";
 
 const [config, tenantId] = JSON.parse(process.argv[2] ?? "") as [StoreConfig, TenantId];

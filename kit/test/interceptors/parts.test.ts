@@ -12,7 +12,7 @@ import { newId } from "../../ids/index.ts";
 import { addressLimit, authorize, refusalCounter } from "../../interceptors/index.ts";
 import { limitKey } from "../../interceptors/address-limit.ts";
 import { withDeadline } from "../../interceptors/deadline.ts";
-import { type Line, recordingLog } from "../service/fixture.ts";
+import { type Line, recordingLog } from "../../testing/log.ts";
 
 const refusedWith = (reason: string) => (error: unknown) => error instanceof Refusal && error.reason === reason;
 

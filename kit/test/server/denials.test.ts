@@ -7,7 +7,7 @@ import { systemClock } from "../../clock/index.ts";
 import { Refusal } from "../../errors/index.ts";
 import { denials, liveStreams } from "../../server/index.ts";
 import { outgoing } from "../../service/outgoing.ts";
-import { silentLog } from "../../testing/stores.ts";
+import { silentLog } from "../../testing/log.ts";
 import { until } from "../service/fixture.ts";
 
 describe("denials", () => {

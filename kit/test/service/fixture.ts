@@ -5,8 +5,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type ProcessConfig, processConfigSchema } from "../../config/index.ts";
 import { openStore, type Store } from "../../db/index.ts";
 import { newId } from "../../ids/index.ts";
-import type { Logger } from "../../log/index.ts";
 import { type Composition, compose, type ServiceDefinition } from "../../service/index.ts";
+import { type Line, recordingLog } from "../../testing/log.ts";
 import { newConfig } from "../../testing/stores.ts";
 import { type TestAuthority, testAuthority } from "./authority.ts";
 
@@ -16,25 +16,6 @@ export async function until(what: string, condition: () => boolean): Promise<voi
     if (waited > 20_000) throw new Error(`never came: ${what}`);
     await sleep(20);
   }
-}
-
-export interface Line {
-  readonly level: string;
-  readonly fields: Record<string, unknown>;
-  readonly message: string;
-}
-
-/** A logger that keeps its lines. */
-export function recordingLog(lines: Line[], inherited: object = {}): Logger {
-  const at = (level: string) => (fields: object, message: string) =>
-    void lines.push({ level, fields: { ...inherited, ...fields }, message });
-  return {
-    debug: at("debug"),
-    info: at("info"),
-    warn: at("warn"),
-    error: at("error"),
-    child: (fields) => recordingLog(lines, { ...inherited, ...fields }),
-  };
 }
 
 export interface Bench {

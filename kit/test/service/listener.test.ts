@@ -16,7 +16,7 @@ import { createCsr, formatSpiffe, newTlsKey, pemOf } from "../../pki/index.ts";
 import { HealthService } from "../../server/health.ts";
 import { type FrameRoute, type ListenerIdentity, startListener } from "../../server/index.ts";
 import type { Composition } from "../../service/index.ts";
-import { silentLog } from "../../testing/stores.ts";
+import { silentLog } from "../../testing/log.ts";
 import { testAuthority, type TestAuthority } from "./authority.ts";
 import { bench, type Bench, until } from "./fixture.ts";
 import { testAuth, testRegistry } from "./services.ts";

@@ -9,10 +9,10 @@ import { ApiKeyStatus } from "@cloudvlan/gen/entity/v1/api_key_pb.js";
 import { Permission } from "@cloudvlan/gen/options/v1/options_pb.js";
 import { isId, newId, type TenantId } from "@cloudvlan/kit/ids";
 import { verifyRecord } from "@cloudvlan/kit/sign";
-import { withStores } from "@cloudvlan/kit/testing";
+import { type TestCa, withStores } from "@cloudvlan/kit/testing";
 import { sql } from "drizzle-orm";
 import { formatApiKey } from "../domain/api-key.ts";
-import { type AuthUnderTest, person, refusalOf, service, startAuth, startTestCa, type TestCa } from "./harness.ts";
+import { type AuthUnderTest, person, refusalOf, service, startAuth, startTestCa } from "./harness.ts";
 
 const scope = { permissions: [Permission.NODE_READ, Permission.CVLAN_READ] };
 let names = 0;

@@ -10,19 +10,9 @@ import type { Certificate } from "@cloudvlan/gen/entity/v1/certificate_pb.js";
 import { processConfigSchema } from "@cloudvlan/kit/config";
 import { isId, newId, type NodeId, type TenantId } from "@cloudvlan/kit/ids";
 import { certificatesOf, createCsr, newTlsKey, verifyChain } from "@cloudvlan/kit/pki";
-import { withStores } from "@cloudvlan/kit/testing";
+import { type TestCa, withStores } from "@cloudvlan/kit/testing";
 import { issueIdentity } from "../issue.ts";
-import {
-  type AuthUnderTest,
-  clusterId,
-  node,
-  person,
-  refusalOf,
-  service,
-  startAuth,
-  startTestCa,
-  type TestCa,
-} from "./harness.ts";
+import { type AuthUnderTest, clusterId, node, person, refusalOf, service, startAuth, startTestCa } from "./harness.ts";
 
 let names = 0;
 

@@ -5,9 +5,9 @@ import { AuthService, TenantService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { KeyRole, KeysetSchema, type Signed } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import { isId, newId, type TenantId } from "@cloudvlan/kit/ids";
 import { verifyRecord } from "@cloudvlan/kit/sign";
-import { withStores } from "@cloudvlan/kit/testing";
+import { type TestCa, withStores } from "@cloudvlan/kit/testing";
 import { sql } from "drizzle-orm";
-import { type AuthUnderTest, person, refusalOf, service, startAuth, startTestCa, type TestCa } from "./harness.ts";
+import { type AuthUnderTest, person, refusalOf, service, startAuth, startTestCa } from "./harness.ts";
 
 const operator = person(undefined);
 let names = 0;
