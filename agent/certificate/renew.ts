@@ -56,7 +56,7 @@ export async function keepCertificate(options: RenewOptions, signal: AbortSignal
 
 async function renewOnce(options: RenewOptions, signal: AbortSignal): Promise<TlsIdentity> {
   const keyPem = newTlsKey();
-  const csr = createCsr(keyPem);
+  const csr = await createCsr(keyPem);
   const answer = await options.controller.client(CertificateService).renewCertificate({ csr }, { signal });
   if (!answer.certificate || !answer.bundle) {
     throw new Refusal("unavailable", "RENEWAL_EMPTY", "the controller answered a renewal without a certificate");

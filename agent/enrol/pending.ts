@@ -43,7 +43,7 @@ export async function beginPending(state: string, joinString: string, name: stri
   const begun = await readPending(state);
   if (begun?.joinString === joinString) return begun;
   const keyPem = newTlsKey();
-  const pending = { joinString, name, keyPem, csr: createCsr(keyPem) };
+  const pending = { joinString, name, keyPem, csr: await createCsr(keyPem) };
   await writeWhole(
     statePath(state, FILE),
     JSON.stringify({

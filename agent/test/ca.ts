@@ -26,7 +26,7 @@ export async function testCa(): Promise<TestCa> {
     async listener() {
       const key = newTlsKey();
       const uri = `spiffe://${CLUSTER}/platform/controller/localhost`;
-      const { chain } = await authority.sign(createCsr(key), uri, ["localhost", "127.0.0.1"], 3600);
+      const { chain } = await authority.sign(await createCsr(key), uri, ["localhost", "127.0.0.1"], 3600);
       return { key, chain };
     },
     [Symbol.asyncDispose]: () => ca[Symbol.asyncDispose](),

@@ -43,7 +43,7 @@ describe("the node's certificate", function () {
 
   async function issued(ttlSeconds = 3600): Promise<TlsIdentity> {
     const key = newTlsKey();
-    const { chain } = await ca.authority.sign(createCsr(key), NODE_URI, [], ttlSeconds);
+    const { chain } = await ca.authority.sign(await createCsr(key), NODE_URI, [], ttlSeconds);
     return acceptCertificate(key, chain, ca.roots, EXPECTED, Date.now());
   }
 
@@ -112,7 +112,7 @@ describe("the node's certificate", function () {
   it("survives a crash while the CA is replaced", async () => {
     await using other = await testCa();
     const key = newTlsKey();
-    const { chain } = await other.authority.sign(createCsr(key), NODE_URI, [], 3600);
+    const { chain } = await other.authority.sign(await createCsr(key), NODE_URI, [], 3600);
     const next = acceptCertificate(key, chain, other.roots, EXPECTED, Date.now());
     for (const blocked of ["roots.pem.next", "tls.key.next", "tls.pem.next"]) {
       await using folder = await temporaryFolder();

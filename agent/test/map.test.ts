@@ -71,7 +71,7 @@ describe("the map's way to the engine", function () {
 
   async function newIdentity(): Promise<TlsIdentity> {
     const key = newTlsKey();
-    const { chain } = await ca.authority.sign(createCsr(key), NODE_URI, [], 3600);
+    const { chain } = await ca.authority.sign(await createCsr(key), NODE_URI, [], 3600);
     return acceptCertificate(key, chain, ca.roots, { clusterId: CLUSTER, tenantId: TENANT, nodeId: NODE }, Date.now());
   }
 

@@ -7,7 +7,7 @@ import {
   SubjectKeyIdentifierExtension,
   type X509Certificate,
   X509CertificateGenerator,
-} from "./x509.ts";
+} from "../pki/x509.ts";
 
 const ECDSA_P256 = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
 const LIFE_MS = 10 * 365 * 86_400_000;

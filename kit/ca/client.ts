@@ -10,7 +10,7 @@ import type { CertificateAuthority, IssuedCertificate } from "./index.ts";
 import { certificatesOf } from "../pki/pem.ts";
 import { parseSpiffe, type SpiffeId } from "../pki/spiffe.ts";
 import { verifyChain } from "../pki/verify.ts";
-import { SubjectAlternativeNameExtension, X509Certificate as ParsedCertificate } from "./x509.ts";
+import { SubjectAlternativeNameExtension, X509Certificate as ParsedCertificate } from "../pki/x509.ts";
 
 const ANSWER_TIMEOUT_MS = 10_000;
 const MAX_ANSWER_BYTES = 65_536;

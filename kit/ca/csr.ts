@@ -1,6 +1,6 @@
 import { createHash, createPublicKey, type KeyObject } from "node:crypto";
 import { Refusal } from "../errors/index.ts";
-import { Pkcs10CertificateRequest, SubjectAlternativeNameExtension } from "./x509.ts";
+import { Pkcs10CertificateRequest, SubjectAlternativeNameExtension } from "../pki/x509.ts";
 
 const MAX_CSR_BYTES = 4096;
 

@@ -1,17 +1,8 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync, sign } from "node:crypto";
-import { TAG, writeElement } from "./der.ts";
+import { createPrivateKey, createPublicKey, generateKeyPairSync } from "node:crypto";
+import { Pkcs10CertificateRequestGenerator } from "./x509.ts";
 
-/** `ecdsa-with-SHA256` (RFC 5758 section 3.2). */
-const ECDSA_WITH_SHA256 = writeElement(
-  TAG.sequence,
-  writeElement(TAG.objectId, Buffer.from("2a8648ce3d040302", "hex")),
-);
-const VERSION = writeElement(TAG.integer, Buffer.of(0));
-const NO_SUBJECT = writeElement(TAG.sequence);
-/** `attributes [0]`. */
-const NO_ATTRIBUTES = writeElement(0xa0);
-/** Bits of the last byte of a bit string that do not count. */
-const UNUSED_BITS = Buffer.of(0);
+const ECDSA_P256 = { name: "ECDSA", namedCurve: "P-256" } as const;
+const ECDSA_SHA256 = { name: "ECDSA", hash: "SHA-256" } as const;
 
 /** Makes an ECDSA P-256 private key for TLS, PKCS #8, PEM. It stays where it is made. */
 export function newTlsKey(): string {
@@ -23,10 +14,15 @@ export function newTlsKey(): string {
  * Makes a certificate request (PKCS #10, RFC 2986, DER) without subject or names: who grants it knows who asks.
  * @param privateKeyPem of `newTlsKey`.
  */
-export function createCsr(privateKeyPem: string): Uint8Array {
+export async function createCsr(privateKeyPem: string): Promise<Uint8Array> {
   const privateKey = createPrivateKey(privateKeyPem);
-  const publicKey = createPublicKey(privateKey).export({ type: "spki", format: "der" });
-  const info = writeElement(TAG.sequence, VERSION, NO_SUBJECT, publicKey, NO_ATTRIBUTES);
-  const signature = writeElement(TAG.bitString, UNUSED_BITS, sign("sha256", info, privateKey));
-  return new Uint8Array(writeElement(TAG.sequence, info, ECDSA_WITH_SHA256, signature));
+  const publicKey = createPublicKey(privateKey);
+  const request = await Pkcs10CertificateRequestGenerator.create({
+    signingAlgorithm: ECDSA_SHA256,
+    keys: {
+      privateKey: privateKey.toCryptoKey(ECDSA_P256, false, ["sign"]),
+      publicKey: publicKey.toCryptoKey(ECDSA_P256, true, ["verify"]),
+    },
+  });
+  return new Uint8Array(request.rawData);
 }

@@ -1,4 +1,4 @@
-// What every process needs of certificates, without a library: kit/ca has the side that issues.
+// What every process needs of certificates; kit/ca has the side that issues.
 export { createCsr, newTlsKey } from "./csr.ts";
 export { certificatesOf, pemOf } from "./pem.ts";
 export { keepRenewed, renewalTime, type RenewalLoop, retryDelay, type Validity } from "./renew.ts";

@@ -1,12 +1,15 @@
 import { X509Certificate } from "node:crypto";
-import { readExtensions } from "./extensions.ts";
 import { parseSpiffe, type SpiffeId } from "./spiffe.ts";
+import { BasicConstraintsExtension, KeyUsageFlags, KeyUsagesExtension } from "./x509.ts";
+import { SubjectAlternativeNameExtension, X509Certificate as ParsedCertificate } from "./x509.ts";
 
 /** Certificates of a presented chain, root left out: leaf and at most two intermediates. */
 const MAX_CHAIN = 3;
 const MAX_CERTIFICATE_BYTES = 16_384;
 /** How far behind ours the clock of an issuer may be. */
 const CLOCK_TOLERANCE_MS = 300_000;
+/** Extensions that are looked at here; any other critical one refuses the certificate (RFC 5280 section 4.2). */
+const KNOWN_EXTENSIONS = new Set(["2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.37"]);
 
 export type ChainVerdict =
   | {
@@ -59,10 +62,19 @@ export function verifyChain(
 function parse(der: Uint8Array): Certificate {
   if (der.length > MAX_CERTIFICATE_BYTES) throw new BadChain("a certificate is too long");
   try {
-    const raw = new X509Certificate(der);
-    const { isAuthority, mayCertify, pathLength, uris, hasUnknownCritical } = readExtensions(raw.raw);
-    if (hasUnknownCritical) throw new BadChain("unknown critical extension");
-    return { raw, isAuthority: isAuthority && mayCertify, pathLength, uris };
+    const parsed = new ParsedCertificate(new Uint8Array(der));
+    for (const extension of parsed.extensions) {
+      if (extension.critical && !KNOWN_EXTENSIONS.has(extension.type)) throw new BadChain("unknown critical extension");
+    }
+    const constraints = parsed.getExtension(BasicConstraintsExtension);
+    const usages = parsed.getExtension(KeyUsagesExtension)?.usages ?? 0;
+    const names = parsed.getExtension(SubjectAlternativeNameExtension)?.names.items ?? [];
+    return {
+      raw: new X509Certificate(der),
+      isAuthority: constraints?.ca === true && (usages & KeyUsageFlags.keyCertSign) !== 0,
+      pathLength: constraints?.pathLength,
+      uris: names.filter((name) => name.type === "url").map((name) => name.value),
+    };
   } catch (error) {
     throw error instanceof BadChain ? error : new BadChain("a certificate cannot be parsed");
   }

@@ -36,7 +36,7 @@ function hostPart(): string {
 /** Has the CA certify a fresh key. */
 async function certify(ca: CertificateAuthority, spiffe: SpiffeId, names: readonly string[]): Promise<Identity> {
   const key = newTlsKey();
-  const issued = await ca.sign(createCsr(key), formatSpiffe(spiffe), names, PLATFORM_TTL_SECONDS);
+  const issued = await ca.sign(await createCsr(key), formatSpiffe(spiffe), names, PLATFORM_TTL_SECONDS);
   return { ...issued, key, roots: await ca.roots() };
 }
 
@@ -79,7 +79,7 @@ export async function renewIdentity(
   certificates: Client<typeof CertificateService>,
   signal: AbortSignal,
 ): Promise<Identity> {
-  const csr = createCsr(current.key);
+  const csr = await createCsr(current.key);
   const { certificate, bundle } = await certificates.renewCertificate({ csr }, { signal });
   const [notBefore, notAfter] = [certificate?.notBefore, certificate?.notAfter];
   if (!certificate || !bundle || !notBefore || !notAfter) throw new Error("auth answered without a certificate");

@@ -51,7 +51,7 @@ export async function issueIdentity(settings: ProcessConfig, service: ServiceNam
 
   const key = newTlsKey();
   const { chain } = await authority.sign(
-    createCsr(key),
+    await createCsr(key),
     formatSpiffe({ trustDomain, kind: "service", name: service }),
     names[service] ?? [],
     ttl,

@@ -64,7 +64,7 @@ export function newKeyPair(): KeyPair {
 
 export async function newMachineKeys(): Promise<MachineKeys> {
   const tls = newTlsKey();
-  return { tls, csr: createCsr(tls), wireguard: newKeyPair(), control: newKeyPair() };
+  return { tls, csr: await createCsr(tls), wireguard: newKeyPair(), control: newKeyPair() };
 }
 
 export function parseJoinString(text: string): JoinString {

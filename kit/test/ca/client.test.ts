@@ -46,12 +46,12 @@ describe("step-ca", function () {
     const authority = await client();
     const names = ["localhost", "127.0.0.1", "::1", "2001:DB8:0::1"];
     const controller = `spiffe://${trustDomain}/platform/controller/host-1`;
-    const issued = await authority.sign(createCsr(newTlsKey()), controller, names, 3600);
+    const issued = await authority.sign(await createCsr(newTlsKey()), controller, names, 3600);
     const verdict = verifyChain(issued.chain, await authority.roots(), Date.now(), { trustDomain });
     assert.ok(verdict.ok && verdict.uri === controller);
     const seconds = (issued.notAfter.getTime() - Date.now()) / 1000;
     assert.ok(seconds > 3500 && seconds < 3700, String(seconds));
-    assert.ok((await authority.sign(createCsr(newTlsKey()), node, [], 60)).chain.length >= 2);
+    assert.ok((await authority.sign(await createCsr(newTlsKey()), node, [], 60)).chain.length >= 2);
   });
 
   it("keeps keys to their owner and stays as it is when made again", async () => {
@@ -84,7 +84,7 @@ describe("step-ca", function () {
 
   it("signs for very many at once", async () => {
     const authority = await client();
-    const csr = createCsr(newTlsKey());
+    const csr = await createCsr(newTlsKey());
     const issued = await Promise.all(Array.from({ length: 200 }, () => authority.sign(csr, node, [], 60)));
     assert.equal(issued.length, 200);
   });
@@ -93,14 +93,14 @@ describe("step-ca", function () {
     const { privateKey } = await generateKeyPair("ES256", { extractable: true });
     const { kid } = JSON.parse(await readFile(files.provisionerKey, "utf8")) as { kid: string };
     const foreign = await client({ provisionerKeyJwk: { ...(await exportJWK(privateKey)), kid } });
-    await refused(foreign.sign(createCsr(newTlsKey()), node, [], 60), "CA_REFUSED");
+    await refused(foreign.sign(await createCsr(newTlsKey()), node, [], 60), "CA_REFUSED");
     const other = await initCa(join(dir, "other"), { clusterId: trustDomain, names: [], address: "127.0.0.1:0" });
     const distrusting = await client({ rootPem: await readFile(other.rootPem, "utf8") });
-    await refused(distrusting.sign(createCsr(newTlsKey()), node, [], 60), "CA_UNREACHABLE");
+    await refused(distrusting.sign(await createCsr(newTlsKey()), node, [], 60), "CA_UNREACHABLE");
   });
 
   it("refuses a request with something behind it, naming the field", async () => {
-    const padded = Buffer.concat([createCsr(newTlsKey()), Buffer.of(0)]);
+    const padded = Buffer.concat([await createCsr(newTlsKey()), Buffer.of(0)]);
     await assert.rejects((await client()).sign(padded, node, [], 60), (error) => {
       assert.ok(error instanceof Refusal);
       return error.kind === "invalid" && error.detail.field === "csr";
@@ -109,7 +109,7 @@ describe("step-ca", function () {
 
   it("says that it is unreachable when nothing listens, and that a port is taken", async () => {
     const nowhere = await client({ url: "https://127.0.0.1:1" });
-    await refused(nowhere.sign(createCsr(newTlsKey()), node, [], 60), "CA_UNREACHABLE");
+    await refused(nowhere.sign(await createCsr(newTlsKey()), node, [], 60), "CA_UNREACHABLE");
     await assert.rejects(startCa(join(dir, "ca"), binary), /the port is taken/);
   });
 
@@ -117,8 +117,8 @@ describe("step-ca", function () {
     await ca.stop();
     ca = await startCa(join(dir, "ca"), binary);
     const authority = await client();
-    await authority.sign(createCsr(newTlsKey()), node, [], 86_400);
-    await assert.rejects(authority.sign(createCsr(newTlsKey()), node, [], 9), /10 to 86400/);
-    await assert.rejects(authority.sign(createCsr(newTlsKey()), node, ["a b"], 60), /neither a DNS name/);
+    await authority.sign(await createCsr(newTlsKey()), node, [], 86_400);
+    await assert.rejects(authority.sign(await createCsr(newTlsKey()), node, [], 9), /10 to 86400/);
+    await assert.rejects(authority.sign(await createCsr(newTlsKey()), node, ["a b"], 60), /neither a DNS name/);
   });
 });

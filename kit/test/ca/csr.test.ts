@@ -3,7 +3,7 @@ import { webcrypto } from "node:crypto";
 import { Refusal } from "@cloudvlan/kit/errors";
 import { checkCsr } from "@cloudvlan/kit/ca";
 import { createCsr, newTlsKey } from "@cloudvlan/kit/pki";
-import { Pkcs10CertificateRequestGenerator, SubjectAlternativeNameExtension } from "../../ca/x509.ts";
+import { Pkcs10CertificateRequestGenerator, SubjectAlternativeNameExtension } from "../../pki/x509.ts";
 
 const identity = "spiffe://cluster_01890000-0000-7000-8000-000000000000/platform/service/auth";
 
@@ -34,10 +34,10 @@ function refused(promise: Promise<unknown>, reason: string): Promise<void> {
 describe("certificate requests", () => {
   it("of our own making pass, and the same key has the same fingerprint", async () => {
     const key = newTlsKey();
-    const first = await checkCsr(createCsr(key));
-    const second = await checkCsr(createCsr(key));
+    const first = await checkCsr(await createCsr(key));
+    const second = await checkCsr(await createCsr(key));
     assert.deepEqual(first.keySha256, second.keySha256);
-    assert.notDeepEqual(first.keySha256, (await checkCsr(createCsr(newTlsKey()))).keySha256);
+    assert.notDeepEqual(first.keySha256, (await checkCsr(await createCsr(newTlsKey()))).keySha256);
   });
 
   it("may name the identity they are for and nothing else", async () => {
@@ -64,7 +64,7 @@ describe("certificate requests", () => {
   });
 
   it("are refused when the signature is broken, and when they are no request", async () => {
-    const good = createCsr(newTlsKey());
+    const good = await createCsr(newTlsKey());
     const broken = Uint8Array.from(good, (byte, at) => (at === good.length - 1 ? byte ^ 1 : byte));
     await refused(checkCsr(broken), "CSR_SIGNATURE");
     await refused(checkCsr(good.subarray(0, 80)), "CSR_MALFORMED");
@@ -73,7 +73,7 @@ describe("certificate requests", () => {
   });
 
   it("cut anywhere never cause anything but a refusal", async () => {
-    const good = createCsr(newTlsKey());
+    const good = await createCsr(newTlsKey());
     for (let length = 0; length < good.length; length += 7) {
       await assert.rejects(checkCsr(good.subarray(0, length)), Refusal);
     }

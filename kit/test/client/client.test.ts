@@ -32,7 +32,7 @@ describe("clients of the control plane", () => {
     const router = createConnectRouter();
     router.rpc(CertificateService.method.getTrustBundle, () => ({ bundle: { roots: [authority.root.der] } }));
     const key = newTlsKey();
-    const { chain } = await authority.sign(createCsr(key), formatSpiffe(spiffe), names, 3600);
+    const { chain } = await authority.sign(await createCsr(key), formatSpiffe(spiffe), names, 3600);
     const listener = await startListener({
       address: "127.0.0.1",
       port: 0,

@@ -5,7 +5,7 @@ import {
   Pkcs10CertificateRequest,
   SubjectAlternativeNameExtension,
   X509CertificateGenerator,
-} from "../../ca/x509.ts";
+} from "../../pki/x509.ts";
 import { isIP } from "node:net";
 import { certificate, type Party } from "../pki/certificates.ts";
 
@@ -60,7 +60,7 @@ export async function testAuthority(): Promise<TestAuthority> {
       { notBefore, notAfter } = { notBefore: new Date(), notAfter: new Date(Date.now() + DAY_MS) },
     ) => {
       const key = newTlsKey();
-      const { chain } = await leaf(createCsr(key), formatSpiffe(spiffe), [], notBefore, notAfter);
+      const { chain } = await leaf(await createCsr(key), formatSpiffe(spiffe), [], notBefore, notAfter);
       return { certificate: chain, key };
     },
   };

@@ -294,7 +294,7 @@ describe("a listener by itself", () => {
   async function identity(name = "localhost"): Promise<ListenerIdentity> {
     const key = newTlsKey();
     const spiffe = formatSpiffe({ trustDomain: clusterId, kind: "controller", host: "test" });
-    const { chain } = await authority.sign(createCsr(key), spiffe, [name], 3600);
+    const { chain } = await authority.sign(await createCsr(key), spiffe, [name], 3600);
     return { certificate: pemOf(chain), key, roots: [authority.root.der] };
   }
 

@@ -31,7 +31,7 @@ describe("services in two processes", () => {
   async function identityOf(name: "registry" | "policy", mode = 0o600) {
     const tlsKey = newTlsKey();
     const spiffe = formatSpiffe({ trustDomain: b.clusterId, kind: "service", name });
-    const { chain } = await b.ca.sign(createCsr(tlsKey), spiffe, ["localhost"], 3600);
+    const { chain } = await b.ca.sign(await createCsr(tlsKey), spiffe, ["localhost"], 3600);
     const file = (suffix: string): string => join(folder, `${name}.${suffix}`);
     writeFileSync(file("pem"), pemOf(chain));
     writeFileSync(file("key"), tlsKey);

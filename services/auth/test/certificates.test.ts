@@ -37,7 +37,7 @@ describe("auth: certificates and denials", function () {
 
     const newNode = () => newId("node", Date.now());
     const mint = async (nodeId: NodeId, as = service("registry")) =>
-      auth.as(CertificateService, as).mintCertificate({ tenantId, nodeId, csr: createCsr(newTlsKey()) });
+      auth.as(CertificateService, as).mintCertificate({ tenantId, nodeId, csr: await createCsr(newTlsKey()) });
     const deny = (nodeId: NodeId) => auth.as(AuthService, service("registry")).deny({ tenantId, nodeId });
     const uriOf = (nodeId: NodeId) => `spiffe://${clusterId}/tenant/${tenantId}/node/${nodeId}`;
     const judge = async (certificate: Certificate | undefined) =>
@@ -53,7 +53,7 @@ describe("auth: certificates and denials", function () {
       assert.equal((await refusalOf(mint(nodeId, service("netmap")))).reason, "CALLER_NOT_LET_IN");
       assert.equal((await refusalOf(mint(nodeId, node(tenantId, nodeId)))).reason, "CALLER_NOT_LET_IN");
       const registry = auth.as(CertificateService, service("registry"));
-      const csr = createCsr(newTlsKey());
+      const csr = await createCsr(newTlsKey());
       const nowhere = registry.mintCertificate({ tenantId: newId("tenant", Date.now()), nodeId, csr });
       assert.equal((await refusalOf(nowhere)).reason, "TENANT_NOT_FOUND");
       const garbage = registry.mintCertificate({ tenantId, nodeId, csr: new Uint8Array(100) });
@@ -63,14 +63,14 @@ describe("auth: certificates and denials", function () {
     it("are renewed for the identity that was presented, expired or not", async () => {
       const nodeId = newNode();
       for (const expired of [false, true]) {
-        const csr = createCsr(newTlsKey());
+        const csr = await createCsr(newTlsKey());
         const { certificate } = await auth
           .as(CertificateService, node(tenantId, nodeId, expired))
           .renewCertificate({ csr });
         const verdict = await judge(certificate);
         assert.ok(verdict.ok && verdict.uri === uriOf(nodeId) && !verdict.expired);
       }
-      const csr = createCsr(newTlsKey());
+      const csr = await createCsr(newTlsKey());
       const { certificate } = await auth.as(CertificateService, service("registry")).renewCertificate({ csr });
       const verdict = await judge(certificate);
       assert.ok(verdict.ok && verdict.uri === `spiffe://${clusterId}/platform/service/registry`);
@@ -82,7 +82,7 @@ describe("auth: certificates and denials", function () {
       const nodeId = newNode();
       const before = await mint(nodeId);
       const { revision } = await deny(nodeId);
-      const csr = createCsr(newTlsKey());
+      const csr = await createCsr(newTlsKey());
       const renewal = auth.as(CertificateService, node(tenantId, nodeId, true)).renewCertificate({ csr });
       assert.equal((await refusalOf(renewal)).reason, "IDENTITY_DENIED");
       assert.equal((await refusalOf(mint(nodeId))).reason, "IDENTITY_DENIED");

@@ -216,7 +216,7 @@ export async function joinRequest(
   name = "host",
 ): Promise<JoinRequest> {
   const { serverPublicKey, challenge } = await under.as(EnrollmentService, anonymous).beginJoin({});
-  const csr = createCsr(machine.tlsKey);
+  const csr = await createCsr(machine.tlsKey);
   const request = create(JoinRequestSchema, {
     tenantId: token.tenantId,
     tokenId: token.tokenId,

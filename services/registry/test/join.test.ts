@@ -192,7 +192,7 @@ describe("joining", () => {
         ["KEY_REUSED", "control_public_key", { controlPublicKey: good.wireguardPublicKey }],
         ["PROOF_INVALID", "wireguard_proof", { wireguardProof: good.controlProof }],
         ["PROOF_INVALID", "control_proof", { controlProof: new Uint8Array(32) }],
-        ["PROOF_INVALID", "wireguard_proof", { csr: createCsr(newTlsKey()) }],
+        ["PROOF_INVALID", "wireguard_proof", { csr: await createCsr(newTlsKey()) }],
         ["CHALLENGE_INVALID", "challenge", { challenge: good.challenge.slice(1) }],
         ["CSR_MALFORMED", "csr", { csr: new Uint8Array(100) }],
       ];
