@@ -72,11 +72,13 @@ export async function startSiteControlPlane(
   options: ControlPlaneOptions,
   programs: { readonly node: string; readonly controlPlane: string; readonly stepCa: string },
 ): Promise<SiteControlPlane> {
+  await using cleanup = new AsyncDisposableStack();
   const url = `https://${address}:${PORT}`;
   const cluster = newId("cluster", systemClock.nowMs());
   const caFolder = join(folder, "ca");
   const files = await initCa(caFolder, { clusterId: cluster, names: ["127.0.0.1"], address: "127.0.0.1:0" });
   const ca = await startStepCa(caFolder, programs.stepCa);
+  cleanup.defer(() => ca.stop());
   const { address: caAddress } = JSON.parse(await readFile(files.config, "utf8")) as { address: string };
 
   const server = options.store === "postgres" ? await testServer() : undefined;
@@ -85,6 +87,7 @@ export async function startSiteControlPlane(
   const ports = Array.from({ length: options.workers }, (_, index) => FIRST_WORKER_PORT + index);
   const dataOf = (index: number): string => join(folder, `worker-${index}`);
   const workers: Program[] = [];
+  cleanup.defer(async () => void (await Promise.all(workers.map((worker) => worker.end("SIGKILL")))));
   for (const [index, port] of ports.entries()) {
     const urlFile = join(folder, "database.url");
     if (postgres) await writeFile(urlFile, postgres.url, { mode: 0o600 });
@@ -129,7 +132,8 @@ export async function startSiteControlPlane(
     });
   };
   for (const index of ports.keys()) await startWorker(index);
-  const balancer = await startBalancer(address, PORT, ports);
+  cleanup.use(await startBalancer(address, PORT, ports));
+  const kept = cleanup.move();
 
   return {
     url,
@@ -145,10 +149,6 @@ export async function startSiteControlPlane(
     connect: async () => connectTo(url, { roots, bearer: (await readFile(ownerKeyFile, "utf8")).trim() }),
     connectToWorker: (index, credential) =>
       connectTo(`https://127.0.0.1:${ports[index] ?? 0}`, { roots, ...credential }),
-    [Symbol.asyncDispose]: async () => {
-      await balancer[Symbol.asyncDispose]();
-      await Promise.all(workers.map((worker) => worker.end("SIGKILL")));
-      await ca.stop();
-    },
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
 }
