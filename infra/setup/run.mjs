@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { SetupFailure } from "./failure.mjs";
 import { cache, pinnedNode, root } from "./paths.mjs";
 import { createProgress } from "./progress.mjs";
-import { engine, npmPackages, stepCa } from "./steps.mjs";
+import { engine, npmPackages, stepCa, wireguardGo } from "./steps.mjs";
 import { requireTools } from "./tools.mjs";
 
 const PROGRAMS = { start: "infra/start/main.ts", test: "infra/setup/test.ts" };
@@ -24,13 +24,14 @@ async function prepare(command) {
   await requireTools(command);
   const progress = createProgress();
   try {
-    const made = await Promise.allSettled([npmPackages(progress), stepCa(progress), engine(progress)]);
+    const forTests = command === "test" ? [wireguardGo(progress)] : [];
+    const made = await Promise.allSettled([npmPackages(progress), stepCa(progress), engine(progress), ...forTests]);
     const failure = made.find((result) => result.status === "rejected");
     if (failure) throw failure.reason;
-    const [, ca, built] = made.map((result) => result.value);
+    const [, ca, built, wireguard] = made.map((result) => result.value);
     return {
-      CLOUDVLAN_CACHE: cache,
       CLOUDVLAN_STEP_CA: ca,
+      ...(wireguard && { CLOUDVLAN_WIREGUARD_GO: wireguard }),
       CLOUDVLAN_ENGINE: join(built.folder, "cvlan-engine"),
       CLOUDVLAN_LAB: join(built.folder, "cvlan-lab"),
       CARGO_TARGET_DIR: built.target,

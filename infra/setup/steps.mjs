@@ -65,41 +65,39 @@ export async function npmPackages(progress) {
   });
 }
 
-/** The certificate authority, built from the module that go.sum pins. Returns its path. */
-export async function stepCa(progress) {
-  const source = join(root, "infra", "step-ca");
-  const files = await Promise.all(["go.mod", "go.sum"].map((name) => readFile(join(source, name))));
+/** A program of a Go module that go.sum pins. Returns its path. */
+async function goProgram(progress, name, modulePath, main) {
+  const source = join(root, modulePath);
+  const files = await Promise.all(["go.mod", "go.sum"].map((file) => readFile(join(source, file))));
   const key = hashOf(...files, (await outputOf(["go", "version"], source)) ?? "");
-  const folder = join(cache, "step-ca", key);
-  const binary = join(folder, "step-ca");
+  const folder = join(cache, name, key);
+  const binary = join(folder, name);
   await step(
     progress,
-    "step-ca",
+    name,
     "building",
     `${folder}.lock`,
     async () => existsSync(binary),
     async (tell) => {
       await replaceFolder(folder, async (partial) => {
-        const out = join(partial, "step-ca");
-        const module = "github.com/smallstep/certificates/cmd/step-ca";
-        const argv = [
-          "go",
-          "build",
-          "-trimpath",
-          "-mod=readonly",
-          "-buildvcs=false",
-          "-ldflags=-s -w",
-          "-v",
-          "-o",
-          out,
-          module,
-        ];
+        const options = ["-trimpath", "-mod=readonly", "-buildvcs=false", "-ldflags=-s -w", "-v"];
+        const argv = ["go", "build", ...options, "-o", join(partial, name), main];
         const env = { CGO_ENABLED: "0", GOFLAGS: "" };
-        await runLogged(argv, { cwd: source, env, log: logOf("step-ca"), onLine: tell });
+        await runLogged(argv, { cwd: source, env, log: logOf(name), onLine: tell });
       });
     },
   );
   return binary;
+}
+
+/** The certificate authority. */
+export function stepCa(progress) {
+  return goProgram(progress, "step-ca", "infra/step-ca", "github.com/smallstep/certificates/cmd/step-ca");
+}
+
+/** The other WireGuard that the interoperability tests speak to. */
+export function wireguardGo(progress) {
+  return goProgram(progress, "wireguard-go", "test/interop/wireguard-go", "golang.zx2c4.com/wireguard");
 }
 
 /** Cargo's target folder of this lockfile and compiler, shared by the release build, the checks and the tests. */

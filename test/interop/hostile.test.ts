@@ -9,7 +9,6 @@ import { createClient } from "@connectrpc/connect";
 import { join as joinAs, type Member } from "../contract/member.ts";
 import { ping, type Site, startSite, tcp, until } from "../e2e/site/index.ts";
 import { program } from "../e2e/site/process.ts";
-import { wireguardGo } from "./wireguard-go/build.ts";
 import { startWireGuard, type WireGuardDevice, type WireGuardPeer } from "./wireguard-go/device.ts";
 
 const LISTEN_PORT = 51_820;
@@ -35,7 +34,8 @@ describe("wireguard-go with a key that enrolled", function () {
   let tunnel: Capture;
 
   before(async () => {
-    const binary = await wireguardGo(process.env["CLOUDVLAN_CACHE"] ?? "");
+    const binary = process.env["CLOUDVLAN_WIREGUARD_GO"];
+    assert.ok(binary, "CLOUDVLAN_WIREGUARD_GO is not set: `npm test` builds wireguard-go and sets it");
     site = cleanup.use(await startSite({ store: "pglite", workers: 1 }));
     const { lab, network, tenant, api, b, folder } = site;
     hostile = await joinAs(await tenant.newJoinString(), "hostile");
