@@ -28,11 +28,6 @@ export function intervalOf({ address, length }: Prefix): Interval {
   return { first: Buffer.from(address).toString("hex"), last: last.toString("hex"), length };
 }
 
-/** True when two intervals share an address. */
-export function intersects(a: Interval, b: Interval): boolean {
-  return a.first.length === b.first.length && a.first <= b.last && b.first <= a.last;
-}
-
 /** True when `outer` holds every address of `inner`. */
 export function covers(outer: Interval, inner: Interval): boolean {
   return outer.first.length === inner.first.length && outer.first <= inner.first && inner.last <= outer.last;
