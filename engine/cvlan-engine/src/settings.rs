@@ -115,6 +115,7 @@ impl Settings {
             listen_port: self.listen_port.into(),
             mtu: self.mtu.into(),
             table_id: self.table_id,
+            ..pb::Settings::default()
         }
         .encode_to_vec();
         let sum = Sha256::digest(&file);

@@ -410,7 +410,7 @@ async fn a_watcher_hears_what_happens() {
             match watch.message().await.unwrap().unwrap().item.unwrap() {
                 Item::Event(one) => event |= one.name == "peer_removed" && one.node_id == "node_2",
                 Item::Status(one) => status |= one.peers.is_empty() && one.generation == 3,
-                Item::Opened(_) => panic!("opened twice"),
+                Item::Opened(_) | Item::Span(_) => panic!("opened twice"),
             }
         }
     });

@@ -219,7 +219,7 @@ fn filter_hop(view: &View<'_>, direction: Direction, peer: PeerHandle, meta: &Me
         remedy: remedy.to_owned(),
         rule_name: rule.as_ref().map(rule_name).unwrap_or_default(),
         rule_id: rule.map(|id| id.to_vec()).unwrap_or_default(),
-        node_id: String::new(),
+        ..engine::Hop::default()
     }
 }
 

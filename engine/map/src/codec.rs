@@ -111,9 +111,8 @@ fn whole_map(state: &State) -> entity::MapUpdate {
         keyset: state.keyset.bytes.clone(),
         nodes: state.nodes.values().map(|held| held.bytes.to_vec()).collect(),
         rules: state.rules.values().map(|held| held.bytes.to_vec()).collect(),
-        removed_nodes: Vec::new(),
-        removed_rules: Vec::new(),
         hints: state.endpoints.iter().map(hint).collect(),
+        ..entity::MapUpdate::default()
     }
 }
 

@@ -52,7 +52,7 @@ pub struct ApplyResponse {
     pub map: ::core::option::Option<MapState>,
 }
 /// Local facts; kept on disk with the map, so that a restart needs nobody.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Settings {
     #[prost(message, optional, tag = "1")]
     pub membership: ::core::option::Option<Membership>,
@@ -68,8 +68,42 @@ pub struct Settings {
     /// Routing table of this membership inside the engine.
     #[prost(uint32, tag = "5")]
     pub table_id: u32,
+    #[prost(enumeration = "InterfaceKind", tag = "6")]
+    pub interface_kind: i32,
+    /// Where names of the overlay are answered: a loopback address of this host. Unset: nowhere.
+    #[prost(message, optional, tag = "7")]
+    pub dns_listen: ::core::option::Option<super::super::entity::v1::NodeEndpoint>,
+    /// Resolvers of the host, asked for what is neither of the overlay nor of a DNS route.
+    #[prost(message, repeated, tag = "8")]
+    pub dns_fallback: ::prost::alloc::vec::Vec<super::super::entity::v1::DnsUpstream>,
+    /// SOCKS5 and HTTP CONNECT into the overlay, on a loopback address; only with INTERFACE_KIND_USERSPACE.
+    #[prost(message, optional, tag = "9")]
+    pub proxy_listen: ::core::option::Option<super::super::entity::v1::NodeEndpoint>,
+    /// Only with INTERFACE_KIND_USERSPACE.
+    #[prost(message, repeated, tag = "10")]
+    pub forwards: ::prost::alloc::vec::Vec<PortForward>,
 }
-/// Whom the engine believes. Once set it can only be set again to the same.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PortForward {
+    #[prost(enumeration = "ForwardDirection", tag = "1")]
+    pub direction: i32,
+    #[prost(enumeration = "ForwardProtocol", tag = "2")]
+    pub protocol: i32,
+    /// On the host; with FORWARD_DIRECTION_FROM_OVERLAY the address is empty and the port is that of the overlay.
+    #[prost(message, optional, tag = "3")]
+    pub listen: ::core::option::Option<PortForwardEnd>,
+    /// Name of a peer, overlay address, or (from the overlay) a host address.
+    #[prost(message, optional, tag = "4")]
+    pub target: ::core::option::Option<PortForwardEnd>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PortForwardEnd {
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub port: u32,
+}
+/// Whom the engine believes. Once set it can only be set again to the same; a root key that signed its successor counts as the same.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Membership {
     #[prost(string, tag = "1")]
@@ -103,7 +137,7 @@ pub struct MapState {
 pub struct WatchRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WatchResponse {
-    #[prost(oneof = "watch_response::Item", tags = "1, 2, 3")]
+    #[prost(oneof = "watch_response::Item", tags = "1, 2, 3, 4")]
     pub item: ::core::option::Option<watch_response::Item>,
 }
 /// Nested message and enum types in `WatchResponse`.
@@ -116,7 +150,37 @@ pub mod watch_response {
         Status(super::EngineStatus),
         #[prost(message, tag = "3")]
         Event(super::EngineEvent),
+        #[prost(message, tag = "4")]
+        Span(super::Span),
     }
+}
+/// A span of the engine's own, for the daemon to export; made only for calls that carried a sampled `traceparent`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Span {
+    /// 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub trace_id: ::prost::alloc::vec::Vec<u8>,
+    /// 8 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub span_id: ::prost::alloc::vec::Vec<u8>,
+    /// 8 bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub parent_span_id: ::prost::alloc::vec::Vec<u8>,
+    /// RPC or step, for example `engine.Apply` or `engine.verify_map`.
+    #[prost(string, tag = "4")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "5")]
+    pub started_at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "6")]
+    pub ended_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Empty when all went well.
+    #[prost(string, tag = "7")]
+    pub error: ::prost::alloc::string::String,
+    #[prost(btree_map = "string, string", tag = "8")]
+    pub attributes: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Opened {
@@ -165,6 +229,27 @@ pub struct EngineStatus {
         ::prost::alloc::string::String,
         u64,
     >,
+    #[prost(enumeration = "InterfaceKind", tag = "13")]
+    pub interface_kind: i32,
+    /// Unset until a map came or when DNS is off.
+    #[prost(message, optional, tag = "14")]
+    pub dns: ::core::option::Option<DnsStatus>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DnsStatus {
+    /// Where names are answered; unset while that cannot be had.
+    #[prost(message, optional, tag = "1")]
+    pub listen: ::core::option::Option<super::super::entity::v1::NodeEndpoint>,
+    /// Why it cannot be had.
+    #[prost(string, tag = "2")]
+    pub error: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub domain: ::prost::alloc::string::String,
+    /// Reverse zones of the overlay, for the host's resolver.
+    #[prost(string, repeated, tag = "4")]
+    pub reverse_zones: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, repeated, tag = "5")]
+    pub routes: ::prost::alloc::vec::Vec<super::super::entity::v1::DnsRoute>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PeerStatus {
@@ -250,6 +335,12 @@ pub struct Hop {
     pub rule_name: ::prost::alloc::string::String,
     #[prost(string, tag = "7")]
     pub node_id: ::prost::alloc::string::String,
+    /// Where the rule stands in the operator's file, when that is known.
+    #[prost(string, tag = "8")]
+    pub policy_file: ::prost::alloc::string::String,
+    /// From 1.
+    #[prost(uint32, tag = "9")]
+    pub policy_line: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PingRequest {
@@ -307,6 +398,98 @@ pub struct Verdict {
     pub rule_name: ::prost::alloc::string::String,
     #[prost(enumeration = "super::super::entity::v1::PolicyAction", tag = "3")]
     pub action: i32,
+}
+/// Where packets of the overlay come from and go to on this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum InterfaceKind {
+    /// TUN.
+    Unspecified = 0,
+    Tun = 1,
+    /// A network stack inside the engine; needs no privilege. `interface_name` is ignored.
+    Userspace = 2,
+}
+impl InterfaceKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "INTERFACE_KIND_UNSPECIFIED",
+            Self::Tun => "INTERFACE_KIND_TUN",
+            Self::Userspace => "INTERFACE_KIND_USERSPACE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "INTERFACE_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "INTERFACE_KIND_TUN" => Some(Self::Tun),
+            "INTERFACE_KIND_USERSPACE" => Some(Self::Userspace),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ForwardDirection {
+    Unspecified = 0,
+    /// Listens on the host, connects into the overlay.
+    IntoOverlay = 1,
+    /// Listens on the node's overlay addresses, connects on the host.
+    FromOverlay = 2,
+}
+impl ForwardDirection {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FORWARD_DIRECTION_UNSPECIFIED",
+            Self::IntoOverlay => "FORWARD_DIRECTION_INTO_OVERLAY",
+            Self::FromOverlay => "FORWARD_DIRECTION_FROM_OVERLAY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FORWARD_DIRECTION_UNSPECIFIED" => Some(Self::Unspecified),
+            "FORWARD_DIRECTION_INTO_OVERLAY" => Some(Self::IntoOverlay),
+            "FORWARD_DIRECTION_FROM_OVERLAY" => Some(Self::FromOverlay),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ForwardProtocol {
+    Unspecified = 0,
+    Tcp = 1,
+    Udp = 2,
+}
+impl ForwardProtocol {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FORWARD_PROTOCOL_UNSPECIFIED",
+            Self::Tcp => "FORWARD_PROTOCOL_TCP",
+            Self::Udp => "FORWARD_PROTOCOL_UDP",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FORWARD_PROTOCOL_UNSPECIFIED" => Some(Self::Unspecified),
+            "FORWARD_PROTOCOL_TCP" => Some(Self::Tcp),
+            "FORWARD_PROTOCOL_UDP" => Some(Self::Udp),
+            _ => None,
+        }
+    }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

@@ -462,6 +462,56 @@ pub struct Prefix {
     #[prost(uint32, tag = "2")]
     pub length: u32,
 }
+/// Domain `dns`, signed by an `enrol` key: how names are resolved in a cvlan, the same bytes for every viewer.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DnsRecord {
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub cvlan_id: ::prost::alloc::string::String,
+    /// Grows by one with each change; a node refuses a smaller one than it has seen.
+    #[prost(uint64, tag = "3")]
+    pub record_revision: u64,
+    /// Nodes are `<name>.<domain>`; lower case, without a trailing dot.
+    #[prost(string, tag = "4")]
+    pub domain: ::prost::alloc::string::String,
+    /// Suffixes that other servers answer for.
+    #[prost(message, repeated, tag = "5")]
+    pub routes: ::prost::alloc::vec::Vec<DnsRoute>,
+}
+/// Names under `suffix` are asked of `upstreams`; the longest suffix wins.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DnsRoute {
+    /// Lower case, without a trailing dot.
+    #[prost(string, tag = "1")]
+    pub suffix: ::prost::alloc::string::String,
+    /// Asked in turn.
+    #[prost(message, repeated, tag = "2")]
+    pub upstreams: ::prost::alloc::vec::Vec<DnsUpstream>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DnsUpstream {
+    /// IPv4 or IPv6 address, without brackets; of the overlay, behind a node, or of the host's own network.
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    /// 0 means 53.
+    #[prost(uint32, tag = "2")]
+    pub port: u32,
+}
+/// Domain `root`, signed by the root key that goes: the tenant's root key from here on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RootTransition {
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// 1 for the first replacement, then one more each.
+    #[prost(uint64, tag = "2")]
+    pub sequence: u64,
+    /// Ed25519, 32 bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub root_public_key: ::prost::alloc::vec::Vec<u8>,
+    #[prost(message, optional, tag = "4")]
+    pub issued_at: ::core::option::Option<::prost_types::Timestamp>,
+}
 /// Domain `rule`, signed by a `policy` key.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RuleRecord {
@@ -583,6 +633,12 @@ pub struct MapUpdate {
     pub removed_rules: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
     #[prost(message, repeated, tag = "11")]
     pub hints: ::prost::alloc::vec::Vec<EndpointHint>,
+    /// Signed DnsRecord; set in a full map and when it changed.
+    #[prost(bytes = "vec", tag = "12")]
+    pub dns: ::prost::alloc::vec::Vec<u8>,
+    /// Signed RootTransitions after the root key the viewer pinned, oldest first; verified before `keyset`.
+    #[prost(bytes = "vec", repeated, tag = "13")]
+    pub root_transitions: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 /// Where a peer may be reached; unsigned.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -596,7 +652,7 @@ pub struct EndpointHint {
 #[repr(i32)]
 pub enum KeyRole {
     Unspecified = 0,
-    /// Signs node records.
+    /// Signs node and DNS records.
     Enrol = 1,
     /// Signs rules and their manifest.
     Policy = 2,
@@ -749,18 +805,87 @@ pub struct TrustBundle {
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub roots: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+/// One layer; an unset field leaves the matter to the layer above.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Settings {
+    #[prost(enumeration = "StalePolicy", optional, tag = "1")]
+    pub stale_policy: ::core::option::Option<i32>,
+    /// Seconds until a map that is not renewed is stale, 1 minute to 90 days.
+    #[prost(uint32, optional, tag = "2")]
+    pub map_ttl_seconds: ::core::option::Option<u32>,
+    /// Longest life of a join token in seconds, 1 to a week.
+    #[prost(uint32, optional, tag = "3")]
+    pub join_token_max_ttl_seconds: ::core::option::Option<u32>,
+    /// Suffixes that other servers answer for; set: these and no others.
+    #[prost(message, optional, tag = "4")]
+    pub dns_routes: ::core::option::Option<DnsRoutes>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DnsRoutes {
+    #[prost(message, repeated, tag = "1")]
+    pub routes: ::prost::alloc::vec::Vec<DnsRoute>,
+}
+/// What is in force for a cvlan.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EffectiveSettings {
+    /// Every field set.
+    #[prost(message, optional, tag = "1")]
+    pub settings: ::core::option::Option<Settings>,
+    /// Layer that decided, by field name.
+    #[prost(btree_map = "string, enumeration(SettingsLayer)", tag = "2")]
+    pub decided_by: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        i32,
+    >,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SettingsLayer {
+    Unspecified = 0,
+    /// Defaults of the processes.
+    Platform = 1,
+    Cluster = 2,
+    Tenant = 3,
+    Cvlan = 4,
+}
+impl SettingsLayer {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SETTINGS_LAYER_UNSPECIFIED",
+            Self::Platform => "SETTINGS_LAYER_PLATFORM",
+            Self::Cluster => "SETTINGS_LAYER_CLUSTER",
+            Self::Tenant => "SETTINGS_LAYER_TENANT",
+            Self::Cvlan => "SETTINGS_LAYER_CVLAN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SETTINGS_LAYER_UNSPECIFIED" => Some(Self::Unspecified),
+            "SETTINGS_LAYER_PLATFORM" => Some(Self::Platform),
+            "SETTINGS_LAYER_CLUSTER" => Some(Self::Cluster),
+            "SETTINGS_LAYER_TENANT" => Some(Self::Tenant),
+            "SETTINGS_LAYER_CVLAN" => Some(Self::Cvlan),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Change {
     #[prost(uint64, tag = "1")]
     pub revision: u64,
     #[prost(string, tag = "2")]
     pub object_id: ::prost::alloc::string::String,
-    #[prost(oneof = "change::Change", tags = "3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "change::Change", tags = "3, 4, 5, 6, 7, 8, 9, 10")]
     pub change: ::core::option::Option<change::Change>,
 }
 /// Nested message and enum types in `Change`.
 pub mod change {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Change {
         /// Signed NodeRecord of a live node.
         #[prost(bytes, tag = "3")]
@@ -779,6 +904,12 @@ pub mod change {
         /// The object is gone.
         #[prost(message, tag = "8")]
         Removal(super::Removal),
+        /// Signed DnsRecord of the cvlan.
+        #[prost(bytes, tag = "9")]
+        Dns(::prost::alloc::vec::Vec<u8>),
+        /// What is in force for the cvlan.
+        #[prost(message, tag = "10")]
+        Settings(super::EffectiveSettings),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

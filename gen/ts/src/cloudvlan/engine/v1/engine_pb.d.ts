@@ -6,9 +6,9 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { MapUpdate, NodeRecord, Prefix, RuleRecord } from "../../entity/v1/netmap_pb.js";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { DnsRoute, DnsUpstream, MapUpdate, NodeRecord, Prefix, RuleRecord } from "../../entity/v1/netmap_pb.js";
 import type { NodeEndpoint } from "../../entity/v1/node_pb.js";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { PolicyAction } from "../../entity/v1/policy_pb.js";
 
 /**
@@ -206,6 +206,39 @@ export declare type Settings = Message<"cloudvlan.engine.v1.Settings"> & {
    * @generated from field: uint32 table_id = 5;
    */
   tableId: number;
+
+  /**
+   * @generated from field: cloudvlan.engine.v1.InterfaceKind interface_kind = 6;
+   */
+  interfaceKind: InterfaceKind;
+
+  /**
+   * Where names of the overlay are answered: a loopback address of this host. Unset: nowhere.
+   *
+   * @generated from field: cloudvlan.entity.v1.NodeEndpoint dns_listen = 7;
+   */
+  dnsListen?: NodeEndpoint | undefined;
+
+  /**
+   * Resolvers of the host, asked for what is neither of the overlay nor of a DNS route.
+   *
+   * @generated from field: repeated cloudvlan.entity.v1.DnsUpstream dns_fallback = 8;
+   */
+  dnsFallback: DnsUpstream[];
+
+  /**
+   * SOCKS5 and HTTP CONNECT into the overlay, on a loopback address; only with INTERFACE_KIND_USERSPACE.
+   *
+   * @generated from field: cloudvlan.entity.v1.NodeEndpoint proxy_listen = 9;
+   */
+  proxyListen?: NodeEndpoint | undefined;
+
+  /**
+   * Only with INTERFACE_KIND_USERSPACE.
+   *
+   * @generated from field: repeated cloudvlan.engine.v1.PortForward forwards = 10;
+   */
+  forwards: PortForward[];
 };
 
 /**
@@ -215,7 +248,63 @@ export declare type Settings = Message<"cloudvlan.engine.v1.Settings"> & {
 export declare const SettingsSchema: GenMessage<Settings>;
 
 /**
- * Whom the engine believes. Once set it can only be set again to the same.
+ * @generated from message cloudvlan.engine.v1.PortForward
+ */
+export declare type PortForward = Message<"cloudvlan.engine.v1.PortForward"> & {
+  /**
+   * @generated from field: cloudvlan.engine.v1.ForwardDirection direction = 1;
+   */
+  direction: ForwardDirection;
+
+  /**
+   * @generated from field: cloudvlan.engine.v1.ForwardProtocol protocol = 2;
+   */
+  protocol: ForwardProtocol;
+
+  /**
+   * On the host; with FORWARD_DIRECTION_FROM_OVERLAY the address is empty and the port is that of the overlay.
+   *
+   * @generated from field: cloudvlan.engine.v1.PortForwardEnd listen = 3;
+   */
+  listen?: PortForwardEnd | undefined;
+
+  /**
+   * Name of a peer, overlay address, or (from the overlay) a host address.
+   *
+   * @generated from field: cloudvlan.engine.v1.PortForwardEnd target = 4;
+   */
+  target?: PortForwardEnd | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.engine.v1.PortForward.
+ * Use `create(PortForwardSchema)` to create a new message.
+ */
+export declare const PortForwardSchema: GenMessage<PortForward>;
+
+/**
+ * @generated from message cloudvlan.engine.v1.PortForwardEnd
+ */
+export declare type PortForwardEnd = Message<"cloudvlan.engine.v1.PortForwardEnd"> & {
+  /**
+   * @generated from field: string host = 1;
+   */
+  host: string;
+
+  /**
+   * @generated from field: uint32 port = 2;
+   */
+  port: number;
+};
+
+/**
+ * Describes the message cloudvlan.engine.v1.PortForwardEnd.
+ * Use `create(PortForwardEndSchema)` to create a new message.
+ */
+export declare const PortForwardEndSchema: GenMessage<PortForwardEnd>;
+
+/**
+ * Whom the engine believes. Once set it can only be set again to the same; a root key that signed its successor counts as the same.
  *
  * @generated from message cloudvlan.engine.v1.Membership
  */
@@ -332,6 +421,12 @@ export declare type WatchResponse = Message<"cloudvlan.engine.v1.WatchResponse">
      */
     value: EngineEvent;
     case: "event";
+  } | {
+    /**
+     * @generated from field: cloudvlan.engine.v1.Span span = 4;
+     */
+    value: Span;
+    case: "span";
   } | { case: undefined; value?: undefined };
 };
 
@@ -340,6 +435,69 @@ export declare type WatchResponse = Message<"cloudvlan.engine.v1.WatchResponse">
  * Use `create(WatchResponseSchema)` to create a new message.
  */
 export declare const WatchResponseSchema: GenMessage<WatchResponse>;
+
+/**
+ * A span of the engine's own, for the daemon to export; made only for calls that carried a sampled `traceparent`.
+ *
+ * @generated from message cloudvlan.engine.v1.Span
+ */
+export declare type Span = Message<"cloudvlan.engine.v1.Span"> & {
+  /**
+   * 16 bytes.
+   *
+   * @generated from field: bytes trace_id = 1;
+   */
+  traceId: Uint8Array;
+
+  /**
+   * 8 bytes.
+   *
+   * @generated from field: bytes span_id = 2;
+   */
+  spanId: Uint8Array;
+
+  /**
+   * 8 bytes.
+   *
+   * @generated from field: bytes parent_span_id = 3;
+   */
+  parentSpanId: Uint8Array;
+
+  /**
+   * RPC or step, for example `engine.Apply` or `engine.verify_map`.
+   *
+   * @generated from field: string name = 4;
+   */
+  name: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp started_at = 5;
+   */
+  startedAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp ended_at = 6;
+   */
+  endedAt?: Timestamp | undefined;
+
+  /**
+   * Empty when all went well.
+   *
+   * @generated from field: string error = 7;
+   */
+  error: string;
+
+  /**
+   * @generated from field: map<string, string> attributes = 8;
+   */
+  attributes: { [key: string]: string };
+};
+
+/**
+ * Describes the message cloudvlan.engine.v1.Span.
+ * Use `create(SpanSchema)` to create a new message.
+ */
+export declare const SpanSchema: GenMessage<Span>;
 
 /**
  * @generated from message cloudvlan.engine.v1.Opened
@@ -461,6 +619,18 @@ export declare type EngineStatus = Message<"cloudvlan.engine.v1.EngineStatus"> &
    * @generated from field: map<string, uint64> counters = 12;
    */
   counters: { [key: string]: bigint };
+
+  /**
+   * @generated from field: cloudvlan.engine.v1.InterfaceKind interface_kind = 13;
+   */
+  interfaceKind: InterfaceKind;
+
+  /**
+   * Unset until a map came or when DNS is off.
+   *
+   * @generated from field: cloudvlan.engine.v1.DnsStatus dns = 14;
+   */
+  dns?: DnsStatus | undefined;
 };
 
 /**
@@ -468,6 +638,48 @@ export declare type EngineStatus = Message<"cloudvlan.engine.v1.EngineStatus"> &
  * Use `create(EngineStatusSchema)` to create a new message.
  */
 export declare const EngineStatusSchema: GenMessage<EngineStatus>;
+
+/**
+ * @generated from message cloudvlan.engine.v1.DnsStatus
+ */
+export declare type DnsStatus = Message<"cloudvlan.engine.v1.DnsStatus"> & {
+  /**
+   * Where names are answered; unset while that cannot be had.
+   *
+   * @generated from field: cloudvlan.entity.v1.NodeEndpoint listen = 1;
+   */
+  listen?: NodeEndpoint | undefined;
+
+  /**
+   * Why it cannot be had.
+   *
+   * @generated from field: string error = 2;
+   */
+  error: string;
+
+  /**
+   * @generated from field: string domain = 3;
+   */
+  domain: string;
+
+  /**
+   * Reverse zones of the overlay, for the host's resolver.
+   *
+   * @generated from field: repeated string reverse_zones = 4;
+   */
+  reverseZones: string[];
+
+  /**
+   * @generated from field: repeated cloudvlan.entity.v1.DnsRoute routes = 5;
+   */
+  routes: DnsRoute[];
+};
+
+/**
+ * Describes the message cloudvlan.engine.v1.DnsStatus.
+ * Use `create(DnsStatusSchema)` to create a new message.
+ */
+export declare const DnsStatusSchema: GenMessage<DnsStatus>;
 
 /**
  * @generated from message cloudvlan.engine.v1.PeerStatus
@@ -689,6 +901,20 @@ export declare type Hop = Message<"cloudvlan.engine.v1.Hop"> & {
    * @generated from field: string node_id = 7;
    */
   nodeId: string;
+
+  /**
+   * Where the rule stands in the operator's file, when that is known.
+   *
+   * @generated from field: string policy_file = 8;
+   */
+  policyFile: string;
+
+  /**
+   * From 1.
+   *
+   * @generated from field: uint32 policy_line = 9;
+   */
+  policyLine: number;
 };
 
 /**
@@ -866,6 +1092,91 @@ export declare type Verdict = Message<"cloudvlan.engine.v1.Verdict"> & {
  * Use `create(VerdictSchema)` to create a new message.
  */
 export declare const VerdictSchema: GenMessage<Verdict>;
+
+/**
+ * Where packets of the overlay come from and go to on this host.
+ *
+ * @generated from enum cloudvlan.engine.v1.InterfaceKind
+ */
+export enum InterfaceKind {
+  /**
+   * TUN.
+   *
+   * @generated from enum value: INTERFACE_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: INTERFACE_KIND_TUN = 1;
+   */
+  TUN = 1,
+
+  /**
+   * A network stack inside the engine; needs no privilege. `interface_name` is ignored.
+   *
+   * @generated from enum value: INTERFACE_KIND_USERSPACE = 2;
+   */
+  USERSPACE = 2,
+}
+
+/**
+ * Describes the enum cloudvlan.engine.v1.InterfaceKind.
+ */
+export declare const InterfaceKindSchema: GenEnum<InterfaceKind>;
+
+/**
+ * @generated from enum cloudvlan.engine.v1.ForwardDirection
+ */
+export enum ForwardDirection {
+  /**
+   * @generated from enum value: FORWARD_DIRECTION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Listens on the host, connects into the overlay.
+   *
+   * @generated from enum value: FORWARD_DIRECTION_INTO_OVERLAY = 1;
+   */
+  INTO_OVERLAY = 1,
+
+  /**
+   * Listens on the node's overlay addresses, connects on the host.
+   *
+   * @generated from enum value: FORWARD_DIRECTION_FROM_OVERLAY = 2;
+   */
+  FROM_OVERLAY = 2,
+}
+
+/**
+ * Describes the enum cloudvlan.engine.v1.ForwardDirection.
+ */
+export declare const ForwardDirectionSchema: GenEnum<ForwardDirection>;
+
+/**
+ * @generated from enum cloudvlan.engine.v1.ForwardProtocol
+ */
+export enum ForwardProtocol {
+  /**
+   * @generated from enum value: FORWARD_PROTOCOL_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: FORWARD_PROTOCOL_TCP = 1;
+   */
+  TCP = 1,
+
+  /**
+   * @generated from enum value: FORWARD_PROTOCOL_UDP = 2;
+   */
+  UDP = 2,
+}
+
+/**
+ * Describes the enum cloudvlan.engine.v1.ForwardProtocol.
+ */
+export declare const ForwardProtocolSchema: GenEnum<ForwardProtocol>;
 
 /**
  * @generated from enum cloudvlan.engine.v1.Direction

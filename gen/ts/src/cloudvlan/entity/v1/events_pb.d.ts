@@ -7,6 +7,7 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
+import type { EffectiveSettings } from "./settings_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
@@ -77,6 +78,22 @@ export declare type Change = Message<"cloudvlan.entity.v1.Change"> & {
      */
     value: Removal;
     case: "removal";
+  } | {
+    /**
+     * Signed DnsRecord of the cvlan.
+     *
+     * @generated from field: bytes dns = 9;
+     */
+    value: Uint8Array;
+    case: "dns";
+  } | {
+    /**
+     * What is in force for the cvlan.
+     *
+     * @generated from field: cloudvlan.entity.v1.EffectiveSettings settings = 10;
+     */
+    value: EffectiveSettings;
+    case: "settings";
   } | { case: undefined; value?: undefined };
 };
 
