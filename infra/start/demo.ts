@@ -3,8 +3,9 @@ import type { PeerStatus } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import { systemClock } from "@cloudvlan/kit/clock";
 import { newId } from "@cloudvlan/kit/ids";
 import { type Capture, createLab, type DemoNetwork, demoNetwork, type Lab } from "@cloudvlan/test/lab";
+import type { SiteNode } from "../site/node.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
-import { type DemoNode, startNode } from "./node.ts";
+import { startNode } from "./node.ts";
 import type { Programs } from "./programs.ts";
 import { doubtsAbout, hasCounted } from "./proof.ts";
 import type { Stages } from "./stages.ts";
@@ -26,7 +27,7 @@ export interface Demo {
   readonly lab: Lab;
   readonly control: ControlPlane;
   readonly tenant: DemoTenant;
-  readonly nodes: readonly [DemoNode, DemoNode];
+  readonly nodes: readonly [SiteNode, SiteNode];
   /** `performance.now()` when the first ping was answered. */
   readonly firstPingAt: number;
 }
@@ -57,19 +58,19 @@ async function createUnderlay(programs: Programs): Promise<Underlay> {
   }
 }
 
-async function join(node: DemoNode, tenant: DemoTenant): Promise<void> {
+async function join(node: SiteNode, tenant: DemoTenant): Promise<void> {
   await node.cvlan(["join", "--name", node.name], await tenant.newJoinString());
 }
 
 /** Pings by name and returns how many pings were answered. */
-async function ping(from: DemoNode, to: DemoNode, count: number): Promise<number> {
+async function ping(from: SiteNode, to: SiteNode, count: number): Promise<number> {
   const out = await from.cvlan(["ping", to.name, "--count", String(count), "--interval", "50", "--json"]);
   const { replies } = JSON.parse(out) as PingReport;
   return replies.filter(({ reply }) => reply?.rttUs !== undefined).length;
 }
 
 /** What an engine says of its peer once it has counted the pings; its status lags by up to a second. */
-async function countedPeer(node: DemoNode, other: DemoNode, pings: number): Promise<PeerStatus> {
+async function countedPeer(node: SiteNode, other: SiteNode, pings: number): Promise<PeerStatus> {
   const deadline = performance.now() + COUNTED_MS;
   for (;;) {
     const peer = await node.peer(other.name);
@@ -79,7 +80,7 @@ async function countedPeer(node: DemoNode, other: DemoNode, pings: number): Prom
   }
 }
 
-async function prove({ network, capture }: Underlay, [a, b]: readonly [DemoNode, DemoNode]): Promise<void> {
+async function prove({ network, capture }: Underlay, [a, b]: readonly [SiteNode, SiteNode]): Promise<void> {
   const pings = FIRST_PINGS + (await ping(a, b, PROOF_PINGS));
   const [peerOfA, peerOfB] = await Promise.all([countedPeer(a, b, pings), countedPeer(b, a, pings)]);
   const doubts = doubtsAbout({
@@ -120,14 +121,14 @@ export async function runDemo(programs: Programs, stages: Stages): Promise<Demo>
 
   const [firstPingAt] = await Promise.all([
     stages.run("ping", async () => {
-      const visible = (from: DemoNode, to: DemoNode) =>
-        from.daemon.until(`${to.name} in the map of ${from.name}`, VISIBLE_MS, () => from.peer(to.name));
+      const visible = (from: SiteNode, to: SiteNode) =>
+        from.agent.until(`${to.name} in the map of ${from.name}`, () => from.peer(to.name), VISIBLE_MS);
       await Promise.all([visible(a, b), visible(b, a)]);
       if ((await ping(a, b, FIRST_PINGS)) < FIRST_PINGS) throw new Error("hostb did not answer a ping of hosta");
       return performance.now();
     }),
     stages.run("handshake", () =>
-      a.daemon.until("the handshake", VISIBLE_MS, async () => (await a.peer(b.name))?.latestHandshakeAt),
+      a.agent.until("the handshake", async () => (await a.peer(b.name))?.latestHandshakeAt, VISIBLE_MS),
     ),
   ]);
   await stages.run("proof", () => prove(underlay, [a, b]));

@@ -19,7 +19,7 @@ import { must } from "@cloudvlan/test/lab";
 import { createClient } from "@connectrpc/connect";
 import { joinRequest, memberOf, newMachineKeys } from "../contract/member.ts";
 import { view } from "../contract/viewer.ts";
-import { program } from "./site/process.ts";
+import { program } from "@cloudvlan/infra/site/process";
 import { anyone, until } from "./site/index.ts";
 
 const PORTS = { auth: 9101, registry: 9102, policy: 9103, netmap: 9104 } as const;

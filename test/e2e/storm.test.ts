@@ -11,7 +11,7 @@ import { createClient } from "@connectrpc/connect";
 import { join as joinAs, type Member } from "../contract/member.ts";
 import { type SiteControlPlane, startSiteControlPlane } from "./site/control-plane.ts";
 import { createSiteTenant, type SiteTenant } from "./site/tenant.ts";
-import { until } from "./site/until.ts";
+import { until } from "@cloudvlan/infra/site/until";
 import { auditOf } from "./storm/audit.ts";
 import { type Follower, follow, mapOf, recordsOf } from "./storm/follower.ts";
 import { type Ledger, newLedger } from "./storm/ledger.ts";

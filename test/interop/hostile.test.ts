@@ -8,7 +8,7 @@ import { type Capture, type CapturedPacket, must } from "@cloudvlan/test/lab";
 import { createClient } from "@connectrpc/connect";
 import { join as joinAs, type Member } from "../contract/member.ts";
 import { ping, type Site, startSite, tcp, until } from "../e2e/site/index.ts";
-import { program } from "../e2e/site/process.ts";
+import { program } from "@cloudvlan/infra/site/process";
 import { startWireGuard, type WireGuardDevice, type WireGuardPeer } from "./wireguard-go/device.ts";
 
 const LISTEN_PORT = 51_820;

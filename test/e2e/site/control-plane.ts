@@ -1,16 +1,20 @@
-import { createHash, X509Certificate } from "node:crypto";
-import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
+import { cp, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { initCa, PROVISIONER } from "@cloudvlan/infra/step-ca/init";
-import { startCa } from "@cloudvlan/infra/step-ca/start";
+import {
+  connectAsOwner,
+  hasLogged,
+  type SiteCa,
+  startSiteCa,
+  workerOf,
+  writeWorkerConfig,
+} from "@cloudvlan/infra/site/control-plane";
+import type { Program } from "@cloudvlan/infra/site/process";
 import { type Connection, connectTo } from "@cloudvlan/kit/client";
 import { systemClock } from "@cloudvlan/kit/clock";
 import type { StoreConfig } from "@cloudvlan/kit/db";
 import { newId } from "@cloudvlan/kit/ids";
 import { testServer, type TestServer } from "@cloudvlan/kit/testing";
 import { startBalancer } from "./balancer.ts";
-import { type Program, program } from "./process.ts";
-import { until } from "./until.ts";
 
 const PORT = 8443;
 const FIRST_WORKER_PORT = 9001;
@@ -23,13 +27,6 @@ export interface ControlPlaneOptions {
   readonly services?: Readonly<Record<string, object>>;
   /** Further keys of the process configuration. */
   readonly settings?: object;
-}
-
-/** step-ca as a process that can be taken away. */
-export interface SiteCa {
-  start(): Promise<void>;
-  kill(): void;
-  stop(): Promise<void>;
 }
 
 export interface SiteControlPlane extends AsyncDisposable {
@@ -51,17 +48,6 @@ export interface SiteControlPlane extends AsyncDisposable {
   connectToWorker(index: number, credential: Omit<Parameters<typeof connectTo>[1], "roots">): Connection;
 }
 
-async function startStepCa(folder: string, binary: string): Promise<SiteCa> {
-  let running = await startCa(folder, binary);
-  return {
-    start: async () => {
-      running = await startCa(folder, binary);
-    },
-    kill: () => void process.kill(running.pid, "SIGKILL"),
-    stop: () => running.stop(),
-  };
-}
-
 /**
  * step-ca, a database and workers with all services, each in a process of its own, behind a balancer.
  * @param address where the balancer listens
@@ -74,47 +60,35 @@ export async function startSiteControlPlane(
 ): Promise<SiteControlPlane> {
   await using cleanup = new AsyncDisposableStack();
   const url = `https://${address}:${PORT}`;
-  const cluster = newId("cluster", systemClock.nowMs());
-  const caFolder = join(folder, "ca");
-  const files = await initCa(caFolder, { clusterId: cluster, names: ["127.0.0.1"], address: "127.0.0.1:0" });
-  const ca = await startStepCa(caFolder, programs.stepCa);
+  const clusterId = newId("cluster", systemClock.nowMs());
+  const ca = await startSiteCa(join(folder, "ca"), clusterId, programs.stepCa);
   cleanup.defer(() => ca.stop());
-  const { address: caAddress } = JSON.parse(await readFile(files.config, "utf8")) as { address: string };
 
   const server = options.store === "postgres" ? await testServer() : undefined;
   const postgres = server && { server, url: await server.newDatabase() };
+  const urlFile = join(folder, "database.url");
+  if (postgres) await writeFile(urlFile, postgres.url, { mode: 0o600 });
   const ownerKeyFile = join(folder, "platform-owner.key");
   const ports = Array.from({ length: options.workers }, (_, index) => FIRST_WORKER_PORT + index);
   const dataOf = (index: number): string => join(folder, `worker-${index}`);
   const workers: Program[] = [];
   cleanup.defer(async () => void (await Promise.all(workers.map((worker) => worker.end("SIGKILL")))));
   for (const [index, port] of ports.entries()) {
-    const urlFile = join(folder, "database.url");
-    if (postgres) await writeFile(urlFile, postgres.url, { mode: 0o600 });
-    const config = {
-      cluster,
+    const configFile = join(folder, `worker-${index}.yaml`);
+    await writeWorkerConfig(configFile, {
+      clusterId,
       data: dataOf(index),
       url,
       listen: { address: "127.0.0.1", port, names: [address, "127.0.0.1"] },
       store: postgres ? { kind: "postgres", url_file: urlFile } : { kind: "pglite" },
-      ca: {
-        url: `https://${caAddress}`,
-        root: files.rootPem,
-        provisioner: PROVISIONER,
-        provisioner_key: files.provisionerKey,
-      },
-      ...options.settings,
-      services: { ...options.services, auth: { owner_key_file: ownerKeyFile, ...options.services?.["auth"] } },
-    };
-    const configFile = join(folder, `worker-${index}.yaml`);
-    await writeFile(configFile, JSON.stringify(config), { mode: 0o600 });
-    workers.push(
-      program([programs.node, programs.controlPlane, "--config", configFile], join(folder, `worker-${index}.log`)),
-    );
+      ca,
+      ownerKeyFile,
+      ...(options.services && { services: options.services }),
+      ...(options.settings && { further: options.settings }),
+    });
+    workers.push(workerOf(programs, configFile, join(folder, `worker-${index}.log`)));
   }
 
-  const root = new X509Certificate(await readFile(files.rootPem));
-  const roots = [new Uint8Array(root.raw)];
   const startWorker = async (index: number): Promise<void> => {
     const worker = workers[index];
     if (!worker) throw new Error(`there is no worker ${index}`);
@@ -123,13 +97,8 @@ export async function startSiteControlPlane(
       await mkdir(dataOf(index), { recursive: true, mode: 0o700 });
       await cp(join(dataOf(0), "keys"), join(dataOf(index), "keys"), { recursive: true });
     }
-    const before = worker.running ? 0 : (await worker.output().catch(() => "")).length;
     await worker.start();
-    await until(`worker ${index} serves`, async () => {
-      const said = (await worker.output()).slice(before);
-      if (!worker.running) throw new Error(`worker ${index} ended:\n${said.slice(-2_000)}`);
-      return said.includes('"msg":"serving"');
-    });
+    await hasLogged(worker, `worker ${index} serves`);
   };
   for (const index of ports.keys()) await startWorker(index);
   cleanup.use(await startBalancer(address, PORT, ports));
@@ -137,8 +106,8 @@ export async function startSiteControlPlane(
 
   return {
     url,
-    roots,
-    caSha256: createHash("sha256").update(root.raw).digest("hex"),
+    roots: ca.roots,
+    caSha256: ca.caSha256,
     workers,
     ca,
     store: postgres
@@ -146,9 +115,9 @@ export async function startSiteControlPlane(
       : { kind: "pglite", path: join(dataOf(0), "pglite") },
     postgres,
     startWorker,
-    connect: async () => connectTo(url, { roots, bearer: (await readFile(ownerKeyFile, "utf8")).trim() }),
+    connect: () => connectAsOwner(url, ca.roots, ownerKeyFile),
     connectToWorker: (index, credential) =>
-      connectTo(`https://127.0.0.1:${ports[index] ?? 0}`, { roots, ...credential }),
+      connectTo(`https://127.0.0.1:${ports[index] ?? 0}`, { roots: ca.roots, ...credential }),
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
 }

@@ -5,14 +5,14 @@ import { programsOf } from "@cloudvlan/infra/start/programs";
 import type { Connection } from "@cloudvlan/kit/client";
 import { createLab, type DemoNetwork, demoNetwork, type Lab } from "@cloudvlan/test/lab";
 import { type ControlPlaneOptions, type SiteControlPlane, startSiteControlPlane } from "./control-plane.ts";
-import { type SiteNode, siteNode } from "./node.ts";
+import { type SiteNode, siteNode } from "@cloudvlan/infra/site/node";
 import { createSiteTenant, type SiteTenant } from "./tenant.ts";
-import { until } from "./until.ts";
+import { until } from "@cloudvlan/infra/site/until";
 
-export type { SiteNode } from "./node.ts";
+export type { SiteNode } from "@cloudvlan/infra/site/node";
 export { allow, anyone, byName, ping, tcp } from "./tenant.ts";
 export type { SiteTenant } from "./tenant.ts";
-export { until } from "./until.ts";
+export { until } from "@cloudvlan/infra/site/until";
 
 /** Two machines behind a router, and a control plane: what a small customer runs, each part a process of its own. */
 export interface Site extends AsyncDisposable {

@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Lab } from "@cloudvlan/test/lab";
-import { program } from "./process.ts";
-import type { SiteNode } from "./node.ts";
-import { until } from "./until.ts";
+import { program } from "@cloudvlan/infra/site/process";
+import type { SiteNode } from "@cloudvlan/infra/site/node";
+import { until } from "@cloudvlan/infra/site/until";
 
 const PORT = 5001;
 const path = (name: string): string => fileURLToPath(new URL(`../programs/${name}`, import.meta.url));

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { connect } from "node:net";
 import type { KeyObject } from "node:crypto";
 import { type Lab, must } from "@cloudvlan/test/lab";
-import { program } from "../../e2e/site/process.ts";
-import { until } from "../../e2e/site/until.ts";
+import { program } from "@cloudvlan/infra/site/process";
+import { until } from "@cloudvlan/infra/site/until";
 
 /** Where wireguard-go puts its control sockets; they are shared by all network namespaces. */
 const SOCKETS = "/var/run/wireguard";

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 
-const POLL_MS = 25;
+const POLL_MS = 20;
 
 /**
- * Waits until a condition gives something other than undefined and false. The ceiling is for a broken test, not a measure.
+ * Waits until a condition gives something other than undefined and false. The ceiling is for what is broken, not a measure.
  * @throws Error that says what never came
  */
 export async function until<T>(

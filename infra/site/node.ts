@@ -4,17 +4,32 @@ import { AgentService, type AgentStatus } from "@cloudvlan/gen/agent/v1/agent_pb
 import type { PeerStatus } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import { unixTransport } from "@cloudvlan/kit/client";
 import { formatAddress } from "@cloudvlan/kit/net";
-import type { Lab } from "@cloudvlan/test/lab";
+import type { Finished, Lab } from "@cloudvlan/test/lab";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { type Program, program } from "./process.ts";
 import { until } from "./until.ts";
+
+const ENGINE_MS = 20_000;
+
+/** The programs of a machine, by path. */
+export interface NodePrograms {
+  readonly node: string;
+  readonly agent: string;
+  readonly cli: string;
+  readonly engine: string;
+}
 
 /** A machine of the lab with an agent and its engine. */
 export interface SiteNode extends AsyncDisposable {
   readonly name: string;
   readonly state: string;
   readonly agent: Program;
+  /** Starts the agent, which starts its engine, and waits until the agent answers. */
   startAgent(): Promise<void>;
+  /** Waits until the engine can be spoken to. @throws Error with what keeps it from running */
+  engineIsUp(): Promise<void>;
+  /** Runs `cvlan` on the machine. @throws Error with its words when it fails */
+  cvlan(args: readonly string[], input?: string): Promise<string>;
   join(joinString: string): Promise<void>;
   /** Undefined while the agent does not answer. */
   status(): Promise<AgentStatus | undefined>;
@@ -42,12 +57,13 @@ async function pidsOf(...words: readonly string[]): Promise<number[]> {
   return found;
 }
 
-export async function siteNode(
-  lab: Lab,
-  name: string,
-  folder: string,
-  programs: { readonly node: string; readonly agent: string; readonly engine: string },
-): Promise<SiteNode> {
+function checked(args: readonly string[], { code, stdout, stderr }: Finished): string {
+  if (code !== 0) throw new Error(`\`cvlan ${args[0]}\` failed (${code ?? "killed"}): ${(stderr || stdout).trim()}`);
+  return stdout;
+}
+
+/** @param folder where the machine's state folder is made and its log is kept */
+export async function siteNode(lab: Lab, name: string, folder: string, programs: NodePrograms): Promise<SiteNode> {
   const state = join(folder, name);
   const engineState = join(state, "engine");
   await mkdir(state, { recursive: true, mode: 0o700 });
@@ -66,16 +82,28 @@ export async function siteNode(
   };
   const startAgent = async (): Promise<void> => {
     await agent.start();
-    await until(`the agent of ${name} answers`, async () => {
-      if (!agent.running) throw new Error(`the agent of ${name} ended:\n${(await agent.output()).slice(-2_000)}`);
-      return await status();
-    });
+    await agent.until(`the agent of ${name}`, status);
+  };
+  const engineIsUp = async (): Promise<void> => {
+    try {
+      await agent.until(`the engine of ${name}`, async () => (await status())?.engine, ENGINE_MS);
+    } catch (error) {
+      const problems = ((await status())?.problems ?? []).map(
+        ({ part, message, remedy }) => `${part}: ${message}; ${remedy}`,
+      );
+      throw problems.length > 0 ? new Error(problems.join("; "), { cause: error }) : error;
+    }
   };
   return {
     name,
     state,
     agent,
     startAgent,
+    engineIsUp,
+    cvlan: async (args, input = "") => {
+      const command = [programs.node, programs.cli, "--state", state, ...args];
+      return checked(args, await lab.exec(name, command, { input }));
+    },
     join: async (joinString) => void (await client.join({ joinString, name }, { timeoutMs: 60_000 })),
     status,
     peer: async (peer) => (await status())?.engine?.peers.find((candidate) => candidate.name === peer),
