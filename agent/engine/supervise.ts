@@ -125,6 +125,7 @@ async function follow(link: EngineLink, engine: RunningEngine, log: Logger, sign
       case "event":
         log.info({ event: item.value.name, node: item.value.nodeId, detail: item.value.detail }, "engine event");
         break;
+      case "span":
       case undefined:
         break;
     }
