@@ -35,6 +35,9 @@ struct Stored {
     node_tombstones: Vec<Tombstone>,
     #[prost(message, repeated, tag = "5")]
     rule_tombstones: Vec<Tombstone>,
+    /// Without an id.
+    #[prost(message, optional, tag = "6")]
+    dns_floor: Option<Tombstone>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -58,6 +61,7 @@ pub(crate) fn encode(membership: &Membership, state: Option<&State>) -> Vec<u8> 
         stored.time_floor = Some(state.time_floor.into());
         stored.node_tombstones = bury(&state.node_tombstones, |id| id.as_bytes().to_vec());
         stored.rule_tombstones = bury(&state.rule_tombstones, |id| id.to_vec());
+        stored.dns_floor = state.dns_floor.as_ref().map(|floor| stone(Vec::new(), floor));
     }
     let mut bytes = MARK.to_vec();
     bytes.extend(stored.encode_to_vec());
@@ -94,6 +98,9 @@ pub(crate) fn decode(bytes: &[u8], own_key: &[u8; 32]) -> Result<(Membership, Op
     state.time_floor = state.time_floor.max(time_floor);
     state.node_tombstones = unbury(stored.node_tombstones, |id| String::from_utf8(id).ok())?;
     state.rule_tombstones = unbury(stored.rule_tombstones, |id| id.try_into().ok())?;
+    if let Some(stone) = stored.dns_floor {
+        state.dns_floor = Some(floor_of(&stone)?);
+    }
     Ok((membership, Some(state)))
 }
 
@@ -112,17 +119,24 @@ fn whole_map(state: &State) -> entity::MapUpdate {
         nodes: state.nodes.values().map(|held| held.bytes.to_vec()).collect(),
         rules: state.rules.values().map(|held| held.bytes.to_vec()).collect(),
         hints: state.endpoints.iter().map(hint).collect(),
+        dns: state.dns.as_ref().map_or_else(Vec::new, |held| held.bytes.to_vec()),
         ..entity::MapUpdate::default()
     }
 }
 
 fn bury<K: Ord + Clone>(tombstones: &Tombstones<K>, to_bytes: impl Fn(&K) -> Vec<u8>) -> Vec<Tombstone> {
-    let stone = |(id, floor): (&K, &Floor)| Tombstone {
-        id: to_bytes(id),
+    tombstones
+        .iter()
+        .map(|(id, floor)| stone(to_bytes(id), floor))
+        .collect()
+}
+
+fn stone(id: Vec<u8>, floor: &Floor) -> Tombstone {
+    Tombstone {
+        id,
         revision: floor.revision,
         digest: floor.digest.to_vec(),
-    };
-    tombstones.iter().map(stone).collect()
+    }
 }
 
 fn unbury<K: Ord + Clone>(
@@ -131,19 +145,23 @@ fn unbury<K: Ord + Clone>(
 ) -> Result<Tombstones<K>, MapError> {
     let mut tombstones = Tombstones::default();
     for stone in stones {
-        let (id, digest) = (from_bytes(stone.id), stone.digest.try_into());
-        let (Some(id), Ok(digest)) = (id, digest) else {
-            return Err(damaged("has a garbled tombstone"));
-        };
-        tombstones.insert(
-            id,
-            Floor {
-                revision: stone.revision,
-                digest,
-            },
-        );
+        let floor = floor_of(&stone)?;
+        let id = from_bytes(stone.id).ok_or_else(garbled)?;
+        tombstones.insert(id, floor);
     }
     Ok(tombstones)
+}
+
+fn floor_of(stone: &Tombstone) -> Result<Floor, MapError> {
+    let digest = stone.digest.as_slice().try_into().map_err(|_| garbled())?;
+    Ok(Floor {
+        revision: stone.revision,
+        digest,
+    })
+}
+
+fn garbled() -> MapError {
+    damaged("has a garbled tombstone")
 }
 
 fn damaged(detail: &str) -> MapError {

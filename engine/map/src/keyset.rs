@@ -111,7 +111,7 @@ impl Keyset {
     pub(crate) fn verify(&self, domain: Domain, envelope: &entity::Signed) -> Result<&Key, MapError> {
         let role = match domain {
             Domain::Keyset => entity::KeyRole::Unspecified,
-            Domain::Node => entity::KeyRole::Enrol,
+            Domain::Node | Domain::Dns => entity::KeyRole::Enrol,
             Domain::Rule => entity::KeyRole::Policy,
             Domain::Head => entity::KeyRole::Map,
         };

@@ -28,6 +28,8 @@ pub const MAX_PEERS: usize = 20_000;
 pub const MAX_RULES: usize = 20_000;
 /// Bytes of one signed record.
 pub const MAX_RECORD: usize = 4096;
+/// Bytes of the signed DNS record: 64 routes with the longest names.
+pub const MAX_DNS: usize = 64 * 1024;
 /// Bytes of a signed keyset.
 pub const MAX_KEYSET: usize = 64 * 1024;
 /// Keys of a keyset.

@@ -14,6 +14,7 @@ use crate::error::{MapError, Reason};
 pub(crate) enum Domain {
     Keyset,
     Node,
+    Dns,
     Rule,
     Head,
 }
@@ -23,6 +24,7 @@ impl Domain {
         match self {
             Self::Keyset => b"cloudvlan/keyset/v1\0",
             Self::Node => b"cloudvlan/node/v1\0",
+            Self::Dns => b"cloudvlan/dns/v1\0",
             Self::Rule => b"cloudvlan/rule/v1\0",
             Self::Head => b"cloudvlan/head/v1\0",
         }
@@ -33,6 +35,7 @@ impl Domain {
         match self {
             Self::Keyset => "keyset",
             Self::Node => "nodes",
+            Self::Dns => "dns",
             Self::Rule => "rules",
             Self::Head => "head",
         }

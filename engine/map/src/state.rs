@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use cvlan_wire::{Node, Rule, RuleId};
+use cvlan_wire::{Dns, Node, Rule, RuleId};
 
 use crate::error::{MapError, Reason};
 use crate::head::Head;
@@ -22,6 +22,9 @@ pub(crate) struct State {
     pub time_floor: SystemTime,
     pub nodes: BTreeMap<String, Held<Node>>,
     pub rules: BTreeMap<RuleId, Held<Rule>>,
+    pub dns: Option<Held<Dns>>,
+    /// The newest DNS record seen, also after it went.
+    pub dns_floor: Option<Floor>,
     pub endpoints: BTreeMap<String, Arc<[SocketAddr]>>,
     pub node_tombstones: Tombstones<String>,
     pub rule_tombstones: Tombstones<RuleId>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use cloudvlan_gen::cloudvlan::entity::v1 as entity;
-use cvlan_wire::{Node, Rule, RuleId};
+use cvlan_wire::{Dns, Node, Rule, RuleId};
 use sha2::{Digest, Sha256};
 
 use crate::error::{MapError, Reason};
@@ -16,7 +16,7 @@ use crate::signed::{self, Domain};
 use crate::state::{Held, State};
 use crate::store::Membership;
 use crate::tombstones::{Floor, Tombstones};
-use crate::{MAX_FRAMES, MAX_RECORD};
+use crate::{MAX_DNS, MAX_FRAMES, MAX_RECORD};
 
 /// What the state is verified against.
 pub(crate) struct Context<'a> {
@@ -39,6 +39,7 @@ pub(crate) fn apply(
     // A restored controller begins an epoch with older records than some nodes saw; the new epoch, signed, says so.
     let seen = former.filter(|former| head.epoch == former.head.epoch);
     let mut state = begin(former, &envelope, head, keyset);
+    state.dns_floor = seen.and_then(|seen| seen.dns_floor);
     let at = match context.occasion {
         Occasion::Arrival(now) => Some(now.max(state.time_floor)),
         Occasion::Load => None,
@@ -71,6 +72,14 @@ pub(crate) fn apply(
                 .insert(hint.node_id.clone(), hints::usable(&hint.endpoints).into());
         }
     }
+    if let Some(bytes) = envelope.dns {
+        let record = records.dns(bytes, former.and_then(|former| former.dns.as_ref()))?;
+        if let Some(floor) = &state.dns_floor {
+            admit(floor, &record.floor, Domain::Dns)?;
+        }
+        state.dns_floor = Some(record.floor);
+        state.dns = Some(record);
+    }
     if let Some(seen) = seen {
         state.node_tombstones = bury_gone(&seen.nodes, &state.nodes, &seen.node_tombstones);
         state.rule_tombstones = bury_gone(&seen.rules, &state.rules, &seen.rule_tombstones);
@@ -88,6 +97,7 @@ struct Envelope<'a> {
     revision: u64,
     head: &'a [u8],
     keyset: Option<&'a [u8]>,
+    dns: Option<&'a [u8]>,
 }
 
 impl<'a> Envelope<'a> {
@@ -126,22 +136,34 @@ impl<'a> Envelope<'a> {
         if last.head.is_empty() {
             return Err(MapError::new(Reason::NoHead, "head", "the last frame has no head"));
         }
-        let mut keysets = frames
-            .iter()
-            .map(|frame| frame.keyset.as_slice())
-            .filter(|keyset| !keyset.is_empty());
-        let keyset = keysets.next();
-        if keysets.any(|other| Some(other) != keyset) {
-            return Err(MapError::malformed("keyset", "two keysets in one step"));
-        }
+        let keyset = only(frames, "keyset", |frame| &frame.keyset)?;
+        let dns = only(frames, "dns", |frame| &frame.dns)?;
         Ok(Self {
             full: first.full,
             previous: first.previous,
             revision: last.revision,
             head: &last.head,
             keyset,
+            dns,
         })
     }
+}
+
+/// What at most one record of a step may say.
+fn only<'a>(
+    frames: &'a [entity::MapUpdate],
+    field: &'static str,
+    of: impl Fn(&'a entity::MapUpdate) -> &'a Vec<u8>,
+) -> Result<Option<&'a [u8]>, MapError> {
+    let mut found = frames
+        .iter()
+        .map(|frame| of(frame).as_slice())
+        .filter(|bytes| !bytes.is_empty());
+    let first = found.next();
+    if found.any(|other| Some(other) != first) {
+        return Err(MapError::malformed(field, "two different ones in one step"));
+    }
+    Ok(first)
 }
 
 fn next_keyset(
@@ -194,13 +216,14 @@ fn check_order(former: Option<&State>, envelope: &Envelope<'_>, head: &Head) -> 
 
 /// The state before the records of the step: what stays, and what the new keyset still vouches for.
 fn begin(former: Option<&State>, envelope: &Envelope<'_>, head: Head, keyset: Arc<Keyset>) -> State {
-    let (mut nodes, mut rules) = (BTreeMap::new(), BTreeMap::new());
+    let (mut nodes, mut rules, mut dns) = (BTreeMap::new(), BTreeMap::new(), None);
     if let Some(former) = former.filter(|_| !envelope.full) {
         let vouched = |key_id: &str| keyset.agrees(&former.keyset, key_id);
         nodes = former.nodes.clone();
         nodes.retain(|_, held| vouched(&held.key_id));
         rules = former.rules.clone();
         rules.retain(|_, held| vouched(&held.key_id));
+        dns = former.dns.clone().filter(|held| vouched(&held.key_id));
     }
     State {
         time_floor: former.map_or(head.issued_at, |former| former.time_floor.max(head.issued_at)),
@@ -208,6 +231,8 @@ fn begin(former: Option<&State>, envelope: &Envelope<'_>, head: Head, keyset: Ar
         keyset,
         nodes,
         rules,
+        dns,
+        dns_floor: None,
         endpoints: former.map(|former| former.endpoints.clone()).unwrap_or_default(),
         node_tombstones: Tombstones::default(),
         rule_tombstones: Tombstones::default(),
@@ -247,19 +272,24 @@ fn keep<K: Ord, T>(
 ) -> Result<(), MapError> {
     let in_step = held.get(&id).map(|former| &former.floor);
     for floor in [seen, in_step].into_iter().flatten() {
-        if !floor.admits(&record.floor) {
-            let detail = format!(
-                "revision {} after {}, or another of the same",
-                record.floor.revision, floor.revision
-            );
-            return Err(MapError::new(Reason::OldRecord, domain.field(), detail));
-        }
+        admit(floor, &record.floor, domain)?;
     }
     held.insert(id, record);
     Ok(())
 }
 
-/// Verifies node and rule records.
+fn admit(floor: &Floor, next: &Floor, domain: Domain) -> Result<(), MapError> {
+    if floor.admits(next) {
+        return Ok(());
+    }
+    let detail = format!(
+        "revision {} after {}, or another of the same",
+        next.revision, floor.revision
+    );
+    Err(MapError::new(Reason::OldRecord, domain.field(), detail))
+}
+
+/// Verifies node, DNS and rule records.
 struct Records<'a> {
     keyset: Arc<Keyset>,
     membership: &'a Membership,
@@ -282,6 +312,17 @@ impl Records<'_> {
         let node = Node::try_from(&record).map_err(|error| MapError::malformed("nodes", error.to_string()))?;
         let floor = floor(record.record_revision, &envelope.payload);
         Ok((record.node_id, self.hold(node, bytes, &envelope, floor)))
+    }
+
+    fn dns(&self, bytes: &[u8], held: Option<&Held<Dns>>) -> Result<Held<Dns>, MapError> {
+        let envelope = signed::unwrap(Domain::Dns, bytes, MAX_DNS)?;
+        let record: entity::DnsRecord = signed::decode(Domain::Dns, &envelope.payload)?;
+        self.membership
+            .check_scope(Domain::Dns, &record.tenant_id, &record.cvlan_id)?;
+        self.verify(Domain::Dns, &envelope, held, bytes)?;
+        let dns = Dns::try_from(&record).map_err(|error| MapError::malformed("dns", error.to_string()))?;
+        let floor = floor(record.record_revision, &envelope.payload);
+        Ok(self.hold(dns, bytes, &envelope, floor))
     }
 
     fn rule(

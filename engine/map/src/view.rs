@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use cvlan_wire::{Node, PeerHandle, Rule};
+use cvlan_wire::{Dns, Node, PeerHandle, Rule};
 
 use crate::handles::Handles;
 use crate::head::Head;
@@ -23,6 +23,8 @@ pub struct Map {
     pub peers: Arc<BTreeMap<PeerHandle, Peer>>,
     /// Sorted by id.
     pub rules: Arc<[Arc<Rule>]>,
+    /// How names are resolved; None when the controller says nothing of it.
+    pub dns: Option<Arc<Dns>>,
 }
 
 /// A node that this one may talk to.
@@ -49,6 +51,8 @@ pub struct MapDiff {
     pub rules_changed: bool,
     /// The own record came, went or changed.
     pub own_changed: bool,
+    /// The DNS record came, went or changed.
+    pub dns_changed: bool,
 }
 
 impl MapDiff {
@@ -76,6 +80,7 @@ impl Map {
             own: state.nodes.get(own_id).map(|held| held.value.clone()),
             peers: Arc::new(state.nodes.iter().filter_map(peer).collect()),
             rules: state.rules.values().map(|held| held.value.clone()).collect(),
+            dns: state.dns.as_ref().map(|held| held.value.clone()),
         }
     }
 
@@ -96,6 +101,7 @@ impl Map {
                 added: self.peers.keys().copied().collect(),
                 rules_changed: !self.rules.is_empty(),
                 own_changed: self.own.is_some(),
+                dns_changed: self.dns.is_some(),
                 ..MapDiff::default()
             };
         };
@@ -108,6 +114,7 @@ impl Map {
                 .collect(),
             rules_changed: self.rules != former.rules,
             own_changed: self.own != former.own,
+            dns_changed: self.dns != former.dns,
             ..MapDiff::default()
         };
         for (handle, peer) in self.peers.iter() {

@@ -70,6 +70,26 @@ fn forged_records() {
         }]
     };
 
+    let dns = |bytes: Vec<u8>| [entity::MapUpdate { dns: bytes, ..step() }];
+    let names = cvlan_testkit::dns(1, &[]);
+
+    assert_eq!(refuse(&dns(other.sign_dns(&names))), Reason::BadSignature);
+    assert_eq!(
+        refuse(&dns(sign("node", "enrol", &tenant.enrol, &names))),
+        Reason::BadSignature
+    );
+    assert_eq!(refuse(&dns(sign("dns", "map", &tenant.map, &names))), Reason::WrongRole);
+    let elsewhere = entity::DnsRecord {
+        cvlan_id: "cvlan_other".into(),
+        ..names.clone()
+    };
+    assert_eq!(refuse(&dns(tenant.sign_dns(&elsewhere))), Reason::WrongCvlan);
+    let nameless = entity::DnsRecord {
+        domain: String::new(),
+        ..names
+    };
+    assert_eq!(refuse(&dns(tenant.sign_dns(&nameless))), Reason::Malformed);
+
     assert_eq!(refuse(&nodes(other.sign_node(&peer(3)))), Reason::BadSignature);
     assert_eq!(refuse(&rules(other.sign_rule(&allow(3)))), Reason::BadSignature);
     assert_eq!(

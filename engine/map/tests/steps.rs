@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use cloudvlan_gen::cloudvlan::entity::v1 as entity;
 use common::*;
+use cvlan_map::{MapStore, Reason};
 use proptest::prelude::*;
 use prost::Message;
 
@@ -78,6 +79,50 @@ fn a_step_of_several_frames_counts_whole() {
         (diff.removed.len(), diff.rules_changed, diff.own_changed),
         (1, true, false)
     );
+}
+
+fn with_dns(step: entity::MapUpdate, revision: u64, routes: &[(&str, &[std::net::SocketAddr])]) -> entity::MapUpdate {
+    entity::MapUpdate {
+        dns: tenant().sign_dns(&cvlan_testkit::dns(revision, routes)),
+        ..step
+    }
+}
+
+#[test]
+fn the_dns_record_comes_stays_changes_and_goes_with_a_full_map() {
+    let memory = Memory::default();
+    let mut store = joined(&memory);
+    let revision = |store: &MapStore| store.map().unwrap().dns.as_ref().map(|dns| dns.record_revision);
+    store.apply(&[tenant().full(1, &[own()], &[])], now()).unwrap();
+    assert_eq!(revision(&store), None);
+    let step = with_dns(tenant().delta(1, 2, &[], &[]), 1, &[]);
+    assert!(store.apply(&[step], now()).unwrap().dns_changed);
+    let diff = store.apply(&[tenant().delta(2, 3, &[peer(2)], &[])], now()).unwrap();
+    assert!(!diff.dns_changed);
+    assert_eq!(revision(&store), Some(1));
+    let upstreams = ["192.0.2.1:53".parse().unwrap()];
+    let routed = with_dns(tenant().delta(3, 4, &[], &[]), 2, &[("corp", &upstreams)]);
+    assert!(store.apply(&[routed], now()).unwrap().dns_changed);
+    drop(store);
+
+    let mut store = open(&memory);
+    assert_eq!(
+        store.map().unwrap().dns.as_ref().unwrap().routes[0].upstreams,
+        upstreams
+    );
+    let full = tenant().full(5, &[own()], &[]);
+    assert!(store.apply(&[full], now()).unwrap().dns_changed);
+    assert_eq!(revision(&store), None);
+    drop(store);
+
+    let mut store = open(&memory);
+    let old = with_dns(tenant().delta(5, 6, &[], &[]), 1, &[]);
+    assert_eq!(store.apply(&[old], now()).unwrap_err().reason(), Reason::OldRecord);
+    let other = with_dns(tenant().delta(5, 6, &[], &[]), 2, &[]);
+    assert_eq!(store.apply(&[other], now()).unwrap_err().reason(), Reason::OldRecord);
+    let newer = with_dns(tenant().delta(5, 6, &[], &[]), 3, &[]);
+    store.apply(&[newer], now()).unwrap();
+    assert_eq!(revision(&store), Some(3));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A tenant with all its keys, for tests: signs whatever it is given, also what no controller would sign.
 
+use std::net::{Ipv6Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use cloudvlan_gen::cloudvlan::engine::v1 as engine;
@@ -16,7 +17,7 @@ pub const CVLAN: &str = "cvlan_test";
 pub struct Tenant {
     /// Signs keysets.
     pub root: SigningKey,
-    /// Signs node records.
+    /// Signs node and DNS records.
     pub enrol: SigningKey,
     /// Signs rules.
     pub policy: SigningKey,
@@ -79,6 +80,11 @@ impl Tenant {
     /// Signs a node record.
     pub fn sign_node(&self, node: &entity::NodeRecord) -> Vec<u8> {
         sign("node", "enrol", &self.enrol, node)
+    }
+
+    /// Signs a DNS record.
+    pub fn sign_dns(&self, dns: &entity::DnsRecord) -> Vec<u8> {
+        sign("dns", "enrol", &self.enrol, dns)
     }
 
     /// Signs a rule.
@@ -173,6 +179,37 @@ pub fn node(number: u8, wireguard_public_key: [u8; 32]) -> entity::NodeRecord {
         routes: Vec::new(),
         via: String::new(),
         capability_version: 1,
+    }
+}
+
+/// Names end in `main.cvlan.internal`; the pools are those of [`node`]; each route is a suffix with its upstreams.
+pub fn dns(record_revision: u64, routes: &[(&str, &[SocketAddr])]) -> entity::DnsRecord {
+    let route = |(suffix, upstreams): &(&str, &[SocketAddr])| entity::DnsRoute {
+        suffix: (*suffix).into(),
+        upstreams: upstreams
+            .iter()
+            .map(|upstream| entity::DnsUpstream {
+                address: upstream.ip().to_string(),
+                port: upstream.port().into(),
+            })
+            .collect(),
+    };
+    entity::DnsRecord {
+        tenant_id: TENANT.into(),
+        cvlan_id: CVLAN.into(),
+        record_revision,
+        domain: "main.cvlan.internal".into(),
+        routes: routes.iter().map(route).collect(),
+        prefixes: vec![
+            entity::Prefix {
+                address: vec![100, 64, 0, 0],
+                length: 10,
+            },
+            entity::Prefix {
+                address: Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0).octets().to_vec(),
+                length: 64,
+            },
+        ],
     }
 }
 

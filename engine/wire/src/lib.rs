@@ -2,10 +2,12 @@
 //!
 //! Nothing here panics, allocates per packet or trusts a length field.
 
+pub mod dns;
 pub mod packet;
 pub mod prefix;
 pub mod record;
 
+pub use dns::{Dns, DnsRoute};
 pub use packet::{Fragment, IcmpKind, Meta, Port, Protocol, Quoted, Transport};
 pub use prefix::{Prefix, PrefixError};
 pub use record::{

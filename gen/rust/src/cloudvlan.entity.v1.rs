@@ -478,6 +478,10 @@ pub struct DnsRecord {
     /// Suffixes that other servers answer for.
     #[prost(message, repeated, tag = "5")]
     pub routes: ::prost::alloc::vec::Vec<DnsRoute>,
+    /// Address pools of the cvlan: names of addresses in them (in-addr.arpa, ip6.arpa) are answered from the map and asked of
+    /// nobody else.
+    #[prost(message, repeated, tag = "6")]
+    pub prefixes: ::prost::alloc::vec::Vec<Prefix>,
 }
 /// Names under `suffix` are asked of `upstreams`; the longest suffix wins.
 #[derive(Clone, PartialEq, ::prost::Message)]

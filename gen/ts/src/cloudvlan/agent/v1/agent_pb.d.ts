@@ -172,7 +172,7 @@ export declare const AgentStatusSchema: GenMessage<AgentStatus>;
  */
 export declare type Problem = Message<"cloudvlan.agent.v1.Problem"> & {
   /**
-   * Part at fault: `engine`, `map`, `host`, `certificate`, `endpoints` or `join`.
+   * Part at fault: `engine`, `map`, `host`, `certificate`, `endpoints`, `join` or `resolver`.
    *
    * @generated from field: string part = 1;
    */

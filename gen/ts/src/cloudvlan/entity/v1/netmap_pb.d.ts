@@ -267,6 +267,14 @@ export declare type DnsRecord = Message<"cloudvlan.entity.v1.DnsRecord"> & {
    * @generated from field: repeated cloudvlan.entity.v1.DnsRoute routes = 5;
    */
   routes: DnsRoute[];
+
+  /**
+   * Address pools of the cvlan: names of addresses in them (in-addr.arpa, ip6.arpa) are answered from the map and asked of
+   * nobody else.
+   *
+   * @generated from field: repeated cloudvlan.entity.v1.Prefix prefixes = 6;
+   */
+  prefixes: Prefix[];
 };
 
 /**
