@@ -9,14 +9,17 @@ export function hashOf(...parts) {
   return hash.digest("hex").slice(0, 16);
 }
 
-/** `hashOf` every file below the folders, by path and content; `target` folders are skipped. */
+/** Folders that a build leaves or brings, not its sources. */
+const NO_SOURCES = ["target", "node_modules"];
+
+/** `hashOf` every file below the folders, by path and content. */
 export async function hashOfFolders(base, folders, ...more) {
   const files = [];
   const walk = async (folder) => {
     for (const entry of await readdir(folder, { withFileTypes: true })) {
       const path = join(folder, entry.name);
       if (entry.isFile()) files.push(path);
-      else if (entry.isDirectory() && entry.name !== "target") await walk(path);
+      else if (entry.isDirectory() && !NO_SOURCES.includes(entry.name)) await walk(path);
     }
   };
   for (const folder of folders) await walk(join(base, folder));

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { SetupFailure } from "./failure.mjs";
 import { cache, pinnedNode, root } from "./paths.mjs";
 import { createProgress } from "./progress.mjs";
-import { engine, npmPackages, stepCa, wireguardGo } from "./steps.mjs";
+import { bundles, engine, npmPackages, stepCa, wireguardGo } from "./steps.mjs";
 import { requireTools } from "./tools.mjs";
 
 const PROGRAMS = { start: "infra/start/main.ts", test: "infra/setup/test.ts" };
@@ -25,13 +25,15 @@ async function prepare(command) {
   const progress = createProgress();
   try {
     const forTests = command === "test" ? [wireguardGo(progress)] : [];
-    const made = await Promise.allSettled([npmPackages(progress), stepCa(progress), engine(progress), ...forTests]);
+    const packages = npmPackages(progress).then(() => bundles(progress));
+    const made = await Promise.allSettled([packages, stepCa(progress), engine(progress), ...forTests]);
     const failure = made.find((result) => result.status === "rejected");
     if (failure) throw failure.reason;
-    const [, ca, built, wireguard] = made.map((result) => result.value);
+    const [bundled, ca, built, wireguard] = made.map((result) => result.value);
     return {
       CLOUDVLAN_STEP_CA: ca,
       ...(wireguard && { CLOUDVLAN_WIREGUARD_GO: wireguard }),
+      CLOUDVLAN_BUNDLES: bundled,
       CLOUDVLAN_ENGINE: join(built.folder, "cvlan-engine"),
       CLOUDVLAN_LAB: join(built.folder, "cvlan-lab"),
       CARGO_TARGET_DIR: built.target,

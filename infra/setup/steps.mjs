@@ -100,6 +100,31 @@ export function wireguardGo(progress) {
   return goProgram(progress, "wireguard-go", "test/interop/wireguard-go", "golang.zx2c4.com/wireguard");
 }
 
+/** What the bundles are made from; their tests are hashed with them, which costs nothing but a build. */
+const BUNDLED = ["kit", "services", "agent", "cli", "gen/ts", "infra/bundle"];
+
+/** The bundles of our programs. Needs the npm packages. Returns their folder. */
+export async function bundles(progress) {
+  const key = await hashOfFolders(root, BUNDLED, await readFile(join(root, "package-lock.json")));
+  const folder = join(cache, "bundles", key);
+  await step(
+    progress,
+    "bundles",
+    "bundling",
+    `${folder}.lock`,
+    async () => existsSync(folder),
+    async () => {
+      await replaceFolder(folder, async (partial) => {
+        const argv = [pinnedNode, join(root, "infra/bundle/main.ts"), "--out", partial];
+        await runLogged(argv, { cwd: root, log: logOf("bundles") });
+      });
+      await prune(join(cache, "bundles"));
+    },
+  );
+  await touch(folder);
+  return folder;
+}
+
 /** Cargo's target folder of this lockfile and compiler, shared by the release build, the checks and the tests. */
 export async function cargoTarget() {
   const compiler = (await outputOf(["rustc", "-vV"], join(root, "engine"))) ?? "";

@@ -70,7 +70,11 @@ describe("npm start", function () {
     it("proves it for an ordinary user too", async () => {
       const engine = process.env["CLOUDVLAN_ENGINE"] ?? "";
       const stepCa = process.env["CLOUDVLAN_STEP_CA"] ?? "";
-      const argv = await asOrdinaryUser([...program, "--once", "--json"], [clone, dirname(engine), dirname(stepCa)]);
+      const bundles = process.env["CLOUDVLAN_BUNDLES"] ?? "";
+      const argv = await asOrdinaryUser(
+        [...program, "--once", "--json"],
+        [clone, dirname(engine), dirname(stepCa), bundles],
+      );
       const env = { ...process.env };
       delete env["NODE_COMPILE_CACHE"];
       isProven(await report(argv, { env }));
