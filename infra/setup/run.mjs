@@ -5,10 +5,22 @@ import { join } from "node:path";
 import { SetupFailure } from "./failure.mjs";
 import { cache, pinnedNode, root } from "./paths.mjs";
 import { createProgress } from "./progress.mjs";
-import { bundles, engine, npmPackages, stepCa, wireguardGo } from "./steps.mjs";
+import { bundles, cargoTarget, engine, goClient, npmPackages, python, stepCa, wireguardGo } from "./steps.mjs";
 import { requireTools } from "./tools.mjs";
 
-const PROGRAMS = { start: "infra/start/main.ts", test: "infra/setup/test.ts" };
+/** Bundles are made of the packages. */
+const programs = async (progress) => {
+  await npmPackages(progress);
+  return await bundles(progress);
+};
+const start = [programs, stepCa, engine];
+
+/** What each command runs, and what is made before. A step answers with the variables by which it is found. */
+const COMMANDS = {
+  gen: { program: "infra/gen/main.ts", steps: [npmPackages, cargoTarget, python] },
+  start: { program: "infra/start/main.ts", steps: start },
+  test: { program: "infra/setup/test.ts", steps: [...start, wireguardGo, goClient, python] },
+};
 
 async function prepare(command) {
   if (process.platform !== "linux" || !["x64", "arm64"].includes(process.arch)) {
@@ -24,19 +36,11 @@ async function prepare(command) {
   await requireTools(command);
   const progress = createProgress();
   try {
-    const forTests = command === "test" ? [wireguardGo(progress)] : [];
-    const packages = npmPackages(progress).then(() => bundles(progress));
-    const made = await Promise.allSettled([packages, stepCa(progress), engine(progress), ...forTests]);
+    const made = await Promise.allSettled(COMMANDS[command].steps.map((step) => step(progress)));
     const failure = made.find((result) => result.status === "rejected");
     if (failure) throw failure.reason;
-    const [bundled, ca, built, wireguard] = made.map((result) => result.value);
     return {
-      CLOUDVLAN_STEP_CA: ca,
-      ...(wireguard && { CLOUDVLAN_WIREGUARD_GO: wireguard }),
-      CLOUDVLAN_BUNDLES: bundled,
-      CLOUDVLAN_ENGINE: join(built.folder, "cvlan-engine"),
-      CLOUDVLAN_LAB: join(built.folder, "cvlan-lab"),
-      CARGO_TARGET_DIR: built.target,
+      ...Object.assign({}, ...made.map((result) => result.value)),
       NODE_COMPILE_CACHE: join(cache, "node"),
       PATH: `${join(root, "node_modules", ".bin")}:${process.env.PATH}`,
     };
@@ -59,12 +63,12 @@ function become(program, args, env) {
 }
 
 const [command, ...args] = process.argv.slice(2);
-if (!(command in PROGRAMS)) {
-  process.stderr.write("usage: node infra/setup/run.mjs start|test [ARGUMENTS]\n");
+if (!(command in COMMANDS)) {
+  process.stderr.write("usage: node infra/setup/run.mjs gen|start|test [ARGUMENTS]\n");
   process.exit(64);
 }
 try {
-  become(PROGRAMS[command], args, await prepare(command));
+  become(COMMANDS[command].program, args, await prepare(command));
 } catch (error) {
   if (!(error instanceof SetupFailure)) throw error;
   process.stderr.write(`set-up: ${error.message}\n`);

@@ -1,8 +1,9 @@
 import { join } from "node:path";
+import { generatorsOf } from "../gen/generate.ts";
 import { runCargoTests } from "./cargo.ts";
 import { complaintsOf } from "./checks/command.ts";
 import { breakingProblems, protoProblems } from "./checks/contract.ts";
-import { driftProblems, rustGenerator } from "./checks/drift.ts";
+import { driftProblems } from "./checks/drift.ts";
 import { importProblems } from "./checks/imports.ts";
 import { rpcProblems } from "./checks/rpcs.ts";
 import { runSuites, suiteFolders } from "./mocha.ts";
@@ -33,7 +34,7 @@ export async function stagesOf(root: string): Promise<Stage[]> {
     check("lint (cargo clippy)", () => complaintsOf(clippy, engine)),
     check("protos (buf format, buf lint)", () => protoProblems(root)),
     check("contract (buf breaking)", () => breakingProblems(root)),
-    check("generated code", () => driftProblems(root, rustGenerator(root))),
+    check("generated code", () => driftProblems(root, generatorsOf(root, process.env.CLOUDVLAN_PYTHON))),
     check("import directions", () => importProblems(root)),
     check("options of every RPC", () => rpcProblems(root)),
     ...suites,

@@ -63,13 +63,15 @@ export async function npmPackages(progress) {
     await runLogged(argv, { cwd: root, log: logOf("npm") });
     await writeFile(marker, want);
   });
+  return {};
 }
 
-/** A program of a Go module that go.sum pins. Returns its path. */
-async function goProgram(progress, name, modulePath, main) {
+/** A program of a Go module that go.sum pins. `folders` hold what else it is made from. Returns its path. */
+async function goProgram(progress, name, modulePath, main, folders = []) {
   const source = join(root, modulePath);
   const files = await Promise.all(["go.mod", "go.sum"].map((file) => readFile(join(source, file))));
-  const key = hashOf(...files, (await outputOf(["go", "version"], source)) ?? "");
+  const compiler = (await outputOf(["go", "version"], source)) ?? "";
+  const key = hashOf(...files, compiler, await hashOfFolders(root, folders));
   const folder = join(cache, name, key);
   const binary = join(folder, name);
   await step(
@@ -91,13 +93,54 @@ async function goProgram(progress, name, modulePath, main) {
 }
 
 /** The certificate authority. */
-export function stepCa(progress) {
-  return goProgram(progress, "step-ca", "infra/step-ca", "github.com/smallstep/certificates/cmd/step-ca");
+export async function stepCa(progress) {
+  const main = "github.com/smallstep/certificates/cmd/step-ca";
+  return { CLOUDVLAN_STEP_CA: await goProgram(progress, "step-ca", "infra/step-ca", main) };
 }
 
 /** The other WireGuard that the interoperability tests speak to. */
-export function wireguardGo(progress) {
-  return goProgram(progress, "wireguard-go", "test/interop/wireguard-go", "golang.zx2c4.com/wireguard");
+export async function wireguardGo(progress) {
+  const main = "golang.zx2c4.com/wireguard";
+  return { CLOUDVLAN_WIREGUARD_GO: await goProgram(progress, "wireguard-go", "test/interop/wireguard-go", main) };
+}
+
+/** The program by which the contract suite calls through the generated Go client. */
+export async function goClient(progress) {
+  const folder = "test/contract/clients/go";
+  return { CLOUDVLAN_GO_CLIENT: await goProgram(progress, "go-client", folder, ".", [folder, "gen/go"]) };
+}
+
+/** A Python with the packages that `infra/gen/requirements.txt` pins by hash. */
+export async function python(progress) {
+  const requirements = join(root, "infra/gen/requirements.txt");
+  const version = (await outputOf(["python3", "--version"], root)) ?? "";
+  const folder = join(cache, "python", hashOf(await readFile(requirements), version));
+  const interpreter = join(folder, "bin", "python");
+  const done = join(folder, "ready");
+  await step(
+    progress,
+    "python",
+    "fetching packages",
+    `${folder}.lock`,
+    async () => existsSync(done),
+    async () => {
+      const options = { cwd: root, log: logOf("python") };
+      await rm(folder, { recursive: true, force: true });
+      await runLogged(["python3", "-m", "venv", folder], options);
+      const pip = [
+        interpreter,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--only-binary=:all:",
+      ];
+      await runLogged([...pip, "--require-hashes", "--requirement", requirements], options);
+      await writeFile(done, "");
+    },
+  );
+  return { CLOUDVLAN_PYTHON: interpreter };
 }
 
 /** What the bundles are made from; their tests are hashed with them, which costs nothing but a build. */
@@ -122,11 +165,11 @@ export async function bundles(progress) {
     },
   );
   await touch(folder);
-  return folder;
+  return { CLOUDVLAN_BUNDLES: folder };
 }
 
 /** Cargo's target folder of this lockfile and compiler, shared by the release build, the checks and the tests. */
-export async function cargoTarget() {
+async function targetFolder() {
   const compiler = (await outputOf(["rustc", "-vV"], join(root, "engine"))) ?? "";
   const key = hashOf(await readFile(join(root, "engine", "Cargo.lock")), compiler);
   const target = join(cache, "target", key);
@@ -135,9 +178,14 @@ export async function cargoTarget() {
   return { target, compiler };
 }
 
-/** The release build of the engine. Returns the folder of its binaries and the target folder. */
+/** For commands that build with cargo and need no engine. */
+export async function cargoTarget() {
+  return { CARGO_TARGET_DIR: (await targetFolder()).target };
+}
+
+/** The release build of the engine. */
 export async function engine(progress) {
-  const { target, compiler } = await cargoTarget();
+  const { target, compiler } = await targetFolder();
   const key = await hashOfFolders(root, ["engine", "gen/rust"], compiler);
   const folder = join(cache, "engine", key);
   await step(
@@ -166,5 +214,6 @@ export async function engine(progress) {
     },
   );
   await touch(folder);
-  return { folder, target };
+  const [engineProgram, lab] = ENGINE_BINARIES.map((name) => join(folder, name));
+  return { CLOUDVLAN_ENGINE: engineProgram, CLOUDVLAN_LAB: lab, CARGO_TARGET_DIR: target };
 }

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { outputOf, runLogged } from "./exec.mjs";
@@ -16,16 +17,18 @@ export function hasCommand(name) {
   });
 }
 
+function hasVenv() {
+  return spawnSync("python3", ["-c", "import ensurepip, venv"], { stdio: "ignore" }).status === 0;
+}
+
 const POSTGRES = "/usr/lib/postgresql/15/bin/postgres";
 
 /** What the distribution brings, by Debian's package names. */
-const PACKAGES = {
-  start: [
-    { there: () => hasCommand("cc"), packages: ["gcc", "libc6-dev"], what: "a C linker (cc)" },
-    { there: () => hasCommand("ip"), packages: ["iproute2"], what: "ip" },
-  ],
-  test: [{ there: () => existsSync(POSTGRES), packages: ["postgresql-15"], what: "PostgreSQL 15" }],
-};
+const LINKER = { there: () => hasCommand("cc"), packages: ["gcc", "libc6-dev"], what: "a C linker (cc)" };
+const IP = { there: () => hasCommand("ip"), packages: ["iproute2"], what: "ip" };
+const PYTHON = { there: hasVenv, packages: ["python3-venv"], what: "Python 3 with venv" };
+const DATABASE = { there: () => existsSync(POSTGRES), packages: ["postgresql-15"], what: "PostgreSQL 15" };
+const PACKAGES = { gen: [LINKER, PYTHON], start: [LINKER, IP], test: [LINKER, IP, PYTHON, DATABASE] };
 
 /** What comes from its makers; each with a command that shows that it works. */
 const TOOLCHAINS = [
@@ -55,11 +58,11 @@ async function installPackages(wanted) {
 }
 
 /**
- * Makes sure that the machine has what `start` or `test` needs; as root on Debian, installs what is missing.
+ * Makes sure that the machine has what a command needs; as root on Debian, installs what is missing.
  * @throws SetupFailure, one line that says what to install
  */
 export async function requireTools(command) {
-  const wanted = [...PACKAGES.start, ...(command === "test" ? PACKAGES.test : [])].filter((need) => !need.there());
+  const wanted = PACKAGES[command].filter((need) => !need.there());
   if (wanted.length > 0) await installPackages(wanted);
   for (const { argv, remedy } of command === "test" ? [...TOOLCHAINS, ...CHECKERS] : TOOLCHAINS) {
     if ((await outputOf(argv, root)) === undefined)

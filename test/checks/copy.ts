@@ -6,7 +6,15 @@ import { fileURLToPath } from "node:url";
 /** Root of the clone under test. */
 export const root = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
 
-const CONTRACT = ["protodefs", "infra/proto", "gen", "docs/contract-changes.md", "buf.yaml", "buf.gen.yaml"];
+const CONTRACT = [
+  "protodefs",
+  "infra/proto",
+  "gen",
+  "docs/contract-changes.md",
+  "buf.yaml",
+  "buf.gen.yaml",
+  "buf.gen.sdk.yaml",
+];
 const SOURCES = ["kit", "services", "agent", "cli", "infra", "test"];
 
 /** A copy of some of the clone, to be spoilt. */

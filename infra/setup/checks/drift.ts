@@ -1,12 +1,7 @@
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
-import { bytesOf } from "./command.ts";
-
-/** Command that writes the Rust code: an image on standard input, the folder as its argument. */
-export function rustGenerator(root: string): string[] {
-  return ["cargo", "run", "--quiet", "--locked", "--manifest-path", join(root, "engine/gen/Cargo.toml"), "--"];
-}
+import { GENERATED, generate, type Generators } from "../../gen/generate.ts";
 
 async function filesOf(folder: string): Promise<Map<string, Buffer>> {
   const files = new Map<string, Buffer>();
@@ -32,18 +27,13 @@ async function differences(name: string, committed: string, generated: string): 
   return problems;
 }
 
-/**
- * Generated files of a clone that are not what its protos give; each one a sentence.
- * @param generator the Rust generator, `rustGenerator` of a clone with its engine
- */
-export async function driftProblems(root: string, generator: readonly string[]): Promise<string[]> {
-  const fresh = await mkdtemp(join(tmpdir(), "cloudvlan-gen-"));
+/** Generated files of a clone that are not what its protos give; each one a sentence. */
+export async function driftProblems(root: string, generators: Generators): Promise<string[]> {
+  const fresh = await mkdtemp(join(tmpdir(), "cloudvlan-drift-"));
   try {
-    await bytesOf(["buf", "generate", "--output", fresh], root);
-    const image = await bytesOf(["buf", "build", "-o", "-"], root);
-    await bytesOf([...generator, join(fresh, "gen/rust/src")], root, image);
-    const pairs = ["gen/ts/src", "gen/rust/src"].map((path) => differences(path, join(root, path), join(fresh, path)));
-    return (await Promise.all(pairs)).flat();
+    await generate(root, fresh, generators);
+    const compared = GENERATED.map((path) => differences(path, join(root, path), join(fresh, path)));
+    return (await Promise.all(compared)).flat();
   } finally {
     await rm(fresh, { recursive: true, force: true });
   }

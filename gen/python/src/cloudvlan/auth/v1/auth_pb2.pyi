@@ -1,0 +1,273 @@
+import datetime
+
+from cloudvlan.entity.v1 import api_key_pb2 as _api_key_pb2
+from cloudvlan.entity.v1 import certificate_pb2 as _certificate_pb2
+from cloudvlan.entity.v1 import common_pb2 as _common_pb2
+from cloudvlan.entity.v1 import events_pb2 as _events_pb2
+from cloudvlan.entity.v1 import netmap_pb2 as _netmap_pb2
+from cloudvlan.entity.v1 import tenant_pb2 as _tenant_pb2
+from cloudvlan.options.v1 import options_pb2 as _options_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class CreateTenantRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class CreateTenantResponse(_message.Message):
+    __slots__ = ("tenant",)
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    tenant: _tenant_pb2.Tenant
+    def __init__(self, tenant: _Optional[_Union[_tenant_pb2.Tenant, _Mapping]] = ...) -> None: ...
+
+class GetTenantRequest(_message.Message):
+    __slots__ = ("tenant_id",)
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    def __init__(self, tenant_id: _Optional[str] = ...) -> None: ...
+
+class GetTenantResponse(_message.Message):
+    __slots__ = ("tenant",)
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    tenant: _tenant_pb2.Tenant
+    def __init__(self, tenant: _Optional[_Union[_tenant_pb2.Tenant, _Mapping]] = ...) -> None: ...
+
+class ListTenantsRequest(_message.Message):
+    __slots__ = ("pagination",)
+    PAGINATION_FIELD_NUMBER: _ClassVar[int]
+    pagination: _common_pb2.Pagination
+    def __init__(self, pagination: _Optional[_Union[_common_pb2.Pagination, _Mapping]] = ...) -> None: ...
+
+class ListTenantsResponse(_message.Message):
+    __slots__ = ("tenants", "meta")
+    TENANTS_FIELD_NUMBER: _ClassVar[int]
+    META_FIELD_NUMBER: _ClassVar[int]
+    tenants: _containers.RepeatedCompositeFieldContainer[_tenant_pb2.Tenant]
+    meta: _common_pb2.ListMeta
+    def __init__(self, tenants: _Optional[_Iterable[_Union[_tenant_pb2.Tenant, _Mapping]]] = ..., meta: _Optional[_Union[_common_pb2.ListMeta, _Mapping]] = ...) -> None: ...
+
+class CreateApiKeyRequest(_message.Message):
+    __slots__ = ("tenant_id", "name", "scope", "ttl_seconds")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    TTL_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    name: str
+    scope: _api_key_pb2.ApiScope
+    ttl_seconds: int
+    def __init__(self, tenant_id: _Optional[str] = ..., name: _Optional[str] = ..., scope: _Optional[_Union[_api_key_pb2.ApiScope, _Mapping]] = ..., ttl_seconds: _Optional[int] = ...) -> None: ...
+
+class CreateApiKeyResponse(_message.Message):
+    __slots__ = ("api_key", "secret")
+    API_KEY_FIELD_NUMBER: _ClassVar[int]
+    SECRET_FIELD_NUMBER: _ClassVar[int]
+    api_key: _api_key_pb2.ApiKey
+    secret: str
+    def __init__(self, api_key: _Optional[_Union[_api_key_pb2.ApiKey, _Mapping]] = ..., secret: _Optional[str] = ...) -> None: ...
+
+class ListApiKeysRequest(_message.Message):
+    __slots__ = ("tenant_id", "pagination")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGINATION_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    pagination: _common_pb2.Pagination
+    def __init__(self, tenant_id: _Optional[str] = ..., pagination: _Optional[_Union[_common_pb2.Pagination, _Mapping]] = ...) -> None: ...
+
+class ListApiKeysResponse(_message.Message):
+    __slots__ = ("api_keys", "meta")
+    API_KEYS_FIELD_NUMBER: _ClassVar[int]
+    META_FIELD_NUMBER: _ClassVar[int]
+    api_keys: _containers.RepeatedCompositeFieldContainer[_api_key_pb2.ApiKey]
+    meta: _common_pb2.ListMeta
+    def __init__(self, api_keys: _Optional[_Iterable[_Union[_api_key_pb2.ApiKey, _Mapping]]] = ..., meta: _Optional[_Union[_common_pb2.ListMeta, _Mapping]] = ...) -> None: ...
+
+class RevokeApiKeyRequest(_message.Message):
+    __slots__ = ("tenant_id", "api_key_id")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    API_KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    api_key_id: str
+    def __init__(self, tenant_id: _Optional[str] = ..., api_key_id: _Optional[str] = ...) -> None: ...
+
+class RevokeApiKeyResponse(_message.Message):
+    __slots__ = ("api_key",)
+    API_KEY_FIELD_NUMBER: _ClassVar[int]
+    api_key: _api_key_pb2.ApiKey
+    def __init__(self, api_key: _Optional[_Union[_api_key_pb2.ApiKey, _Mapping]] = ...) -> None: ...
+
+class WhoAmIRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class WhoAmIResponse(_message.Message):
+    __slots__ = ("subject", "tenant_id", "tenant_name", "permissions")
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    TENANT_NAME_FIELD_NUMBER: _ClassVar[int]
+    PERMISSIONS_FIELD_NUMBER: _ClassVar[int]
+    subject: str
+    tenant_id: str
+    tenant_name: str
+    permissions: _containers.RepeatedScalarFieldContainer[_options_pb2.Permission]
+    def __init__(self, subject: _Optional[str] = ..., tenant_id: _Optional[str] = ..., tenant_name: _Optional[str] = ..., permissions: _Optional[_Iterable[_Union[_options_pb2.Permission, str]]] = ...) -> None: ...
+
+class GetTrustBundleRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetTrustBundleResponse(_message.Message):
+    __slots__ = ("bundle",)
+    BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    bundle: _certificate_pb2.TrustBundle
+    def __init__(self, bundle: _Optional[_Union[_certificate_pb2.TrustBundle, _Mapping]] = ...) -> None: ...
+
+class RenewCertificateRequest(_message.Message):
+    __slots__ = ("csr",)
+    CSR_FIELD_NUMBER: _ClassVar[int]
+    csr: bytes
+    def __init__(self, csr: _Optional[bytes] = ...) -> None: ...
+
+class RenewCertificateResponse(_message.Message):
+    __slots__ = ("certificate", "bundle")
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    certificate: _certificate_pb2.Certificate
+    bundle: _certificate_pb2.TrustBundle
+    def __init__(self, certificate: _Optional[_Union[_certificate_pb2.Certificate, _Mapping]] = ..., bundle: _Optional[_Union[_certificate_pb2.TrustBundle, _Mapping]] = ...) -> None: ...
+
+class MintCertificateRequest(_message.Message):
+    __slots__ = ("tenant_id", "node_id", "csr")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    CSR_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    node_id: str
+    csr: bytes
+    def __init__(self, tenant_id: _Optional[str] = ..., node_id: _Optional[str] = ..., csr: _Optional[bytes] = ...) -> None: ...
+
+class MintCertificateResponse(_message.Message):
+    __slots__ = ("certificate", "bundle")
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    certificate: _certificate_pb2.Certificate
+    bundle: _certificate_pb2.TrustBundle
+    def __init__(self, certificate: _Optional[_Union[_certificate_pb2.Certificate, _Mapping]] = ..., bundle: _Optional[_Union[_certificate_pb2.TrustBundle, _Mapping]] = ...) -> None: ...
+
+class CallContext(_message.Message):
+    __slots__ = ("subject", "tenant_id", "permissions", "request_id", "issued_at", "expires_at")
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    PERMISSIONS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ISSUED_AT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    subject: str
+    tenant_id: str
+    permissions: _containers.RepeatedScalarFieldContainer[_options_pb2.Permission]
+    request_id: str
+    issued_at: _timestamp_pb2.Timestamp
+    expires_at: _timestamp_pb2.Timestamp
+    def __init__(self, subject: _Optional[str] = ..., tenant_id: _Optional[str] = ..., permissions: _Optional[_Iterable[_Union[_options_pb2.Permission, str]]] = ..., request_id: _Optional[str] = ..., issued_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class AuthenticateRequest(_message.Message):
+    __slots__ = ("api_key", "request_id")
+    API_KEY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    api_key: str
+    request_id: str
+    def __init__(self, api_key: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class AuthenticateResponse(_message.Message):
+    __slots__ = ("context",)
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    context: _netmap_pb2.Signed
+    def __init__(self, context: _Optional[_Union[_netmap_pb2.Signed, _Mapping]] = ...) -> None: ...
+
+class GetContextKeysRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetContextKeysResponse(_message.Message):
+    __slots__ = ("keys",)
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    keys: _containers.RepeatedCompositeFieldContainer[ContextKey]
+    def __init__(self, keys: _Optional[_Iterable[_Union[ContextKey, _Mapping]]] = ...) -> None: ...
+
+class ContextKey(_message.Message):
+    __slots__ = ("key_id", "public_key")
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
+    key_id: str
+    public_key: bytes
+    def __init__(self, key_id: _Optional[str] = ..., public_key: _Optional[bytes] = ...) -> None: ...
+
+class DelegateKeyRequest(_message.Message):
+    __slots__ = ("tenant_id", "role", "public_key")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    role: _netmap_pb2.KeyRole
+    public_key: bytes
+    def __init__(self, tenant_id: _Optional[str] = ..., role: _Optional[_Union[_netmap_pb2.KeyRole, str]] = ..., public_key: _Optional[bytes] = ...) -> None: ...
+
+class DelegateKeyResponse(_message.Message):
+    __slots__ = ("key_id", "keyset", "root_public_key")
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    KEYSET_FIELD_NUMBER: _ClassVar[int]
+    ROOT_PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
+    key_id: str
+    keyset: _netmap_pb2.Signed
+    root_public_key: bytes
+    def __init__(self, key_id: _Optional[str] = ..., keyset: _Optional[_Union[_netmap_pb2.Signed, _Mapping]] = ..., root_public_key: _Optional[bytes] = ...) -> None: ...
+
+class GetKeysetRequest(_message.Message):
+    __slots__ = ("tenant_id",)
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    def __init__(self, tenant_id: _Optional[str] = ...) -> None: ...
+
+class GetKeysetResponse(_message.Message):
+    __slots__ = ("keyset", "root_public_key")
+    KEYSET_FIELD_NUMBER: _ClassVar[int]
+    ROOT_PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
+    keyset: _netmap_pb2.Signed
+    root_public_key: bytes
+    def __init__(self, keyset: _Optional[_Union[_netmap_pb2.Signed, _Mapping]] = ..., root_public_key: _Optional[bytes] = ...) -> None: ...
+
+class DenyRequest(_message.Message):
+    __slots__ = ("tenant_id", "node_id")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    node_id: str
+    def __init__(self, tenant_id: _Optional[str] = ..., node_id: _Optional[str] = ...) -> None: ...
+
+class DenyResponse(_message.Message):
+    __slots__ = ("revision",)
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    revision: int
+    def __init__(self, revision: _Optional[int] = ...) -> None: ...
+
+class WatchChangesRequest(_message.Message):
+    __slots__ = ("since",)
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    since: int
+    def __init__(self, since: _Optional[int] = ...) -> None: ...
+
+class WatchChangesResponse(_message.Message):
+    __slots__ = ("changes", "revision")
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    changes: _containers.RepeatedCompositeFieldContainer[_events_pb2.Change]
+    revision: int
+    def __init__(self, changes: _Optional[_Iterable[_Union[_events_pb2.Change, _Mapping]]] = ..., revision: _Optional[int] = ...) -> None: ...

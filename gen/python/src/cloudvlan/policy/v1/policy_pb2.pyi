@@ -1,0 +1,60 @@
+from cloudvlan.entity.v1 import events_pb2 as _events_pb2
+from cloudvlan.entity.v1 import policy_pb2 as _policy_pb2
+from cloudvlan.options.v1 import options_pb2 as _options_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ApplyPolicyRequest(_message.Message):
+    __slots__ = ("tenant_id", "cvlan_id", "document", "base_version")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    CVLAN_ID_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    BASE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    cvlan_id: str
+    document: _policy_pb2.PolicyDocument
+    base_version: int
+    def __init__(self, tenant_id: _Optional[str] = ..., cvlan_id: _Optional[str] = ..., document: _Optional[_Union[_policy_pb2.PolicyDocument, _Mapping]] = ..., base_version: _Optional[int] = ...) -> None: ...
+
+class ApplyPolicyResponse(_message.Message):
+    __slots__ = ("policy",)
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    policy: _policy_pb2.Policy
+    def __init__(self, policy: _Optional[_Union[_policy_pb2.Policy, _Mapping]] = ...) -> None: ...
+
+class GetPolicyRequest(_message.Message):
+    __slots__ = ("tenant_id", "cvlan_id")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    CVLAN_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    cvlan_id: str
+    def __init__(self, tenant_id: _Optional[str] = ..., cvlan_id: _Optional[str] = ...) -> None: ...
+
+class GetPolicyResponse(_message.Message):
+    __slots__ = ("policy",)
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    policy: _policy_pb2.Policy
+    def __init__(self, policy: _Optional[_Union[_policy_pb2.Policy, _Mapping]] = ...) -> None: ...
+
+class WatchChangesRequest(_message.Message):
+    __slots__ = ("tenant_id", "cvlan_id", "since")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    CVLAN_ID_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    cvlan_id: str
+    since: int
+    def __init__(self, tenant_id: _Optional[str] = ..., cvlan_id: _Optional[str] = ..., since: _Optional[int] = ...) -> None: ...
+
+class WatchChangesResponse(_message.Message):
+    __slots__ = ("changes", "revision")
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    changes: _containers.RepeatedCompositeFieldContainer[_events_pb2.Change]
+    revision: int
+    def __init__(self, changes: _Optional[_Iterable[_Union[_events_pb2.Change, _Mapping]]] = ..., revision: _Optional[int] = ...) -> None: ...
