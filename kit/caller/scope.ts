@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
+import { context, ROOT_CONTEXT } from "@opentelemetry/api";
 
 /** What code that runs for a request knows without being told: outgoing calls and log lines read it. */
 export interface RequestScope {
@@ -23,7 +24,10 @@ export function runInScope<T>(scope: RequestScope, work: () => T): T {
   return storage.run(scope, work);
 }
 
-/** Runs work that serves more than the request which happened to start it, for example a shared projection. */
+/**
+ * Runs work that serves more than the request which happened to start it, for example a shared projection; it belongs to
+ * no trace either.
+ */
 export function outsideScope<T>(work: () => T): T {
-  return storage.exit(work);
+  return storage.exit(() => context.with(ROOT_CONTEXT, work));
 }

@@ -2,6 +2,7 @@ import { checkServerIdentity as checkHost, type PeerCertificate } from "node:tls
 import type { Interceptor, Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { parseSpiffe, pemOf } from "../pki/index.ts";
+import { traced } from "../telemetry/index.ts";
 import { resilient } from "./resilient.ts";
 
 /** Milliseconds of silence on a connection in use after which it is probed. */
@@ -72,5 +73,5 @@ export function connectTo(url: string, options: ConnectOptions): Connection {
     readMaxBytes: READ_MAX_BYTES,
     interceptors: bearer === undefined ? [] : [withBearer(bearer)],
   });
-  return { ...resilient(transport, origin), close: () => sessions.abort() };
+  return { ...traced(resilient(transport, origin)), close: () => sessions.abort() };
 }

@@ -3,6 +3,7 @@ import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { CertificateService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { Refusal } from "../errors/index.ts";
+import { traced } from "../telemetry/index.ts";
 import { resilient } from "./resilient.ts";
 
 const MAX_BUNDLE_BYTES = 65_536;
@@ -25,7 +26,7 @@ export async function fetchTrustBundle(url: string, caSha256: Uint8Array): Promi
       sessionManager: sessions,
       readMaxBytes: MAX_BUNDLE_BYTES,
     });
-    const { bundle } = await createClient(CertificateService, resilient(transport, origin)).getTrustBundle({});
+    const { bundle } = await createClient(CertificateService, traced(resilient(transport, origin))).getTrustBundle({});
     const roots = (bundle?.roots ?? []).filter((der) =>
       timingSafeEqual(createHash("sha256").update(der).digest(), caSha256),
     );

@@ -1,5 +1,6 @@
 import { connect } from "node:net";
 import { createConnectTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { traced } from "../telemetry/index.ts";
 import type { Connection } from "./connect-to.ts";
 import { resilient } from "./resilient.ts";
 
@@ -10,5 +11,5 @@ const AUTHORITY = "http://localhost";
 export function unixTransport(path: string): Connection {
   const sessions = new Http2SessionManager(AUTHORITY, {}, { createConnection: () => connect(path) });
   const transport = createConnectTransport({ httpVersion: "2", baseUrl: AUTHORITY, sessionManager: sessions });
-  return { ...resilient(transport, path), close: () => sessions.abort() };
+  return { ...traced(resilient(transport, path)), close: () => sessions.abort() };
 }

@@ -1,5 +1,6 @@
 import { dirname, resolve } from "node:path";
 import { z } from "zod";
+import { telemetrySchema } from "../telemetry/config.ts";
 import { readConfigFile } from "./files.ts";
 import { parseConfig, UNKNOWN_KEY } from "./parse.ts";
 
@@ -70,6 +71,7 @@ export const processConfigSchema = z.strictObject({
   /** Seconds without a sign of life from auth after which nodes are refused. */
   denial_lag_seconds: z.number().min(1).max(3600).default(15),
   log_level: z.enum(["debug", "info", "warn", "error"]).default("info"),
+  telemetry: telemetrySchema.default(telemetrySchema.parse({})),
   limits: limitsSchema.default(limitsSchema.parse({})),
 });
 

@@ -3,6 +3,7 @@ import { migrate } from "drizzle-orm/node-postgres/migrator";
 import pg from "pg";
 import { Refusal } from "../errors/index.ts";
 import type { Logger } from "../log/index.ts";
+import { METRICS, observe } from "../telemetry/index.ts";
 import { mapError } from "./errors.ts";
 import type { Store, Tx } from "./index.ts";
 import { migrateService, unprotectedTables } from "./migrate.ts";
@@ -43,6 +44,11 @@ export async function openPostgres(url: string, poolSize: number, log: Logger): 
     throw mapError(error, "postgres");
   });
 
+  const gauge = observe(METRICS.dbConnections, () => [
+    { value: pool.totalCount - pool.idleCount, labels: { state: "used" } },
+    { value: pool.idleCount, labels: { state: "idle" } },
+    { value: pool.waitingCount, labels: { state: "waiting" } },
+  ]);
   const heard = notifications(connection, log);
   const driver: Driver = { kind: "postgres", transaction: (work) => transaction(pool, work), listen: heard.listen };
   return {
@@ -65,6 +71,7 @@ export async function openPostgres(url: string, poolSize: number, log: Logger): 
     database: (service) => databaseOf(driver, service),
     unprotectedTables: (service) => unprotectedTables(queryOf(pool), service),
     [Symbol.asyncDispose]: async () => {
+      gauge[Symbol.dispose]();
       await heard.close();
       await pool.end();
     },

@@ -1,9 +1,12 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { randomInt } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import { SpanKind } from "@opentelemetry/api";
 import { sql } from "drizzle-orm";
 import type { ServiceName } from "../caller/index.ts";
+import { systemClock } from "../clock/index.ts";
 import { isId, type TenantId } from "../ids/index.ts";
+import { inChildSpan, METRICS, record } from "../telemetry/index.ts";
 import { isRetryable, mapError } from "./errors.ts";
 import type { Database, Store, Tx } from "./index.ts";
 import { roleOf } from "./roles.ts";
@@ -49,6 +52,23 @@ export function databaseOf(driver: Driver, service: ServiceName): Database {
   }
 
   async function run<T>(tenant: string, work: (tx: Tx) => Promise<T>): Promise<T> {
+    const began = systemClock.monotonicMs();
+    const done = (outcome: "ok" | "error"): void =>
+      record(METRICS.dbDuration, (systemClock.monotonicMs() - began) / 1000, { service, outcome });
+    const attributes = { "db.system.name": "postgresql", "db.namespace": service };
+    try {
+      const result = await inChildSpan("db.transaction", { kind: SpanKind.CLIENT, attributes }, () =>
+        repeated(tenant, work),
+      );
+      done("ok");
+      return result;
+    } catch (error) {
+      done("error");
+      throw error;
+    }
+  }
+
+  async function repeated<T>(tenant: string, work: (tx: Tx) => Promise<T>): Promise<T> {
     return transactionScope(async () => {
       for (let attempt = 1; ; attempt++) {
         try {

@@ -1,9 +1,11 @@
 import { randomUUID } from "node:crypto";
 import type { HandlerContext } from "@connectrpc/connect";
+import { context } from "@opentelemetry/api";
 import { Scope } from "@cloudvlan/gen/options/v1/options_pb.js";
 import { accessOf, pathOf } from "../access/index.ts";
 import { Refusal } from "../errors/index.ts";
 import type { Logger } from "../log/index.ts";
+import { callerTrace } from "../telemetry/index.ts";
 import type { AddressLimit } from "./address-limit.ts";
 import type { Authorities } from "./authorities.ts";
 import { bearerOf } from "./authn.ts";
@@ -72,7 +74,7 @@ function gateWith(
       const peer = call.values.get(peerKey);
       if (!peer) throw new Error("the transport did not say who is at the other end");
       if (peer.kind === "tls") await limit(peer.address);
-      await check(call, peer);
+      await context.with(callerTrace(call.requestHeader), () => check(call, peer));
     } catch (error) {
       if (error instanceof Refusal) refusals.count(error);
       const { method, signal } = call;

@@ -1,5 +1,6 @@
 import type { Interceptor } from "@connectrpc/connect";
 import type { AuditLog } from "../audit/index.ts";
+import type { Clock } from "../clock/index.ts";
 import type { Database } from "../db/index.ts";
 import type { Logger } from "../log/index.ts";
 import type { Denials } from "../server/denials.ts";
@@ -11,6 +12,7 @@ import { authnInterceptor } from "./authn.ts";
 import { authzInterceptor } from "./authz.ts";
 import { deadlineInterceptor } from "./deadline.ts";
 import { errorsInterceptor } from "./errors.ts";
+import { otelInterceptor } from "./otel.ts";
 import type { RefusalCounter } from "./refusals.ts";
 import { streamsInterceptor } from "./streams.ts";
 import type { Workloads } from "./workload.ts";
@@ -22,6 +24,7 @@ export { authorize } from "./authz.ts";
 export { DEFAULT_DEADLINE_MS, deadlineError, deadlineInterceptor, MAX_DEADLINE_MS } from "./deadline.ts";
 export { errorsInterceptor } from "./errors.ts";
 export { type Gate, gate, type GateCall, probeGate } from "./gate.ts";
+export { otelInterceptor } from "./otel.ts";
 export { type Peer, peerKey } from "./peer.ts";
 export { type RefusalCounter, refusalCounter } from "./refusals.ts";
 export { type Workloads, workloads } from "./workload.ts";
@@ -29,6 +32,7 @@ export { type Workloads, workloads } from "./workload.ts";
 /** What the interceptors of one service work with. */
 export interface InterceptorContext {
   readonly log: Logger;
+  readonly clock: Clock;
   readonly refusals: RefusalCounter;
   readonly workloads: Workloads;
   readonly authorities: Authorities;
@@ -53,6 +57,7 @@ interface Layer {
  */
 export const INTERCEPTORS: readonly Layer[] = [
   { name: "errors", make: ({ log, refusals }) => errorsInterceptor(log, refusals) },
+  { name: "otel", make: ({ clock }) => otelInterceptor(clock) },
   { name: "deadline", make: () => deadlineInterceptor() },
   { name: "authn", make: (context) => authnInterceptor(context) },
   { name: "audit", make: (context) => auditInterceptor(context) },

@@ -1,5 +1,6 @@
 import type { Refusal } from "../errors/index.ts";
 import type { Logger } from "../log/index.ts";
+import { count, METRICS } from "../telemetry/index.ts";
 
 /** Counts refusals that no audit log has: they cost one log line a minute, however many there are. */
 export interface RefusalCounter extends Disposable {
@@ -23,6 +24,7 @@ export function refusalCounter(log: Logger, intervalMs: number = MINUTE_MS): Ref
   return {
     count(refusal) {
       const reason = refusal.detail.auditReason ?? refusal.reason;
+      count(METRICS.refusals, { reason });
       if (reason in counts || Object.keys(counts).length < MAX_REASONS) counts[reason] = (counts[reason] ?? 0) + 1;
     },
     [Symbol.dispose]() {

@@ -1,5 +1,6 @@
 import pino from "pino";
 import { currentScope } from "../caller/scope.ts";
+import { traceFields } from "../telemetry/trace.ts";
 import type { Logger } from "./index.ts";
 import { redactFields } from "./redact.ts";
 
@@ -13,7 +14,7 @@ export interface LoggerOptions {
   readonly destination?: { write(line: string): void };
 }
 
-/** Makes the logger of a process. Each line carries time (ISO 8601), level, the fields and the request id. */
+/** Makes the logger of a process. Each line carries time (ISO 8601), level, the fields, and the request id and trace that it belongs to. */
 export function createLogger(options: LoggerOptions): Logger {
   const sink = pino(
     {
@@ -24,7 +25,7 @@ export function createLogger(options: LoggerOptions): Logger {
       serializers: {},
       mixin: () => {
         const scope = currentScope();
-        return scope === undefined ? {} : { request_id: scope.requestId };
+        return { ...(scope && { request_id: scope.requestId }), ...traceFields() };
       },
     },
     options.destination ?? pino.destination({ dest: 2, sync: true }),

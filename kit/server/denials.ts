@@ -12,6 +12,8 @@ export interface Denials {
   isDenied(subject: string, issuedAt: number): boolean;
   /** True when nothing came from auth for longer than the bound: an identity may have been denied without our knowing. */
   isStale(): boolean;
+  /** Milliseconds since auth was last heard; infinite until it was. */
+  lagMs(): number;
   /** Settles with the first word from auth: until then everything is stale. */
   readonly ready: Promise<void>;
   /** Takes a denial that was made in this process at once; the stream tells it to everybody a moment later. */
@@ -80,11 +82,13 @@ export function denials(options: DenialsOptions): Denials {
     }
   }
 
-  const isStale = (): boolean => heardAt === undefined || clock.monotonicMs() - heardAt > lagMs;
+  const silentMs = (): number => (heardAt === undefined ? Number.POSITIVE_INFINITY : clock.monotonicMs() - heardAt);
+  const isStale = (): boolean => silentMs() > lagMs;
 
   return {
     isDenied: (subject, issuedAt) => issuedAt < (issuedBefore.get(subject) ?? 0),
     isStale,
+    lagMs: silentMs,
     deny,
     ready: ready.promise,
     onDenied: (listener) => void listeners.push(listener),

@@ -16,10 +16,11 @@ import {
 } from "../interceptors/index.ts";
 import type { Logger } from "../log/index.ts";
 import { type Denials, denials, type LiveStreams, liveStreams } from "../server/index.ts";
+import { METRICS, observe } from "../telemetry/index.ts";
 import type { Clients } from "./clients.ts";
 
-/** What all services of a process share in order to know and to refuse callers. */
-export interface Chassis {
+/** What all services of a process share in order to know and to refuse callers; disposed of with the process. */
+export interface Chassis extends Disposable {
   readonly live: LiveStreams;
   readonly denials: Denials;
   readonly refusals: RefusalCounter;
@@ -49,6 +50,11 @@ export function chassis({ config, clusterId, local, clients, roots, clock, log }
   const live = liveStreams();
   const denied = denials({ auth, live, clock, log, lagMs: config.denial_lag_seconds * 1000 });
   const refusals = refusalCounter(log);
+  const shown = new DisposableStack();
+  shown.use(refusals);
+  shown.use(observe(METRICS.streamsOpen, () => [{ value: live.size, labels: {} }]));
+  shown.use(observe(METRICS.denialsLag, () => [{ value: denied.lagMs() / 1000, labels: {} }]));
+  shown.use(observe(METRICS.storeInfo, () => [{ value: 1, labels: { kind: config.store.kind } }]));
   const limit = addressLimit(config.limits.requests_per_second);
   const known = {
     workloads: workloads({ clock, trustDomain: clusterId, roots, denials: denied }),
@@ -62,5 +68,6 @@ export function chassis({ config, clusterId, local, clients, roots, clock, log }
     gate: gate({ ...known, limit, refusals, log }),
     probeGate: probeGate({ limit, refusals, log }),
     draining: new AbortController(),
+    [Symbol.dispose]: () => shown.dispose(),
   };
 }

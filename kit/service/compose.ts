@@ -103,6 +103,7 @@ async function host(definition: ServiceDefinition, building: Building): Promise<
     ...chassis,
     draining: draining.signal,
     log,
+    clock,
     db,
     audit,
     trustDomain: clusterId,
@@ -175,7 +176,7 @@ export async function compose(
     clock,
     log,
   });
-  stack.use(shared.refusals);
+  stack.use(shared);
 
   const keys = await fileKeyProvider(join(config.data, "keys", "master"));
   const building = { config, clusterId, url, clock, log, store, keys, ca: minting ?? noAuthority(), clients: reach };

@@ -74,7 +74,7 @@ describe("a process of services", () => {
 
   it("runs its interceptors in the order of the contract", () => {
     const names = INTERCEPTORS.map(({ name }) => name);
-    assert.deepEqual(names, ["errors", "deadline", "authn", "audit", "validate", "authz", "streams"]);
+    assert.deepEqual(names, ["errors", "otel", "deadline", "authn", "audit", "validate", "authz", "streams"]);
   });
 
   it("serves a person over TLS and tells the handler who it is", async () => {

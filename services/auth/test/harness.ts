@@ -83,7 +83,7 @@ export async function startAuth({
     client() {
       throw new Error("auth calls no service");
     },
-    live: { add: () => ({ [Symbol.dispose]() {} }), cut: () => 0 },
+    live: { size: 0, add: () => ({ [Symbol.dispose]() {} }), cut: () => 0 },
     denyHere() {},
   };
   const built = await auth.build(ctx);

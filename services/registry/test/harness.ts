@@ -92,7 +92,7 @@ export async function startRegistry(
       sign: () => Promise.reject(new Error("registry never asks the CA")),
     },
     client: (service) => createClient(service, refusing(toAuth)),
-    live: { add: () => ({ [Symbol.dispose]() {} }), cut: () => 0 },
+    live: { size: 0, add: () => ({ [Symbol.dispose]() {} }), cut: () => 0 },
     denyHere() {},
   });
   return {
