@@ -5,13 +5,23 @@ import { join } from "node:path";
 import { SetupFailure } from "./failure.mjs";
 import { cache, pinnedNode, root } from "./paths.mjs";
 import { createProgress } from "./progress.mjs";
-import { bundles, cargoTarget, engine, goClient, npmPackages, python, stepCa, wireguardGo } from "./steps.mjs";
+import {
+  bundles,
+  cargoTarget,
+  databaseTemplate,
+  engine,
+  goClient,
+  npmPackages,
+  python,
+  stepCa,
+  wireguardGo,
+} from "./steps.mjs";
 import { requireTools } from "./tools.mjs";
 
-/** Bundles are made of the packages. */
+/** Bundles and the empty database are made of the packages. */
 const programs = async (progress) => {
   await npmPackages(progress);
-  return await bundles(progress);
+  return Object.assign({}, ...(await Promise.all([bundles(progress), databaseTemplate(progress)])));
 };
 const start = [programs, stepCa, engine];
 

@@ -168,6 +168,29 @@ export async function bundles(progress) {
   return { CLOUDVLAN_BUNDLES: folder };
 }
 
+/** An empty embedded database, for first starts. Needs the npm packages. Returns its folder. */
+export async function databaseTemplate(progress) {
+  const sources = ["kit/package.json", "kit/db/template.ts", "infra/setup/template.ts"];
+  const key = hashOf(...(await Promise.all(sources.map((file) => readFile(join(root, file))))));
+  const folder = join(cache, "pglite", key);
+  await step(
+    progress,
+    "database",
+    "making an empty one",
+    `${folder}.lock`,
+    async () => existsSync(folder),
+    async () => {
+      await replaceFolder(folder, async (partial) => {
+        const argv = [pinnedNode, join(root, "infra/setup/template.ts"), "--out", partial];
+        await runLogged(argv, { cwd: root, log: logOf("database") });
+      });
+      await prune(join(cache, "pglite"));
+    },
+  );
+  await touch(folder);
+  return { CLOUDVLAN_PGLITE_TEMPLATE: folder };
+}
+
 /** Cargo's target folder of this lockfile and compiler, shared by the release build, the checks and the tests. */
 async function targetFolder() {
   const compiler = (await outputOf(["rustc", "-vV"], join(root, "engine"))) ?? "";

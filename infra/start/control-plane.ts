@@ -20,6 +20,8 @@ export interface ControlPlaneSettings {
   readonly port: number;
   /** Further names of the listener's certificate. */
   readonly names: readonly string[];
+  /** An empty database to begin with; without it one is made. */
+  readonly databaseTemplate?: string;
 }
 
 export interface ControlPlane {
@@ -47,7 +49,7 @@ export async function startControlPlane(
   programs: Programs,
   stages: Stages,
 ): Promise<ControlPlane> {
-  const { folder, clusterId, listen, host, port, names } = settings;
+  const { folder, clusterId, listen, host, port, names, databaseTemplate } = settings;
   const url = `https://${host}:${port}`;
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const ca = await stages.run("ca", () => startSiteCa(join(folder, "ca"), clusterId, programs.stepCa));
@@ -59,7 +61,7 @@ export async function startControlPlane(
       data: join(folder, "data"),
       url,
       listen: { address: listen, port, names: [...new Set([host, ...names])] },
-      store: { kind: "pglite" },
+      store: { kind: "pglite", ...(databaseTemplate !== undefined && { template: databaseTemplate }) },
       ca,
       ownerKeyFile,
     });

@@ -6,7 +6,7 @@ import { type Capture, createLab, type DemoNetwork, demoNetwork, type Lab } from
 import type { SiteNode } from "../site/node.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
 import { startNode } from "./node.ts";
-import type { Programs } from "./programs.ts";
+import type { Programs, ShippedPrograms } from "./programs.ts";
 import { doubtsAbout, hasCounted } from "./proof.ts";
 import type { Stages } from "./stages.ts";
 import { addressesOf } from "./table.ts";
@@ -100,7 +100,7 @@ async function prove({ network, capture }: Underlay, [a, b]: readonly [SiteNode,
  * Brings up a control plane, two machines on two subnets behind a router, joins both, pings and proves.
  * @throws StartFailure naming the stage
  */
-export async function runDemo(programs: Programs, stages: Stages): Promise<Demo> {
+export async function runDemo(programs: ShippedPrograms, stages: Stages): Promise<Demo> {
   const underlay = await stages.run("lab", () => createUnderlay(programs));
   const { lab, network } = underlay;
   const settings = {
@@ -110,6 +110,7 @@ export async function runDemo(programs: Programs, stages: Stages): Promise<Demo>
     host: network.controlAddress,
     port: PORT,
     names: [],
+    databaseTemplate: programs.databaseTemplate,
   };
   const [control, a, b] = await Promise.all([
     startControlPlane(settings, programs, stages),

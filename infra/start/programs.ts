@@ -13,6 +13,12 @@ export interface Programs {
   readonly cli: string;
 }
 
+/** What an installation brings: our programs bundled, and what makes a first start quick. */
+export interface ShippedPrograms extends Programs {
+  /** An empty embedded database. */
+  readonly databaseTemplate: string;
+}
+
 type Sources = Pick<Programs, "controlPlane" | "agent" | "cli">;
 
 const inClone = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
@@ -44,13 +50,14 @@ export function programsOf(env: NodeJS.ProcessEnv, node: string): Programs {
   };
 }
 
-/** Like `programsOf`, with our programs as they are shipped: bundled. They start faster and are smaller. */
-export function bundledPrograms(env: NodeJS.ProcessEnv, node: string): Programs {
+/** Like `programsOf`, with our programs as they are shipped. They start faster and are smaller. */
+export function shippedPrograms(env: NodeJS.ProcessEnv, node: string): ShippedPrograms {
   const bundles = built(env, "CLOUDVLAN_BUNDLES");
   return {
     ...programsOf(env, node),
     controlPlane: join(bundles, "control-plane", "control-plane.mjs"),
     agent: join(bundles, "agent", "cvlan-agent.mjs"),
     cli: join(bundles, "cli", "cvlan.mjs"),
+    databaseTemplate: built(env, "CLOUDVLAN_PGLITE_TEMPLATE"),
   };
 }

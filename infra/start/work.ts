@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { systemClock } from "@cloudvlan/kit/clock";
 import { runDemo } from "./demo.ts";
 import type { StartOptions } from "./options.ts";
-import { bundledPrograms } from "./programs.ts";
+import { shippedPrograms } from "./programs.ts";
 import { instructions, runReal } from "./real.ts";
 import { hints, type Screen, showDemo } from "./screen.ts";
 import { createStages } from "./stages.ts";
@@ -32,7 +32,7 @@ export interface Surroundings {
 /** Runs the demonstration inside its enclosure. */
 export async function demonstrate(options: StartOptions, around: Surroundings): Promise<void> {
   const stages = createStages((name) => around.say(`… ${name}`));
-  const programs = bundledPrograms(around.env, around.node);
+  const programs = shippedPrograms(around.env, around.node);
   const demo = await runDemo(programs, stages);
   const firstPing = Math.round(performance.timeOrigin + demo.firstPingAt - around.startedMs);
   around.say(
@@ -51,7 +51,7 @@ export async function demonstrate(options: StartOptions, around: Surroundings): 
 export async function serve(options: StartOptions, around: Surroundings): Promise<void> {
   const stages = createStages((name) => around.say(`… ${name}`));
   const folder = join(around.env["XDG_DATA_HOME"] || join(homedir(), ".local", "share"), "cloudvlan");
-  const control = await runReal(folder, bundledPrograms(around.env, around.node), stages);
+  const control = await runReal(folder, shippedPrograms(around.env, around.node), stages);
   try {
     around.say(instructions(control, fileURLToPath(new URL("../../cli/bin/cvlan", import.meta.url))).join("\n"));
     around.report({ ok: true, url: control.url, ca_sha256: control.caSha256, stages: stages.times });

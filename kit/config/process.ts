@@ -18,7 +18,11 @@ const httpsUrl = z
 const serviceName = z.enum(["auth", "registry", "policy", "netmap"]);
 
 const storeSchema = z.discriminatedUnion("kind", [
-  z.strictObject({ kind: z.literal("pglite") }),
+  z.strictObject({
+    kind: z.literal("pglite"),
+    /** Folder of an empty database, made by the set-up: the first start copies it, which is faster than making one. */
+    template: path.optional(),
+  }),
   z.strictObject({
     kind: z.literal("postgres"),
     /** File with the URL: it may hold a password. */

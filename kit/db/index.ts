@@ -12,7 +12,12 @@ export type Tx = PgTransaction<PgQueryResultHKT, any, any>;
 
 export type StoreConfig =
   /** Embedded; one process; survives a killed process, not a power cut. */
-  | { readonly kind: "pglite"; readonly path: string }
+  | {
+      readonly kind: "pglite";
+      readonly path: string;
+      /** Folder of an empty database that a first open copies. */
+      readonly template?: string | undefined;
+    }
   /** PostgreSQL 15 or newer; the role of the URL migrates and is a member of every service role. */
   | { readonly kind: "postgres"; readonly url: string; readonly poolSize: number };
 

@@ -7,6 +7,6 @@ import type { Store, StoreConfig } from "./index.ts";
  */
 export async function openStore(config: StoreConfig, log: Logger): Promise<Store> {
   // Loaded on demand: PGlite is 25 MB of WebAssembly that a process on PostgreSQL never needs.
-  if (config.kind === "pglite") return (await import("./pglite.ts")).openPglite(config.path, log);
+  if (config.kind === "pglite") return (await import("./pglite.ts")).openPglite(config.path, config.template, log);
   return (await import("./postgres.ts")).openPostgres(config.url, config.poolSize, log);
 }

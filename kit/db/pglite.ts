@@ -1,4 +1,4 @@
-import { chmodSync, statfsSync } from "node:fs";
+import { chmodSync, existsSync, statfsSync } from "node:fs";
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import { drizzle } from "drizzle-orm/pglite";
@@ -12,6 +12,7 @@ import { newLine } from "./line.ts";
 import { lockFolder } from "./lock.ts";
 import { migrateService, unprotectedTables } from "./migrate.ts";
 import type { Query } from "./roles.ts";
+import { copyTemplate } from "./template.ts";
 import { databaseOf, type Driver } from "./transaction.ts";
 
 /** Owner of the schemas, bound by row security; the one session works as it. */
@@ -35,22 +36,24 @@ const GIVE_AWAY_SUPERUSER = `
 const RESERVE = 32 * 2 ** 20;
 
 /**
- * Opens the embedded store in a folder, alone.
+ * Opens the embedded store in a folder, alone. A first open copies the template, when one is named and whole, instead of
+ * making the database by itself.
  * @throws Refusal `conflict` when it is open already, `unavailable` when the disk is full or the folder is no database.
  */
-export async function openPglite(path: string, log: Logger): Promise<Store> {
+export async function openPglite(path: string, template: string | undefined, log: Logger): Promise<Store> {
   const lock = lockFolder(path);
   chmodSync(path, 0o700);
   try {
-    return await open(path, log, lock);
+    return await open(path, template, log, lock);
   } catch (error) {
     lock[Symbol.dispose]();
     throw error;
   }
 }
 
-async function open(path: string, log: Logger, lock: Disposable): Promise<Store> {
+async function open(path: string, template: string | undefined, log: Logger, lock: Disposable): Promise<Store> {
   if (isFull(path)) throw storageFull();
+  if (template !== undefined && !existsSync(join(path, "data"))) tryTemplate(template, join(path, "data"), log);
   const client = await start(path);
   log.warn(
     { path },
@@ -87,6 +90,14 @@ async function open(path: string, log: Logger, lock: Disposable): Promise<Store>
       }
     },
   };
+}
+
+function tryTemplate(template: string, target: string, log: Logger): void {
+  try {
+    copyTemplate(template, target);
+  } catch (error) {
+    log.warn({ template, error }, "the template of the embedded database is not used; the database is made without it");
+  }
 }
 
 function isFull(path: string): boolean {

@@ -13,7 +13,8 @@ function fail(key: string, message: string): ConfigError {
 
 /** Opens the store that the configuration names. */
 export function openProcessStore({ data, store }: ProcessConfig, log: Logger): Promise<Store> {
-  if (store.kind === "pglite") return openStore({ kind: "pglite", path: join(data, "pglite") }, log);
+  if (store.kind === "pglite")
+    return openStore({ kind: "pglite", path: join(data, "pglite"), template: store.template }, log);
   const url = readSecretFile(store.url_file);
   return openStore({ kind: "postgres", url, poolSize: store.pool_size }, log);
 }
