@@ -55,6 +55,7 @@ pub fn apply(engine: &Engine, core: &mut Core, request: pb::ApplyRequest) -> Res
         }
     }
     refresh_admission(core, now);
+    engine.dns.follow(core, || engine.on_failure());
     if let Some(diff) = diff {
         tell(engine, core, former.as_deref(), &diff);
     }
@@ -68,6 +69,8 @@ pub fn apply(engine: &Engine, core: &mut Core, request: pb::ApplyRequest) -> Res
 /// Comes up from kept settings; they are remembered also when that fails.
 pub fn bring_up(engine: &Engine, core: &mut Core, settings: Settings) -> Result<(), Failure> {
     core.settings = Some(settings.clone());
+    // Names need no interface.
+    engine.dns.follow(core, || engine.on_failure());
     let prepared = prepare(engine, core, settings)?;
     install(engine, core, prepared)?;
     refresh_admission(core, SystemTime::now());

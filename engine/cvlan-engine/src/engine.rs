@@ -1,6 +1,7 @@
 //! The engine as its control socket sees it: what is wanted, what is in force, and how one becomes the other.
 
 use crate::apply;
+use crate::dns::Dns;
 use crate::events::Events;
 use crate::explain;
 use crate::failure::Failure;
@@ -29,6 +30,7 @@ pub struct Engine {
     pub(crate) state: StateDir,
     pub(crate) tun_source: TunSource,
     pub(crate) events: Events,
+    pub(crate) dns: Dns,
     instance_id: String,
     core: Mutex<Core>,
     ended: mpsc::UnboundedSender<String>,
@@ -61,6 +63,7 @@ impl Engine {
             state,
             tun_source,
             events: Events::default(),
+            dns: Dns::default(),
             instance_id: random_hex(),
             core: Mutex::default(),
             ended,
@@ -134,7 +137,10 @@ impl Engine {
     /// Everything there is to know.
     #[must_use]
     pub fn status(&self) -> pb::EngineStatus {
-        status::status(&self.instance_id, &self.core(), SystemTime::now())
+        let mut status = status::status(&self.instance_id, &self.core(), SystemTime::now());
+        status.counters.extend(self.dns.counters());
+        status.dns = self.dns.status();
+        status
     }
 
     /// What would happen to a packet now.
@@ -161,9 +167,13 @@ impl Engine {
         ))
     }
 
-    /// Looks at the clock: a map may have become stale.
+    /// Looks at the clock: a map may have become stale, a port free.
     pub fn tick(&self) {
-        apply::refresh_admission(&self.core(), SystemTime::now());
+        let core = self.core();
+        apply::refresh_admission(&core, SystemTime::now());
+        if !*self.stopping.borrow() {
+            self.dns.follow(&core, || self.on_failure());
+        }
     }
 
     /// Becomes true when the engine shuts down.
@@ -176,6 +186,7 @@ impl Engine {
     pub fn shut_down(&self) {
         self.stopping.send_replace(true);
         let forwarder = self.core().forwarder.take();
+        self.dns.stop();
         if let Some(forwarder) = forwarder {
             forwarder.stop();
         }

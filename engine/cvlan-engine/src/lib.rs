@@ -4,6 +4,7 @@
 
 mod apply;
 mod counters;
+mod dns;
 mod echo;
 mod engine;
 mod events;

@@ -2,11 +2,15 @@
 //!
 //! The file is the serialised `Settings` with SHA-256 behind it.
 
+use crate::dns::DnsSettings;
 use crate::failure::Failure;
 use crate::state_dir::{StateDir, StateError};
 use cloudvlan_gen::cloudvlan::engine::v1 as pb;
+use cloudvlan_gen::cloudvlan::entity::v1 as entity;
+use cvlan_wire::dns::{upstream_to_wire, upstreams};
 use prost::Message;
 use sha2::{Digest, Sha256};
+use std::net::{IpAddr, SocketAddr};
 
 const FILE: &str = "settings";
 const SUM: usize = 32;
@@ -27,6 +31,8 @@ pub struct Settings {
     pub mtu: u16,
     /// Routing table of the membership.
     pub table_id: u32,
+    /// Where names are answered; None: nowhere.
+    pub dns: Option<DnsSettings>,
 }
 
 /// Why kept settings are not used.
@@ -78,6 +84,7 @@ impl Settings {
             listen_port,
             mtu,
             table_id: settings.table_id,
+            dns: dns(settings.dns_listen, &settings.dns_fallback)?,
         })
     }
 
@@ -115,6 +122,15 @@ impl Settings {
             listen_port: self.listen_port.into(),
             mtu: self.mtu.into(),
             table_id: self.table_id,
+            dns_listen: self.dns.as_ref().map(|dns| entity::NodeEndpoint {
+                address: dns.listen.ip().to_string(),
+                port: dns.listen.port().into(),
+            }),
+            dns_fallback: self
+                .dns
+                .iter()
+                .flat_map(|dns| dns.fallback.iter().copied().map(upstream_to_wire))
+                .collect(),
             ..pb::Settings::default()
         }
         .encode_to_vec();
@@ -122,4 +138,24 @@ impl Settings {
         file.extend(sum);
         state.write(FILE, &file)
     }
+}
+
+fn dns(listen: Option<entity::NodeEndpoint>, fallback: &[entity::DnsUpstream]) -> Result<Option<DnsSettings>, Failure> {
+    let Some(listen) = listen else { return Ok(None) };
+    let address = listen.address.parse::<IpAddr>().ok().filter(IpAddr::is_loopback);
+    let port = u16::try_from(listen.port).ok().filter(|port| *port != 0);
+    let (Some(address), Some(port)) = (address, port) else {
+        let remedy = "use an address of 127.0.0.0/8 or ::1, and a port of 1 to 65535";
+        return Err(Failure::field(
+            "settings.dns_listen",
+            "this is no place to answer this host alone",
+            remedy,
+        ));
+    };
+    let fallback = upstreams("settings.dns_fallback", fallback)
+        .map_err(|error| Failure::field(error.field, error.problem, "send at most 8 addresses of name servers"))?;
+    Ok(Some(DnsSettings {
+        listen: SocketAddr::new(address, port),
+        fallback,
+    }))
 }

@@ -1,0 +1,188 @@
+//! Names of the overlay for this host: the sockets around [`cvlan_dns`], and whether they can be had.
+
+mod ask;
+mod connection;
+mod serve;
+
+use crate::engine::Core;
+use cloudvlan_gen::cloudvlan::engine::v1 as pb;
+use cloudvlan_gen::cloudvlan::entity::v1 as entity;
+use cvlan_dns::{Counters, Zone};
+use cvlan_map::Map;
+use serve::{Plan, Running};
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often a socket that could not be had is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Where to answer, and whom to ask for what is not of the overlay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsSettings {
+    /// A loopback address.
+    pub listen: SocketAddr,
+    /// Resolvers of the host.
+    pub fallback: Vec<SocketAddr>,
+}
+
+/// The answering of names; lives as long as the engine.
+#[derive(Default)]
+pub struct Dns {
+    counters: Arc<Counters>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What names were made from last.
+    map: Option<Arc<Map>>,
+    zone: Option<Arc<Zone>>,
+    running: Option<Running>,
+    /// Why there is no socket, and since when.
+    trouble: Option<(String, Instant)>,
+}
+
+impl Dns {
+    /// Counts by their stable name.
+    pub fn counters(&self) -> impl Iterator<Item = (String, u64)> {
+        self.counters
+            .named()
+            .into_iter()
+            .map(|(name, count)| (name.to_owned(), count))
+    }
+
+    /// Makes what is answered what settings and map say. A socket that cannot be had keeps nothing else from working.
+    pub fn follow(&self, core: &Core, on_failure: impl FnOnce() -> Box<dyn Fn(String) + Send + Sync>) {
+        let settings = core.settings.as_ref().and_then(|settings| settings.dns.as_ref());
+        let map = core.identity.as_ref().and_then(|identity| identity.store.map());
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = state.adopt(map);
+        let (Some(settings), Some(zone)) = (settings, state.zone.clone()) else {
+            state.stop();
+            return;
+        };
+        let plan = Plan {
+            zone,
+            fallback: settings.fallback.clone(),
+        };
+        if let Some(running) = state
+            .running
+            .as_ref()
+            .filter(|running| running.listen() == settings.listen)
+        {
+            running.adopt(plan, changed);
+            return;
+        }
+        let recent = state.trouble.as_ref().is_some_and(|(_, since)| since.elapsed() < RETRY);
+        if recent && !changed {
+            return;
+        }
+        if let Some(former) = state.running.take() {
+            former.stop();
+        }
+        match bind(settings.listen)
+            .and_then(|sockets| Running::start(sockets, plan, self.counters.clone(), on_failure()))
+        {
+            Ok(running) => {
+                tracing::info!(listen = %settings.listen, "names are answered");
+                state.running = Some(running);
+                state.trouble = None;
+            }
+            Err(error) => {
+                let why = explain(settings.listen, &error);
+                if state.trouble.as_ref().is_none_or(|(former, _)| *former != why) {
+                    tracing::error!(error = why, "names are not answered");
+                }
+                state.trouble = Some((why, Instant::now()));
+            }
+        }
+    }
+
+    /// What there is to know; None while nothing is to be answered.
+    pub fn status(&self) -> Option<pb::DnsStatus> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let error = state.trouble.as_ref().map(|(why, _)| why.clone()).unwrap_or_default();
+        let listen = state.running.as_ref().map(|running| entity::NodeEndpoint {
+            address: running.listen().ip().to_string(),
+            port: running.listen().port().into(),
+        });
+        if listen.is_none() && error.is_empty() {
+            return None;
+        }
+        let zone = state.zone.as_ref()?;
+        let dns = state.map.as_ref().and_then(|map| map.dns.clone());
+        Some(pb::DnsStatus {
+            listen,
+            error,
+            domain: zone.domain().to_owned(),
+            reverse_zones: zone.reverse_zones().to_vec(),
+            routes: dns.map_or_else(Vec::new, |dns| dns.routes.iter().map(Into::into).collect()),
+        })
+    }
+
+    /// Answers nobody any more; the port is free when this returns.
+    pub fn stop(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).stop();
+    }
+}
+
+impl State {
+    /// True when names or routes are other ones than before.
+    fn adopt(&mut self, map: Option<Arc<Map>>) -> bool {
+        let same = match (&self.map, &map) {
+            (Some(former), Some(next)) => same_names(former, next),
+            (None, None) => true,
+            _ => false,
+        };
+        self.map = map;
+        if same {
+            return false;
+        }
+        self.zone = self.map.as_deref().and_then(zone_of);
+        true
+    }
+
+    fn stop(&mut self) {
+        self.trouble = None;
+        if let Some(running) = self.running.take() {
+            running.stop();
+        }
+    }
+}
+
+/// A node that is not in the map, or a controller that says nothing of names, leaves names alone.
+fn zone_of(map: &Map) -> Option<Arc<Zone>> {
+    let own = map.own.clone()?;
+    let nodes = std::iter::once(own).chain(map.shared_nodes().map(|(_, node)| node));
+    Zone::compile(map.dns.as_deref()?, nodes).map(Arc::new)
+}
+
+/// A head that moved gives another map with the same records.
+fn same_names(a: &Map, b: &Map) -> bool {
+    a.dns == b.dns
+        && a.own == b.own
+        && a.peers.len() == b.peers.len()
+        && a.shared_nodes()
+            .zip(b.shared_nodes())
+            .all(|((_, a), (_, b))| Arc::ptr_eq(&a, &b))
+}
+
+fn bind(listen: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
+    let sockets = (UdpSocket::bind(listen)?, TcpListener::bind(listen)?);
+    sockets.0.set_nonblocking(true)?;
+    sockets.1.set_nonblocking(true)?;
+    Ok(sockets)
+}
+
+fn explain(listen: SocketAddr, error: &io::Error) -> String {
+    let remedy = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "run the engine as root or with CAP_NET_BIND_SERVICE, or lower net.ipv4.ip_unprivileged_port_start"
+        }
+        io::ErrorKind::AddrInUse => "end the program that listens there; it is tried again by itself",
+        _ => "see whether the loopback interface is up; it is tried again by itself",
+    };
+    format!("{listen}: {error}; {remedy}")
+}
