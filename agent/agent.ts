@@ -3,6 +3,7 @@ import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { EngineService } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import type { Clock } from "@cloudvlan/kit/clock";
 import type { Logger } from "@cloudvlan/kit/log";
+import { inSpan, type Telemetry } from "@cloudvlan/kit/telemetry";
 import { serveLocal } from "./api/server.ts";
 import { engineAbsent, type LocalNode } from "./api/service.ts";
 import type { TlsIdentity } from "./certificate/identity.ts";
@@ -17,7 +18,9 @@ import { join } from "./enrol/join.ts";
 import { nodeNameOf } from "./enrol/name.ts";
 import { resumeJoin } from "./enrol/resume.ts";
 import { keepHost } from "./host/sync.ts";
+import { joinCause } from "./state/cause.ts";
 import { cell, present } from "./state/cell.ts";
+import { showFigures } from "./state/figures.ts";
 import { privateFolder, statePath } from "./state/files.ts";
 import { type Membership, readMembership } from "./state/membership.ts";
 import { problemBook, type Problems } from "./state/problems.ts";
@@ -29,6 +32,8 @@ export interface AgentDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly version: string;
+  /** Takes the spans of the engine. */
+  readonly telemetry: Pick<Telemetry, "take">;
 }
 
 /**
@@ -45,14 +50,17 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signal: Abo
   const membership = cell<Membership | undefined>(undefined);
   const identity = cell<TlsIdentity | undefined>(undefined);
   const view = cell<ControllerView>(CONNECTING);
+  const cause = joinCause();
   let turn: Promise<unknown> = Promise.resolve();
 
   const joinOnce = async (joinString: string, name: string, until: AbortSignal) => {
     const { identity: keys, client } = await engineForJoin(engine, problems, until);
     const prover = { identity: keys, prove: (request: Parameters<typeof client.prove>[0]) => client.prove(request) };
     const options = { state, clock, prover };
-    const joined = await join(options, joinString, name || nodeNameOf(hostname()), until);
+    const wanted = name || nodeNameOf(hostname());
+    const joined = await inSpan("agent.join", {}, () => join(options, joinString, wanted, until));
     log.info({ node: joined.node_id, cvlan: joined.cvlan_name, name: joined.name }, "joined");
+    cause.begin();
     if (!membership.get()) membership.set(joined);
   };
   const node: LocalNode = {
@@ -69,7 +77,8 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signal: Abo
     },
   };
 
-  await using _server = await serveLocal(statePath(state, "agent.sock"), node, log);
+  using _figures = showFigures(node, clock);
+  await using _server = await serveLocal(statePath(state, "agent.sock"), node, clock, log);
   try {
     membership.set(await readMembership(state));
   } catch (error) {
@@ -79,13 +88,25 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signal: Abo
   log.info({ state, enrolled: membership.get() !== undefined, version: deps.version }, "agent is up");
 
   const local = { interfaceName: config.interface, listenPort: config.listen_port, mtu: config.mtu };
-  const { configured, done } = keepConfigured(engine, { local, membership, problems, log }, signal);
+  const { configured, done } = keepConfigured(engine, { local, membership, cause, problems, log }, signal);
   const jobs = [
-    superviseEngine(engine, { path: config.engine, state, log, clock, problems }, signal),
+    superviseEngine(
+      engine,
+      {
+        path: config.engine,
+        metrics: config.telemetry?.engine_metrics,
+        state,
+        log,
+        clock,
+        problems,
+        telemetry: deps.telemetry,
+      },
+      signal,
+    ),
     done,
     keepHost({ status: engine.status, problems, log }, signal),
     resumeJoin({ state, problems, log, attempt: (begun) => node.join(begun.joinString, begun.name, signal) }, signal),
-    attendController({ state, membership, identity, view, configured, engine, clock, problems, log }, signal),
+    attendController({ state, membership, identity, view, configured, engine, cause, clock, problems, log }, signal),
   ];
   await Promise.all(jobs.map((job) => untilAborted(job, signal)));
 }

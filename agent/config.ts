@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import { ConfigError, parseConfig, readConfigFile } from "@cloudvlan/kit/config";
+import { scrapeAddressSchema, telemetrySchema } from "@cloudvlan/kit/telemetry";
 
 /** A unix socket's path is at most 107 bytes; the longest here is `<state>/engine/engine.sock`. */
 const MAX_STATE_PATH = 88;
@@ -27,6 +28,12 @@ const schema = z.strictObject({
     .refine((mtu) => mtu === 0 || (mtu >= 1_280 && mtu <= 9_000), "must be 0 or 1280 to 9000")
     .default(0),
   log_level: z.enum(["debug", "info", "warn", "error"]).default("info"),
+  telemetry: telemetrySchema
+    .extend({
+      /** Where the engine shows its figures; in force from its next start. */
+      engine_metrics: scrapeAddressSchema.optional(),
+    })
+    .optional(),
 });
 
 export type AgentConfig = z.infer<typeof schema>;
@@ -36,7 +43,7 @@ export const USAGE = `usage: cvlan-agent [--config FILE] [--state DIR] [--interf
        cvlan-agent --stop-engine [--config FILE] [--state DIR]
 
 Runs one membership of this machine. Flags win over the file, whose keys are: state, interface, engine, listen_port, mtu,
-log_level. The engine keeps forwarding when the agent ends; --stop-engine ends it.
+log_level, telemetry (otlp, metrics, engine_metrics, sample_ratio). The engine keeps forwarding when the agent ends; --stop-engine ends it.
 `;
 
 export interface Invocation {

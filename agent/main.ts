@@ -1,6 +1,7 @@
 import { systemClock } from "@cloudvlan/kit/clock";
 import { ConfigError } from "@cloudvlan/kit/config";
 import { createLogger } from "@cloudvlan/kit/log";
+import { startTelemetry } from "@cloudvlan/kit/telemetry";
 import packageJson from "./package.json" with { type: "json" };
 import { runAgent, stopEngine } from "./agent.ts";
 import { readInvocation, USAGE } from "./config.ts";
@@ -12,7 +13,12 @@ try {
   const { config, stopEngine: onlyStop } = readInvocation(process.argv.slice(2));
   const log = createLogger({ name: "cvlan-agent", level: config.log_level });
   if (onlyStop) await stopEngine(config, systemClock);
-  else await runAgent(config, { clock: systemClock, log, version: packageJson.version }, stop.signal);
+  else {
+    const { version } = packageJson;
+    const of = { serviceName: "cvlan-agent", version, clock: systemClock, log };
+    await using telemetry = await startTelemetry(config.telemetry, of);
+    await runAgent(config, { clock: systemClock, log, version, telemetry }, stop.signal);
+  }
   process.exit(0);
 } catch (error) {
   const { message, remedy } = explainError(error);

@@ -1,5 +1,6 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { Command } from "commander";
+import { inSpan } from "@cloudvlan/kit/telemetry";
 import type { Io } from "./io.ts";
 import { jsonOf } from "./print.ts";
 import { type GlobalOptions, openSession, type Session } from "./session.ts";
@@ -12,6 +13,11 @@ export interface Run<O> {
   readonly args: readonly string[];
 }
 
+/** `cvlan node list`, without what was given to it. */
+function nameOf(command: Command): string {
+  return command.parent ? `${nameOf(command.parent)} ${command.name()}` : command.name();
+}
+
 /** Commander's action for a command that needs no controller. */
 export function local<O = object>(
   io: Io,
@@ -19,7 +25,8 @@ export function local<O = object>(
 ): (...given: unknown[]) => Promise<void> {
   return async (...given) => {
     const command = given.at(-1) as Command;
-    await work({ io, options: command.optsWithGlobals<GlobalOptions & O>(), args: command.args });
+    const run = { io, options: command.optsWithGlobals<GlobalOptions & O>(), args: command.args };
+    await inSpan(nameOf(command), {}, () => work(run));
   };
 }
 

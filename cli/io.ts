@@ -11,6 +11,8 @@ export interface Io {
   readonly clock: Clock;
   /** Folder of user configuration, for example `~/.config`. */
   readonly configHome: string;
+  /** Base URL of an OpenTelemetry collector that is told of the command; empty or undefined: nobody is. */
+  readonly collector?: string | undefined;
   /** Aborts on SIGINT. */
   readonly signal: AbortSignal;
 }

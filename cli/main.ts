@@ -12,5 +12,6 @@ process.exitCode = await runCli(process.argv.slice(2), {
   stdin: async (maxBytes) => (process.stdin.isTTY ? undefined : await readBounded(process.stdin, maxBytes)),
   clock: systemClock,
   configHome: process.env.XDG_CONFIG_HOME ?? join(homedir(), ".config"),
+  collector: process.env.OTEL_EXPORTER_OTLP_ENDPOINT,
   signal: stop.signal,
 });

@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { startTelemetry, telemetrySchema } from "@cloudvlan/kit/telemetry";
 import packageJson from "./package.json" with { type: "json" };
 import { EXIT, type ExitCode, exitCodeOf, UsageError } from "./exit.ts";
 import type { Io } from "./io.ts";
@@ -67,6 +68,7 @@ export async function runCli(argv: readonly string[], io: Io): Promise<ExitCode>
       .configureOutput({ writeOut: (text) => io.out(text), writeErr: (text) => void (json || io.err(text)) });
   }
   try {
+    await using _telemetry = await tellCollector(io);
     await root.parseAsync(argv, { from: "user" });
     return EXIT.ok;
   } catch (error) {
@@ -77,6 +79,18 @@ export async function runCli(argv: readonly string[], io: Io): Promise<ExitCode>
     io.err(json ? `${JSON.stringify({ error: report })}\n` : errorText(report));
     return error instanceof CommanderError ? EXIT.usage : exitCodeOf(error);
   }
+}
+
+/** @throws UsageError when the environment names something else than a collector. */
+async function tellCollector(io: Io): Promise<AsyncDisposable> {
+  const { collector, clock } = io;
+  const config = telemetrySchema.safeParse(collector ? { otlp: collector } : {});
+  if (!config.success) {
+    const why = config.error.issues.map(({ message }) => message).join("; ");
+    throw new UsageError(`OTEL_EXPORTER_OTLP_ENDPOINT ${why}`, "correct it, or unset it");
+  }
+  const log = { warn: (_fields: object, message: string) => io.err(`${message}\n`) };
+  return startTelemetry(config.data, { serviceName: "cvlan", version: packageJson.version, clock, log });
 }
 
 function usageErrorOf({ code, message }: CommanderError): UsageError {

@@ -4,7 +4,9 @@ import { connect } from "node:net";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { Refusal } from "@cloudvlan/kit/errors";
+import type { Clock } from "@cloudvlan/kit/clock";
 import type { Logger } from "@cloudvlan/kit/log";
+import { otelInterceptor } from "@cloudvlan/kit/telemetry";
 import { validateInterceptor } from "@cloudvlan/kit/validate";
 import { errnoOf } from "../state/files.ts";
 import { agentRoutes, type LocalNode } from "./service.ts";
@@ -18,7 +20,7 @@ const MAX_SESSIONS = 64;
  * a dead agent left behind is replaced.
  * @throws Refusal `AGENT_RUNNING` when another agent answers there.
  */
-export async function serveLocal(path: string, node: LocalNode, log: Logger): Promise<AsyncDisposable> {
+export async function serveLocal(path: string, node: LocalNode, clock: Clock, log: Logger): Promise<AsyncDisposable> {
   if (await answers(path)) {
     throw new Refusal("conflict", "AGENT_RUNNING", `another agent already serves ${path}`, {
       field: "state",
@@ -30,7 +32,7 @@ export async function serveLocal(path: string, node: LocalNode, log: Logger): Pr
     { settings: { maxConcurrentStreams: 32 } },
     connectNodeAdapter({
       routes: agentRoutes(node),
-      interceptors: [plainErrors(log), validateInterceptor()],
+      interceptors: [plainErrors(log), otelInterceptor(clock), validateInterceptor()],
       readMaxBytes: MAX_BODY,
     }),
   );

@@ -6,6 +6,7 @@ import { createCsr, newTlsKey, renewalTime, retryDelay } from "@cloudvlan/kit/pk
 import type { Controller } from "../controller/connection.ts";
 import type { Cell } from "../state/cell.ts";
 import { explainError, type Problems } from "../state/problems.ts";
+import { inSpan } from "@cloudvlan/kit/telemetry";
 import { sleep, uniform } from "../time/backoff.ts";
 import { keepIdentity } from "./files.ts";
 import { acceptCertificate, type ExpectedNode, type TlsIdentity } from "./identity.ts";
@@ -38,7 +39,7 @@ export async function keepCertificate(options: RenewOptions, signal: AbortSignal
       continue;
     }
     try {
-      const renewed = await renewOnce(options, signal);
+      const renewed = await inSpan("agent.renew_certificate", {}, () => renewOnce(options, signal));
       identity.set(renewed);
       problems.clear("certificate");
       failures = 0;

@@ -9,6 +9,7 @@ import type { ConfiguredEngine } from "../engine/configure.ts";
 import { followMap } from "../map/follow.ts";
 import { type Cell, present } from "../state/cell.ts";
 import type { Membership } from "../state/membership.ts";
+import type { Cause } from "../state/cause.ts";
 import type { Problems } from "../state/problems.ts";
 import { CONTROLLER_BACKOFF, fullJitter, sleep } from "../time/backoff.ts";
 import { type ControllerView, controllerOf } from "./connection.ts";
@@ -20,6 +21,7 @@ export interface AttendOptions {
   readonly view: Cell<ControllerView>;
   readonly configured: ConfiguredEngine;
   readonly engine: { readonly status: Cell<EngineStatus | undefined> };
+  readonly cause: Cause;
   readonly clock: Clock;
   readonly problems: Problems;
   readonly log: Logger;
@@ -27,7 +29,7 @@ export interface AttendOptions {
 
 /** All that needs the controller, once this machine is a node: certificate, map, endpoints. */
 export async function attendController(options: AttendOptions, signal: AbortSignal): Promise<void> {
-  const { state, view, configured, engine, clock, problems, log } = options;
+  const { state, view, configured, engine, cause, clock, problems, log } = options;
   const membership = await present(options.membership, signal);
   const expected = {
     clusterId: membership.cluster_id,
@@ -39,7 +41,7 @@ export async function attendController(options: AttendOptions, signal: AbortSign
   const common = { controller, clock, problems, log };
   await Promise.all([
     keepCertificate({ ...common, state, expected, identity }, signal),
-    followMap({ ...common, configured, view, identity }, signal),
+    followMap({ ...common, configured, view, identity, cause }, signal),
     keepEndpoints({ ...common, status: engine.status, view }, signal),
   ]);
 }

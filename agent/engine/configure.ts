@@ -1,8 +1,10 @@
 import { create } from "@bufbuild/protobuf";
 import { type Settings, SettingsSchema } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import type { Logger } from "@cloudvlan/kit/log";
+import { inSpan } from "@cloudvlan/kit/telemetry";
 import { type Cell, cell, present } from "../state/cell.ts";
 import type { Membership } from "../state/membership.ts";
+import type { Cause } from "../state/cause.ts";
 import type { Problems } from "../state/problems.ts";
 import { type BackoffBounds, fullJitter, sleep } from "../time/backoff.ts";
 import type { RunningEngine } from "./running.ts";
@@ -23,6 +25,7 @@ export type ConfiguredEngine = Cell<RunningEngine | undefined>;
 export interface ConfigureOptions {
   readonly local: LocalSettings;
   readonly membership: Cell<Membership | undefined>;
+  readonly cause: Cause;
   readonly problems: Problems;
   readonly log: Logger;
 }
@@ -46,7 +49,7 @@ export function keepConfigured(
   const configure = async (engine: RunningEngine, settings: Settings) => {
     for (let attempt = 0; link.running.get() === engine && !signal.aborted; attempt += 1) {
       try {
-        await engine.apply({ settings });
+        await options.cause.first("settings", () => inSpan("agent.configure", {}, () => engine.apply({ settings })));
         options.problems.clear("engine");
         configured.set(engine);
         return;

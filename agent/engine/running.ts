@@ -6,6 +6,7 @@ import {
   type Settings,
 } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import type { MapUpdate } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
+import { tracedInside } from "@cloudvlan/kit/telemetry";
 import type { EngineTransport } from "./transport.ts";
 
 export type EngineClient = Client<typeof EngineService>;
@@ -27,7 +28,7 @@ export async function reachEngine(
   signal: AbortSignal,
   timeoutMs: number,
 ): Promise<RunningEngine> {
-  const client = createClient(EngineService, transport);
+  const client = createClient(EngineService, tracedInside(transport));
   const identity = await client.getIdentity({}, { signal, timeoutMs });
   let tail: Promise<unknown> = Promise.resolve();
 

@@ -1,6 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { open, rename, stat } from "node:fs/promises";
+import { isIPv6 } from "node:net";
 import { Refusal } from "@cloudvlan/kit/errors";
+import type { ScrapeAddress } from "@cloudvlan/kit/telemetry";
 import { errnoOf, statePath } from "../state/files.ts";
 
 /** Bytes after which the engine's log is set aside at the next start. */
@@ -19,15 +21,21 @@ export interface EngineProcess {
  * Starts the engine in its own session, so that it outlives the agent and its terminal.
  * @param path executable, or a name that is looked up in PATH.
  * @param state the agent's folder; the engine gets `engine` in it, its log is `engine.log`.
+ * @param metrics where it shows its figures; nowhere when undefined.
  * @throws Refusal when there is no such executable.
  */
-export async function spawnEngine(path: string, state: string): Promise<EngineProcess> {
+export async function spawnEngine(
+  path: string,
+  state: string,
+  metrics: ScrapeAddress | undefined,
+): Promise<EngineProcess> {
   const logPath = statePath(state, "engine.log");
   await setAsideLongLog(logPath);
   const log = await open(logPath, "a", 0o600);
   try {
     const { size: start } = await log.stat();
-    const child = spawn(path, ["run", "--state", statePath(state, "engine")], {
+    const shown = metrics === undefined ? [] : ["--metrics", hostPort(metrics)];
+    const child = spawn(path, ["run", "--state", statePath(state, "engine"), ...shown], {
       detached: true,
       stdio: ["ignore", log.fd, log.fd],
     });
@@ -50,6 +58,10 @@ export async function spawnEngine(path: string, state: string): Promise<EnginePr
   } finally {
     await log.close();
   }
+}
+
+function hostPort({ address, port }: ScrapeAddress): string {
+  return isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
 function pidOf(child: ChildProcess, path: string): Promise<number> {

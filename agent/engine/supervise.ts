@@ -3,11 +3,13 @@ import type { EngineStatus } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import type { Clock } from "@cloudvlan/kit/clock";
 import { Refusal } from "@cloudvlan/kit/errors";
 import type { Logger } from "@cloudvlan/kit/log";
+import type { ScrapeAddress, Telemetry } from "@cloudvlan/kit/telemetry";
 import { type Cell, cell } from "../state/cell.ts";
 import { privateFolder, statePath } from "../state/files.ts";
 import { explainError, type Problems } from "../state/problems.ts";
 import { type BackoffBounds, fullJitter, sleep } from "../time/backoff.ts";
 import { reachEngine, type RunningEngine } from "./running.ts";
+import { foreignSpan } from "./spans.ts";
 import { spawnEngine } from "./spawn.ts";
 import { type EngineTransport, engineTransport } from "./transport.ts";
 
@@ -20,10 +22,14 @@ export interface EngineLink {
 
 export interface SuperviseOptions {
   readonly path: string;
+  /** Where an engine that is started shows its figures. */
+  readonly metrics: ScrapeAddress | undefined;
   readonly state: string;
   readonly log: Logger;
   readonly clock: Clock;
   readonly problems: Problems;
+  /** Takes the spans of the engine. */
+  readonly telemetry: Pick<Telemetry, "take">;
 }
 
 const RESTART: BackoffBounds = { minMs: 100, maxMs: 10_000 };
@@ -52,7 +58,7 @@ export async function superviseEngine(link: EngineLink, options: SuperviseOption
       const engine = await reachOrStart(transports, options, signal);
       problems.clear("engine");
       log.info({ version: engine.identity.version, instance: engine.identity.instanceId }, "engine is up");
-      await follow(link, engine, log, signal);
+      await follow(link, engine, options, signal);
     } catch (error) {
       if (!signal.aborted && problems.report("engine", error))
         log.error({ why: explainError(error).message }, "engine failed");
@@ -73,7 +79,7 @@ async function reachOrStart(
 ): Promise<RunningEngine> {
   const present = await probe(transports, options, signal);
   if (present) return present;
-  const child = await spawnEngine(options.path, options.state);
+  const child = await spawnEngine(options.path, options.state, options.metrics);
   options.log.info({ pid: child.pid }, "engine started");
   const deadline = options.clock.monotonicMs() + START_TIMEOUT_MS;
   for (;;) {
@@ -112,7 +118,12 @@ async function probe(
   }
 }
 
-async function follow(link: EngineLink, engine: RunningEngine, log: Logger, signal: AbortSignal): Promise<void> {
+async function follow(
+  link: EngineLink,
+  engine: RunningEngine,
+  { log, telemetry }: SuperviseOptions,
+  signal: AbortSignal,
+): Promise<void> {
   for await (const { item } of engine.client.watch({}, { signal })) {
     switch (item.case) {
       case "opened":
@@ -125,7 +136,11 @@ async function follow(link: EngineLink, engine: RunningEngine, log: Logger, sign
       case "event":
         log.info({ event: item.value.name, node: item.value.nodeId, detail: item.value.detail }, "engine event");
         break;
-      case "span":
+      case "span": {
+        const span = foreignSpan(item.value);
+        if (span) telemetry.take("cvlan-engine", span);
+        break;
+      }
       case undefined:
         break;
     }

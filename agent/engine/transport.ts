@@ -35,10 +35,17 @@ export function engineTransport(socket: string, clock: Clock): EngineTransport {
   });
   const deadlineIn = (ms: number) => new Date(clock.nowMs() + ms);
   return {
-    unary: (method, signal, timeoutMs, _header, input) =>
-      unary(client, method, signal, deadlineIn(timeoutMs ?? DEFAULT_TIMEOUT_MS), input),
-    stream: (method, signal, timeoutMs, _header, input) =>
-      stream(client, method, signal, timeoutMs === undefined ? undefined : deadlineIn(timeoutMs), input),
+    unary: (method, signal, timeoutMs, header, input) =>
+      unary(client, method, signal, deadlineIn(timeoutMs ?? DEFAULT_TIMEOUT_MS), metadataOf(header), input),
+    stream: (method, signal, timeoutMs, header, input) =>
+      stream(
+        client,
+        method,
+        signal,
+        timeoutMs === undefined ? undefined : deadlineIn(timeoutMs),
+        metadataOf(header),
+        input,
+      ),
     [Symbol.dispose]: () => client.close(),
   };
 }
@@ -48,6 +55,7 @@ function unary<I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
   signal: AbortSignal | undefined,
   deadline: Date,
+  metadata: Metadata,
   input: MessageInitShape<I>,
 ): Promise<UnaryResponse<I, O>> {
   return new Promise((resolve, reject) => {
@@ -56,7 +64,7 @@ function unary<I extends DescMessage, O extends DescMessage>(
       serializer(method.input),
       deserializer(method.output),
       create(method.input, input),
-      new Metadata(),
+      metadata,
       { deadline },
       (error: ServiceError | null, message?: MessageShape<O>) => {
         signal?.removeEventListener("abort", cancel);
@@ -83,6 +91,7 @@ async function stream<I extends DescMessage, O extends DescMessage>(
   method: DescMethodStreaming<I, O>,
   signal: AbortSignal | undefined,
   deadline: Date | undefined,
+  metadata: Metadata,
   input: AsyncIterable<MessageInitShape<I>>,
 ): Promise<StreamResponse<I, O>> {
   if (method.methodKind !== "server_streaming") {
@@ -94,7 +103,7 @@ async function stream<I extends DescMessage, O extends DescMessage>(
     serializer(method.input),
     deserializer(method.output),
     create(method.input, request),
-    new Metadata(),
+    metadata,
     deadline === undefined ? {} : { deadline },
   );
   async function* messages(): AsyncGenerator<MessageShape<O>, void, undefined> {
@@ -118,6 +127,14 @@ async function stream<I extends DescMessage, O extends DescMessage>(
     trailer: new Headers(),
     message: messages(),
   };
+}
+
+/** The engine looks at the trace that a call belongs to and at no other header. */
+function metadataOf(header: ConstructorParameters<typeof Headers>[0]): Metadata {
+  const metadata = new Metadata();
+  const trace = new Headers(header).get("traceparent");
+  if (trace !== null) metadata.set("traceparent", trace);
+  return metadata;
 }
 
 async function only<T>(input: AsyncIterable<T>): Promise<T> {

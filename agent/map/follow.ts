@@ -4,11 +4,13 @@ import { type MapPosition, MapPositionSchema, NetmapService } from "@cloudvlan/g
 import type { MapUpdate } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import type { Clock } from "@cloudvlan/kit/clock";
 import { Refusal } from "@cloudvlan/kit/errors";
+import { inSpan } from "@cloudvlan/kit/telemetry";
 import type { Logger } from "@cloudvlan/kit/log";
 import { CONNECTED, type Controller, type ControllerView } from "../controller/connection.ts";
 import type { ConfiguredEngine } from "../engine/configure.ts";
 import type { RunningEngine } from "../engine/running.ts";
 import { type Cell, changedFrom, present } from "../state/cell.ts";
+import type { Cause } from "../state/cause.ts";
 import { explainError, type Problems } from "../state/problems.ts";
 import { type BackoffBounds, CONTROLLER_BACKOFF, fullJitter, jittered, sleep } from "../time/backoff.ts";
 import { applyError, type Outcome, outcomeOf, StepRefused } from "./outcome.ts";
@@ -20,6 +22,7 @@ export interface FollowOptions {
   readonly view: Cell<ControllerView>;
   /** Changes with each newer certificate: the stream is opened anew with it. */
   readonly identity: Cell<unknown>;
+  readonly cause: Cause;
   readonly problems: Problems;
   readonly clock: Clock;
   readonly log: Logger;
@@ -86,7 +89,7 @@ export async function followMap(options: FollowOptions, signal: AbortSignal): Pr
     const polling = youngBreaks >= YOUNG_BREAKS;
     let progressed = false;
     const carry = async (step: MapUpdate[]) => {
-      await applyStep(engine, step);
+      await options.cause.first("map", () => inSpan("agent.apply_map", {}, () => applyStep(engine, step)));
       progressed = true;
       full = false;
       resumes = 0;
@@ -173,9 +176,9 @@ async function watchOnce(round: Round, signal: AbortSignal): Promise<void> {
   const request = { position, capabilityVersion: engine.identity.capabilityVersion };
   const collector = stepCollector();
   try {
-    const stream = round.controller
-      .client(NetmapService)
-      .watch(request, { signal: AbortSignal.any([signal, silent.signal]), timeoutMs: 0 });
+    const ends = { signal: AbortSignal.any([signal, silent.signal]), timeoutMs: 0 };
+    const client = round.controller.client(NetmapService);
+    const stream = round.cause.first("map stream", () => client.watch(request, ends));
     for await (const { update } of stream) {
       watchdog.refresh();
       round.view.set(CONNECTED);

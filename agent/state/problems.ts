@@ -5,7 +5,9 @@ import { type ErrorDetail, ErrorDetailSchema } from "@cloudvlan/gen/entity/v1/co
 import { Refusal } from "@cloudvlan/kit/errors";
 
 /** Part of the node that can be at fault. */
-export type Part = "engine" | "map" | "host" | "certificate" | "endpoints" | "join";
+export type Part = (typeof PARTS)[number];
+
+export const PARTS = ["engine", "map", "host", "certificate", "endpoints", "join"] as const;
 
 /** What is wrong now, at most one problem a part. */
 export interface Problems {

@@ -19,7 +19,7 @@ import { type AgentConfig, readInvocation } from "../config.ts";
 import { reasonOf } from "../state/problems.ts";
 import { CLUSTER, CVLAN, NODE, NODE_URI, TENANT, type TestCa, testCa } from "./ca.ts";
 import { type TestController, testController } from "./controller.ts";
-import { recordingLog, temporaryFolder, until } from "./support.ts";
+import { noTelemetry, recordingLog, temporaryFolder, until } from "./support.ts";
 
 const ROOT_KEY = randomBytes(32);
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest();
@@ -103,7 +103,11 @@ describe("the agent", function () {
   async function started(state: string) {
     const { log, lines } = recordingLog();
     const stop = new AbortController();
-    const done = runAgent(configOf(state), { clock: systemClock, log, version: "test" }, stop.signal);
+    const done = runAgent(
+      configOf(state),
+      { clock: systemClock, log, version: "test", telemetry: noTelemetry },
+      stop.signal,
+    );
     done.catch(() => undefined);
     const connection = unixTransport(join(state, "agent.sock"));
     const client = createClient(AgentService, connection);
@@ -196,7 +200,7 @@ describe("the agent", function () {
     const run = (state: string) =>
       runAgent(
         configOf(state),
-        { clock: systemClock, log: recordingLog().log, version: "test" },
+        { clock: systemClock, log: recordingLog().log, version: "test", telemetry: noTelemetry },
         AbortSignal.timeout(9e4),
       );
     await assert.rejects(run(folder.path), (error) => error instanceof Refusal && error.reason === "AGENT_RUNNING");

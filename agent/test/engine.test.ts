@@ -10,7 +10,7 @@ import { engineLink, superviseEngine } from "../engine/supervise.ts";
 import { engineTransport } from "../engine/transport.ts";
 import { problemBook, reasonOf } from "../state/problems.ts";
 import { testEngine } from "./engine.ts";
-import { recordingLog, temporaryFolder, until } from "./support.ts";
+import { noTelemetry, recordingLog, temporaryFolder, until } from "./support.ts";
 
 describe("the engine's transport", () => {
   it("carries calls, streams, and errors with their details", async () => {
@@ -85,7 +85,11 @@ describe("supervision of the engine", function () {
     const problems = problemBook();
     const link = engineLink();
     const stop = new AbortController();
-    const done = superviseEngine(link, { path, state, log, clock: systemClock, problems }, stop.signal);
+    const done = superviseEngine(
+      link,
+      { path, metrics: undefined, state, log, clock: systemClock, problems, telemetry: noTelemetry },
+      stop.signal,
+    );
     const pidsNow = () =>
       lines.flatMap((line) => (line.includes("engine started") ? (JSON.parse(line) as { pid: number }).pid : []));
     return {

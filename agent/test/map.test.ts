@@ -19,6 +19,7 @@ import { problemBook } from "../state/problems.ts";
 import { CLUSTER, NODE, NODE_URI, TENANT, type TestCa, testCa } from "./ca.ts";
 import { type TestController, testController } from "./controller.ts";
 import { testEngine } from "./engine.ts";
+import { joinCause } from "../state/cause.ts";
 import { recordingLog, temporaryFolder, until } from "./support.ts";
 
 /** A gate that a handler waits at until the stream is cut. */
@@ -92,6 +93,7 @@ describe("the map's way to the engine", function () {
         controller: controllerOf(controller.url, identities),
         view,
         identity: identities,
+        cause: joinCause(),
         problems,
         clock: systemClock,
         log,

@@ -23,6 +23,9 @@ export async function until(
   }
 }
 
+/** For tests that look at no span. */
+export const noTelemetry = { take: () => undefined };
+
 /** A logger whose lines a test can read. */
 export function recordingLog(): { log: Logger; lines: string[] } {
   const lines: string[] = [];

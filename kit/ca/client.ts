@@ -1,10 +1,12 @@
 import { createHash, randomUUID, X509Certificate } from "node:crypto";
 import { Agent, request } from "node:https";
 import { isIP } from "node:net";
+import { SpanKind } from "@opentelemetry/api";
 import { importJWK, type JWK, SignJWT } from "jose";
 import { z } from "zod";
 import type { Clock } from "../clock/index.ts";
 import { Refusal } from "../errors/index.ts";
+import { inSpan, traceFields } from "../telemetry/index.ts";
 import { type CheckedCsr, checkCsr } from "./csr.ts";
 import type { CertificateAuthority, IssuedCertificate } from "./index.ts";
 import { certificatesOf } from "../pki/pem.ts";
@@ -62,7 +64,10 @@ export function caClient(options: CaClientOptions): CertificateAuthority {
         ott: await signingToken(options, roots, endpoint.href, csr, identity, [spiffeId, ...names]),
         notAfter: `${ttlSeconds}s`,
       });
-      const chain = readAnswer(await post(endpoint, agent, body));
+      const attributes = { "server.address": endpoint.hostname, "url.path": endpoint.pathname };
+      const chain = await inSpan("step-ca/sign", { kind: SpanKind.CLIENT, attributes }, async () =>
+        readAnswer(await post(endpoint, agent, body)),
+      );
       return checkIssued(chain, roots, options.clock.nowMs(), checked, identity, [spiffeId, ...names], ttlSeconds);
     },
   };
@@ -122,7 +127,13 @@ interface Answer {
 function post(url: URL, agent: Agent, body: string): Promise<Answer> {
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
   const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
-  const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
+  const trace = traceFields()?.trace_id;
+  const headers = {
+    "content-type": "application/json",
+    "content-length": Buffer.byteLength(body),
+    // step-ca speaks no OpenTelemetry: its log line carries this as `request-id`.
+    ...(trace !== undefined && { "x-request-id": trace }),
+  };
   const call = request(url, { method: "POST", headers, signal, agent }, (response) => {
     const chunks: Buffer[] = [];
     let size = 0;

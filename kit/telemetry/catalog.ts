@@ -75,6 +75,12 @@ export const METRICS = {
     help: "Of these, the ones that are known to be behind their log",
     labels: [],
   },
+  mapLag: {
+    name: "cloudvlan_netmap_lag_seconds",
+    kind: "gauge",
+    help: "How long the map that is behind the longest has been so",
+    labels: [],
+  },
   mapNodes: {
     name: "cloudvlan_netmap_nodes",
     kind: "gauge",

@@ -3,10 +3,12 @@ import type { Attributes, HrTime } from "@opentelemetry/api";
 export { METRICS, type MetricDefinition } from "./catalog.ts";
 export { type ScrapeAddress, scrapeAddressSchema, type TelemetryConfig, telemetrySchema } from "./config.ts";
 export { failureOf } from "./failure.ts";
+export { otelInterceptor } from "./interceptor.ts";
 export { count, observe, record } from "./metrics.ts";
 export { startTelemetry, type Telemetry, type TelemetryDeps } from "./start.ts";
 export {
   callerTrace,
+  captureTrace,
   inChildSpan,
   inSpan,
   type OpenSpan,
@@ -15,7 +17,7 @@ export {
   traceFields,
   withTraceHeaders,
 } from "./trace.ts";
-export { rpcAttributes, rpcSpanName, traced } from "./transport.ts";
+export { rpcAttributes, rpcSpanName, traced, tracedInside } from "./transport.ts";
 
 /** A span that another process made and this one exports. */
 export interface ForeignSpan {

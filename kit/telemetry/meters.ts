@@ -27,7 +27,7 @@ export interface Meters extends AsyncDisposable {
  * Makes metrics real for this process, once, and shows them.
  * @throws Refusal `unavailable` when the address cannot be had.
  */
-export async function openMeters(at: ScrapeAddress, clock: Clock, log: Logger): Promise<Meters> {
+export async function openMeters(at: ScrapeAddress, clock: Clock, log: Pick<Logger, "warn">): Promise<Meters> {
   const reader = new PullReader();
   const provider = new MeterProvider({ readers: [reader] });
   const serializer = new PrometheusSerializer(undefined, false, undefined, true, true);

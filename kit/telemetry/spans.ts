@@ -46,7 +46,8 @@ export interface SpanOutletOptions {
   /** Counts what is dropped. */
   readonly meters: MeterProvider | undefined;
   readonly clock: Clock;
-  readonly log: Logger;
+  /** Takes what an operator should know; seldom. */
+  readonly log: Pick<Logger, "warn">;
 }
 
 /** Path of traces below a base URL (OpenTelemetry protocol exporter, endpoint URLs for OTLP/HTTP). */

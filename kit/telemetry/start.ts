@@ -12,7 +12,8 @@ export interface TelemetryDeps {
   readonly serviceName: string;
   readonly version: string;
   readonly clock: Clock;
-  readonly log: Logger;
+  /** Takes what an operator should know; seldom. */
+  readonly log: Pick<Logger, "warn">;
 }
 
 /** What a process tells of itself; ends with it. */

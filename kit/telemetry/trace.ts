@@ -69,6 +69,12 @@ export async function inChildSpan<T>(name: string, options: SpanOptions, work: (
   return trace.getActiveSpan() === undefined ? work() : inSpan(name, options, work);
 }
 
+/** Remembers the trace that is active: what the result is given runs in it. */
+export function captureTrace(): <T>(work: () => T) => T {
+  const captured = context.active();
+  return (work) => context.with(captured, work);
+}
+
 /** Runs work that belongs to no trace that happens to be active. */
 export function outsideTrace<T>(work: () => T): T {
   return context.with(ROOT_CONTEXT, work);

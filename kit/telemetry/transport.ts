@@ -1,5 +1,5 @@
 import type { DescMethod } from "@bufbuild/protobuf";
-import { context, SpanKind } from "@opentelemetry/api";
+import { context, SpanKind, trace } from "@opentelemetry/api";
 import type { Transport } from "@connectrpc/connect";
 import { withHooks } from "../interceptors/iterables.ts";
 import { inSpan, openSpan, type SpanOptions, withTraceHeaders } from "./trace.ts";
@@ -49,4 +49,11 @@ export function traced(transport: Transport): Transport {
       }
     },
   };
+}
+
+/** Like `traced` for calls that belong to a trace; the others go as they are. */
+export function tracedInside(transport: Transport): Transport {
+  const inside = traced(transport);
+  const way = (): Transport => (trace.getActiveSpan() === undefined ? transport : inside);
+  return { unary: (...call) => way().unary(...call), stream: (...call) => way().stream(...call) };
 }

@@ -156,7 +156,10 @@ describe("a collector that is of no use", function () {
   async function against(otlp: string): Promise<{ shown: string; lines: Line[] }> {
     const lines: Line[] = [];
     const port = await freePort("127.0.0.1");
-    const telemetry = await startTelemetry(config({ otlp, metrics: { port } }), { ...deps, log: recordingLog(lines) });
+    const telemetry = await startTelemetry(config({ otlp, metrics: { port } }), {
+      ...deps,
+      log: recordingLog(lines),
+    });
     try {
       for (let n = 0; n < 6_000; n++) await inSpan("work", {}, async () => undefined);
       return { shown: await scrape(`http://127.0.0.1:${port}/metrics`), lines };

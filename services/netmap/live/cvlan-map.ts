@@ -42,6 +42,7 @@ export class CvlanMap {
   #hasRules = true;
   #catching: Promise<void> | undefined;
   #isBehind = false;
+  #behindSince: number | undefined;
 
   /** @param rulesLost called when the tables do not hold the rules of a signed manifest: policy has to send them again. */
   constructor(context: NetmapContext, scope: Scope, heads: Heads, rulesLost: () => void) {
@@ -59,6 +60,13 @@ export class CvlanMap {
 
   get epoch(): bigint {
     return this.#epoch;
+  }
+
+  /** For figures; `behindMs` is 0 when it is up to date, as far as is known. */
+  get figures(): { readonly nodes: number; readonly viewers: number; readonly behindMs: number } {
+    const since = this.#behindSince;
+    const behindMs = since === undefined ? 0 : this.#context.clock.monotonicMs() - since;
+    return { nodes: this.#visibility.nodeCount, viewers: this.#viewers.size, behindMs };
   }
 
   /** True when the node is a member by the map as this worker has it. */
@@ -94,6 +102,7 @@ export class CvlanMap {
   /** Takes what other transactions, here or on another worker, wrote since. Calls that come meanwhile share one more round. */
   async catchUp(): Promise<void> {
     this.#isBehind = true;
+    this.#behindSince ??= this.#context.clock.monotonicMs();
     this.#catching ??= this.#catchUpRounds().finally(() => (this.#catching = undefined));
     return this.#catching;
   }
@@ -103,6 +112,7 @@ export class CvlanMap {
       this.#isBehind = false;
       while (await this.#catchUpOnce()) continue;
     }
+    this.#behindSince = undefined;
   }
 
   /** @returns true when there may be more. */

@@ -1,5 +1,6 @@
 import { outsideScope } from "@cloudvlan/kit/caller";
 import { Refusal } from "@cloudvlan/kit/errors";
+import { METRICS, observe } from "@cloudvlan/kit/telemetry";
 import { REPORTS } from "../endpoint-store.ts";
 import type { Scope } from "../domain/scope.ts";
 import { REVISIONS } from "../store.ts";
@@ -25,6 +26,8 @@ export interface Maps {
 interface Held {
   readonly ready: Promise<CvlanMap>;
   readonly stop: AbortController;
+  /** Once it is ready. */
+  map: CvlanMap | undefined;
   streams: number;
   idle: NodeJS.Timeout | undefined;
 }
@@ -57,8 +60,14 @@ export function openMaps(context: NetmapContext): Maps {
     const stopping = new AbortController();
     // The map outlives the request that happened to be its first.
     const ready = outsideScope(() => start(context, scope, stopping.signal));
-    const entry: Held = { ready, stop: stopping, streams: 0, idle: undefined };
+    const entry: Held = { ready, stop: stopping, map: undefined, streams: 0, idle: undefined };
     held.set(key, entry);
+    ready.then(
+      (map) => (entry.map = map),
+      () => {
+        // Whoever opens the map is told.
+      },
+    );
     return entry;
   }
 
@@ -94,7 +103,38 @@ export function openMaps(context: NetmapContext): Maps {
     );
   }
 
+  function showFigures(): Disposable {
+    const figures = () => [...held.values()].flatMap(({ map }) => map?.figures ?? []);
+    const sum = (read: (figure: CvlanMap["figures"]) => number) => () => [
+      { value: figures().reduce((total, figure) => total + read(figure), 0), labels: {} },
+    ];
+    const shown = new DisposableStack();
+    shown.use(observe(METRICS.maps, () => [{ value: held.size, labels: {} }]));
+    shown.use(
+      observe(
+        METRICS.mapsBehind,
+        sum(({ behindMs }) => (behindMs > 0 ? 1 : 0)),
+      ),
+    );
+    shown.use(
+      observe(
+        METRICS.mapNodes,
+        sum(({ nodes }) => nodes),
+      ),
+    );
+    shown.use(
+      observe(
+        METRICS.mapViewers,
+        sum(({ viewers }) => viewers),
+      ),
+    );
+    const lag = () => Math.max(0, ...figures().map(({ behindMs }) => behindMs)) / 1000;
+    shown.use(observe(METRICS.mapLag, () => [{ value: lag(), labels: {} }]));
+    return shown;
+  }
+
   async function run(signal: AbortSignal): Promise<void> {
+    using _shown = showFigures();
     context.keysets.onChange((tenantId) => {
       void look(undefined, async (map) => {
         if (map.scope.tenantId === tenantId) map.keysetChanged();

@@ -1,18 +1,12 @@
 import { context, SpanKind } from "@opentelemetry/api";
 import type { Interceptor } from "@connectrpc/connect";
 import type { Clock } from "../clock/index.ts";
-import {
-  callerTrace,
-  count,
-  failureOf,
-  METRICS,
-  openSpan,
-  outsideTrace,
-  record,
-  rpcAttributes,
-  rpcSpanName,
-} from "../telemetry/index.ts";
-import { withHooks } from "./iterables.ts";
+import { withHooks } from "../interceptors/iterables.ts";
+import { METRICS } from "./catalog.ts";
+import { failureOf } from "./failure.ts";
+import { count, record } from "./metrics.ts";
+import { callerTrace, openSpan, outsideTrace } from "./trace.ts";
+import { rpcAttributes, rpcSpanName } from "./transport.ts";
 
 /**
  * Makes a span and figures of each call. The span of a stream ends with its first message; what breaks it later is
