@@ -14,6 +14,7 @@ export const maps = schema.table(
     revision: bigint({ mode: "bigint" }).notNull().default(0n),
     registryCursor: bigint("registry_cursor", { mode: "bigint" }).notNull().default(0n),
     policyCursor: bigint("policy_cursor", { mode: "bigint" }).notNull().default(0n),
+    dnsRevision: bigint("dns_revision", { mode: "bigint" }).notNull().default(0n),
   },
   (table) => [primaryKey({ columns: [table.tenantId, table.cvlanId] })],
 );
@@ -27,7 +28,7 @@ export const records = schema.table(
     kind: smallint().notNull(),
     /** Serialised `Signed`. */
     signed: bytes().notNull(),
-    /** `record_revision` of a node, `policy_version` of a rule or manifest. */
+    /** `record_revision` of a node or of the DNS record, `policy_version` of a rule or manifest. */
     version: bigint({ mode: "bigint" }).notNull(),
     removed: boolean().notNull(),
   },

@@ -23,10 +23,13 @@ export interface LoggedRevision {
   }[];
 }
 
-function inScope(
-  table: { tenantId: PgColumn; cvlanId: PgColumn },
-  { tenantId, cvlanId }: { readonly tenantId: string; readonly cvlanId: string },
-) {
+/** Ids of a scope, as rows have them. */
+interface InScope {
+  readonly tenantId: string;
+  readonly cvlanId: string;
+}
+
+function inScope(table: { tenantId: PgColumn; cvlanId: PgColumn }, { tenantId, cvlanId }: InScope) {
   return and(eq(table.tenantId, tenantId), eq(table.cvlanId, cvlanId));
 }
 
@@ -106,20 +109,7 @@ export async function writePlan(
     .update(maps)
     .set({ ...cursors, revision })
     .where(and(eq(maps.tenantId, tenantId), eq(maps.cvlanId, cvlanId)));
-  for (const part of parts(plan.records)) {
-    await tx
-      .insert(records)
-      .values(part.map((record) => ({ ...scope, ...record })))
-      .onConflictDoUpdate({
-        target: [records.tenantId, records.cvlanId, records.objectId],
-        set: {
-          kind: sql`excluded.kind`,
-          signed: sql`excluded.signed`,
-          version: sql`excluded.version`,
-          removed: sql`excluded.removed`,
-        },
-      });
-  }
+  for (const part of parts(plan.records)) await putRecords(tx, scope, part);
   if (plan.changes.length === 0) return;
   const entries = plan.changes.length;
   const rows = plan.changes.map((change, ordinal) => ({ ...scope, revision, ordinal, entries, ...change }));
@@ -140,6 +130,32 @@ export async function writePlan(
     const from = await logStart(tx, { ...map, revision }, keep);
     await tx.delete(logs).where(and(inScope(logs, scope), lte(logs.revision, from)));
   }
+  await wakeWorkers(tx, scope);
+}
+
+/** Writes the DNS record of a map, whose row is locked. */
+export async function writeDns(tx: Tx, scope: Scope, record: StoredRecord): Promise<void> {
+  await putRecords(tx, scope, [record]);
+  await tx.update(maps).set({ dnsRevision: record.version }).where(inScope(maps, scope));
+  await wakeWorkers(tx, scope);
+}
+
+async function putRecords(tx: Tx, scope: InScope, rows: readonly StoredRecord[]): Promise<void> {
+  await tx
+    .insert(records)
+    .values(rows.map((record) => ({ ...scope, ...record })))
+    .onConflictDoUpdate({
+      target: [records.tenantId, records.cvlanId, records.objectId],
+      set: {
+        kind: sql`excluded.kind`,
+        signed: sql`excluded.signed`,
+        version: sql`excluded.version`,
+        removed: sql`excluded.removed`,
+      },
+    });
+}
+
+async function wakeWorkers(tx: Tx, { tenantId, cvlanId }: InScope): Promise<void> {
   await tx.execute(sql`select pg_notify(${REVISIONS}, ${`${tenantId} ${cvlanId}`})`);
 }
 

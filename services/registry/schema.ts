@@ -1,5 +1,5 @@
 import { bytes } from "@cloudvlan/kit/db";
-import { bigint, jsonb, pgSchema, smallint, text, timestamp } from "drizzle-orm/pg-core";
+import { bigint, boolean, jsonb, pgSchema, smallint, text, timestamp } from "drizzle-orm/pg-core";
 
 const schema = pgSchema("registry");
 
@@ -20,6 +20,21 @@ export const cvlans = schema.table("cvlan", {
   createdAt: instant("created_at").notNull(),
   createdBy: text("created_by").notNull(),
   seal: bytes("seal").notNull(),
+});
+
+export const cvlanDns = schema.table("cvlan_dns", {
+  tenantId: text("tenant_id").notNull(),
+  cvlanId: text("cvlan_id").primaryKey(),
+  domain: text("domain").notNull(),
+  record: bytes("record").notNull(),
+  recordRevision: bigint("record_revision", { mode: "bigint" }).notNull(),
+  seal: bytes("seal").notNull(),
+});
+
+export const publications = schema.table("publication", {
+  cvlanId: text("cvlan_id").primaryKey(),
+  owner: text("owner").notNull(),
+  due: boolean("due").notNull(),
 });
 
 export const addressPools = schema.table("address_pool", {

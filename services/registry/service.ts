@@ -16,10 +16,11 @@ import { delegatedKeys } from "@cloudvlan/kit/delegation";
 import { defineService } from "@cloudvlan/kit/service";
 import { config } from "./config.ts";
 import type { RegistryDeps } from "./deps.ts";
-import { createCvlan, deleteCvlan, getCvlan, listCvlans } from "./handlers/cvlans.ts";
+import { createCvlan, deleteCvlan, getCvlan, listCvlans, updateCvlan } from "./handlers/cvlans.ts";
 import { addGroupMember, createGroup, deleteGroup, listGroups, removeGroupMember } from "./handlers/groups.ts";
 import { beginJoin, join } from "./handlers/join.ts";
 import { getNode, listNodes, updateNode } from "./handlers/nodes.ts";
+import { publishDue } from "./handlers/publish-cvlan.ts";
 import { createRegion, deleteRegion, listRegions } from "./handlers/regions.ts";
 import { resolveTargets } from "./handlers/resolve.ts";
 import { redriveDenials, revokeNode } from "./handlers/revoke.ts";
@@ -56,6 +57,7 @@ export const registry = defineService({
           createCvlan: async (request, handler) => ({ cvlan: await createCvlan(deps, request, callerOf(handler)) }),
           getCvlan: (request) => getCvlan(deps, request),
           listCvlans: (request) => listCvlans(deps, request),
+          updateCvlan: async (request, handler) => ({ cvlan: await updateCvlan(deps, request, callerOf(handler)) }),
           deleteCvlan: async (request, handler) => {
             await deleteCvlan(deps, request, callerOf(handler));
             return {};
@@ -108,6 +110,7 @@ export const registry = defineService({
       },
       jobs: [
         { name: "renew delegations", run: (signal) => enrolKeys.run(signal) },
+        { name: "publish cvlans", run: (signal) => publishDue(deps, signal) },
         {
           name: "deny revoked nodes",
           run: async (signal) => {

@@ -14,7 +14,11 @@ import { ANY, allow, newSide, type Side } from "./world.ts";
 const SERVICES: readonly ServiceName[] = ["auth", "registry", "policy", "netmap"];
 
 /** Column that says whose a row is; these tables have it under another name. */
-const OWNER_COLUMNS: Readonly<Record<string, string>> = { "auth.tenant": "id", "registry.pending_denial": "owner" };
+const OWNER_COLUMNS: Readonly<Record<string, string>> = {
+  "auth.tenant": "id",
+  "registry.pending_denial": "owner",
+  "registry.publication": "owner",
+};
 /** Tables that hold nothing of any tenant. */
 const OF_NO_TENANT = new Set(["auth.denial", "auth.context_key", "registry.installation", "registry.region"]);
 

@@ -102,6 +102,10 @@ sample(AuthService.method.watchChanges, () => ({}));
 sample(CvlanService.method.createCvlan, ({ side }) => ({ tenantId: side.tenantId, name: newName("lan") }));
 sample(CvlanService.method.getCvlan, scopeOf);
 sample(CvlanService.method.listCvlans, ({ side }) => ({ tenantId: side.tenantId }));
+sample(CvlanService.method.updateCvlan, (ground) => ({
+  ...scopeOf(ground),
+  dnsDomain: `${newName("domain")}.example.com`,
+}));
 sample(CvlanService.method.deleteCvlan, async ({ side }) => ({
   tenantId: side.tenantId,
   cvlanId: await side.newCvlan(),

@@ -637,7 +637,7 @@ pub struct MapUpdate {
     pub removed_rules: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
     #[prost(message, repeated, tag = "11")]
     pub hints: ::prost::alloc::vec::Vec<EndpointHint>,
-    /// Signed DnsRecord; set in a full map and when it changed.
+    /// Signed DnsRecord; set in the first step of a stream and when it changed. It does not move the revision.
     #[prost(bytes = "vec", tag = "12")]
     pub dns: ::prost::alloc::vec::Vec<u8>,
     /// Signed RootTransitions after the root key the viewer pinned, oldest first; verified before `keyset`.
@@ -817,7 +817,7 @@ pub struct Settings {
     /// Seconds until a map that is not renewed is stale, 1 minute to 90 days.
     #[prost(uint32, optional, tag = "2")]
     pub map_ttl_seconds: ::core::option::Option<u32>,
-    /// Longest life of a join token in seconds, 1 to a week.
+    /// Longest life of a join token in seconds, 1 to a week. A limit: the smallest value of all layers wins.
     #[prost(uint32, optional, tag = "3")]
     pub join_token_max_ttl_seconds: ::core::option::Option<u32>,
     /// Suffixes that other servers answer for; set: these and no others.
@@ -841,6 +841,19 @@ pub struct EffectiveSettings {
         ::prost::alloc::string::String,
         i32,
     >,
+}
+/// One layer as it is stored.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LayerSettings {
+    #[prost(enumeration = "SettingsLayer", tag = "1")]
+    pub layer: i32,
+    #[prost(message, optional, tag = "2")]
+    pub settings: ::core::option::Option<Settings>,
+    /// Grows by one with each change; 0 before the first.
+    #[prost(uint64, tag = "3")]
+    pub revision: u64,
+    #[prost(message, optional, tag = "4")]
+    pub provenance: ::core::option::Option<Provenance>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1107,6 +1120,9 @@ pub struct Cvlan {
     pub provenance: ::core::option::Option<Provenance>,
     #[prost(string, tag = "8")]
     pub cluster_id: ::prost::alloc::string::String,
+    /// Nodes are `<name>.<dns_domain>`.
+    #[prost(string, tag = "9")]
+    pub dns_domain: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CvlanStats {

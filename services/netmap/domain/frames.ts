@@ -19,6 +19,7 @@ const FIELD = {
   removedNodes: 9,
   removedRules: 10,
   hints: 11,
+  dns: 12,
 };
 
 /** Field number of `WatchResponse.update`. */
@@ -33,6 +34,8 @@ export interface Step {
   readonly head: Uint8Array;
   /** Serialised `Signed` of the keyset, when the viewer's is older. */
   readonly keyset: Uint8Array | undefined;
+  /** Serialised `Signed` of the DNS record, when the viewer's may be older. */
+  readonly dns: Uint8Array | undefined;
   readonly delta: Delta;
   /** Serialised `EndpointHint` messages. */
   readonly hints: readonly Uint8Array[];
@@ -40,7 +43,10 @@ export interface Step {
 
 /** A step as serialised `WatchResponse` messages, joined from bytes that were encoded once for all viewers. */
 export function framesOf(step: Step): Uint8Array[] {
-  const first = step.keyset ? [delimited(FIELD.keyset, step.keyset)] : [];
+  const first = [
+    ...(step.keyset ? [delimited(FIELD.keyset, step.keyset)] : []),
+    ...(step.dns ? [delimited(FIELD.dns, step.dns)] : []),
+  ];
   const head = delimited(FIELD.head, step.head);
   const frames: Uint8Array[] = [];
   let fields: Uint8Array[] = first;

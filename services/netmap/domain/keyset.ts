@@ -51,9 +51,12 @@ function instant(timestamp: Timestamp | undefined): number {
   return timestampMs(timestamp);
 }
 
-const ROLES = { node: KeyRole.ENROL, rule: KeyRole.POLICY, manifest: KeyRole.POLICY } as const satisfies Partial<
-  Record<Domain, KeyRole>
->;
+const ROLES = {
+  node: KeyRole.ENROL,
+  dns: KeyRole.ENROL,
+  rule: KeyRole.POLICY,
+  manifest: KeyRole.POLICY,
+} as const satisfies Partial<Record<Domain, KeyRole>>;
 
 /**
  * The payload of a record that a key of the right role signed.

@@ -1,7 +1,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import type { NodeEntry, RuleEntry } from "./entry.ts";
-import { KIND, MANIFEST } from "./record.ts";
+import { DNS, type DnsEntry, KIND, MANIFEST } from "./record.ts";
 
 /** A row of the record table. */
 export interface StoredRecord {
@@ -53,8 +53,16 @@ export function planNodes(current: ReadonlyMap<string, StoredRecord>, news: read
   return plan;
 }
 
+/** The row to be written for a DNS record; undefined when it is in force already, `stale` when it is older. */
+export function planDns(known: StoredRecord | undefined, entry: DnsEntry): StoredRecord | "stale" | undefined {
+  if (known && isOlder(entry, known)) return "stale";
+  if (known && same(known.signed, entry.bytes)) return undefined;
+  const { bytes: signed, record } = entry;
+  return { objectId: DNS, kind: KIND.dns, signed, version: record.recordRevision, removed: false };
+}
+
 /** A node takes one payload for each revision of a record, and no smaller revision than it has seen. */
-function isOlder({ record, bytes }: NodeEntry, known: StoredRecord): boolean {
+function isOlder({ record, bytes }: NodeEntry | DnsEntry, known: StoredRecord): boolean {
   if (record.recordRevision !== known.version) return record.recordRevision < known.version;
   return !same(fromBinary(SignedSchema, bytes).payload, fromBinary(SignedSchema, known.signed).payload);
 }

@@ -1,16 +1,32 @@
 import { createHash } from "node:crypto";
 import { fromBinary } from "@bufbuild/protobuf";
-import { type PolicyManifest, PolicyManifestSchema, SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
-import { MAX_RECORD_BYTES } from "@cloudvlan/kit/sign";
+import {
+  type DnsRecord,
+  DnsRecordSchema,
+  type PolicyManifest,
+  PolicyManifestSchema,
+  SignedSchema,
+} from "@cloudvlan/gen/entity/v1/netmap_pb.js";
+import { MAX_DNS_BYTES, MAX_RECORD_BYTES } from "@cloudvlan/kit/sign";
 import { type Entry, nodeEntry, type RuleEntry, ruleEntry } from "./entry.ts";
 import { openRecord, RecordRefused, type TrustedKeyset } from "./keyset.ts";
 import type { Scope } from "./scope.ts";
 
 /** Kinds of object in the tables. */
-export const KIND = { node: 1, rule: 2, manifest: 3 } as const;
+export const KIND = { node: 1, rule: 2, manifest: 3, dns: 4 } as const;
 
 /** Object id of a cvlan's manifest. */
 export const MANIFEST = "manifest";
+
+/** Object id of a cvlan's DNS record. */
+export const DNS = "dns";
+
+/** How names are resolved in a cvlan. */
+export interface DnsEntry {
+  readonly record: DnsRecord;
+  /** Serialised `Signed`. */
+  readonly bytes: Uint8Array;
+}
 
 /**
  * A node or rule that the right key signed for this cvlan under this id.
@@ -24,12 +40,15 @@ export function openEntry(
   bytes: Uint8Array,
   nowMs: number,
 ): Entry {
-  if (bytes.length > MAX_RECORD_BYTES)
-    throw new RecordRefused("TOO_LARGE", `nodes take records of at most ${MAX_RECORD_BYTES} bytes`);
+  checkSize(bytes, MAX_RECORD_BYTES);
   const entry = parseEntry(kind, openRecord(keyset, kind, bytes, nowMs), bytes);
   checkScope(scope, entry.record);
   if (entry.id !== objectId) throw new RecordRefused("WRONG_OBJECT", "the record is that of another object");
   return entry;
+}
+
+function checkSize(bytes: Uint8Array, most: number): void {
+  if (bytes.length > most) throw new RecordRefused("TOO_LARGE", `nodes take such records of at most ${most} bytes`);
 }
 
 /** @throws RecordRefused when the payload cannot be served. */
@@ -52,6 +71,14 @@ export function openManifest(keyset: TrustedKeyset, scope: Scope, bytes: Uint8Ar
   const manifest = fromBinary(PolicyManifestSchema, openRecord(keyset, "manifest", bytes, nowMs));
   checkScope(scope, manifest);
   return manifest;
+}
+
+/** @throws RecordRefused with the reason. */
+export function openDns(keyset: TrustedKeyset, scope: Scope, bytes: Uint8Array, nowMs: number): DnsEntry {
+  checkSize(bytes, MAX_DNS_BYTES);
+  const record = fromBinary(DnsRecordSchema, openRecord(keyset, "dns", bytes, nowMs));
+  checkScope(scope, record);
+  return { record, bytes };
 }
 
 function checkScope(scope: Scope, record: { tenantId: string; cvlanId: string }): void {

@@ -4,7 +4,7 @@ import { Refusal } from "@cloudvlan/kit/errors";
 import { type CvlanId, isId, type NodeId, type TenantId } from "@cloudvlan/kit/ids";
 import type { Client } from "@connectrpc/connect";
 import type { Scope } from "../domain/scope.ts";
-import { nodeRevoked } from "../live/cvlan-map.ts";
+import { nodeRevoked } from "../live/refusals.ts";
 
 /** Nodes whose cvlan is remembered; the ones asked for longest ago are forgotten first. */
 const REMEMBERED = 200_000;

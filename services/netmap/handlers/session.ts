@@ -1,8 +1,9 @@
 import type { MapPosition } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
 import { Refusal } from "@cloudvlan/kit/errors";
 import type { NodeId, TenantId } from "@cloudvlan/kit/ids";
-import { type CvlanMap, nodeRevoked, notReady, type Position } from "../live/cvlan-map.ts";
+import type { CvlanMap, Position } from "../live/cvlan-map.ts";
 import type { Maps } from "../live/maps.ts";
+import { nodeRevoked, notReady } from "../live/refusals.ts";
 import type { Viewer } from "../live/viewer.ts";
 import type { Locate } from "./locate.ts";
 

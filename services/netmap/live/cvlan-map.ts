@@ -1,14 +1,15 @@
-import { Refusal } from "@cloudvlan/kit/errors";
 import { deltaOf, fullMap, replay } from "../domain/delta.ts";
 import { framesOf } from "../domain/frames.ts";
 import type { Scope } from "../domain/scope.ts";
 import { type EntryChange, takeStep } from "../domain/step.ts";
 import { Visibility } from "../domain/visibility.ts";
-import { type LoggedRevision, MAX_LOG_BYTES, readLog, readMap } from "../store.ts";
+import { DNS, type DnsEntry } from "../domain/record.ts";
+import { type LoggedRevision, MAX_LOG_BYTES, readLog, readMap, readRecords } from "../store.ts";
 import type { NetmapContext } from "./context.ts";
 import type { Heads } from "./heads.ts";
 import { Hints } from "./hints.ts";
-import { loadMap } from "./load.ts";
+import { loadMap, verifiedDns } from "./load.ts";
+import { nodeRevoked, notReady, tooManyStreams } from "./refusals.ts";
 import { lazyChanges, Ring } from "./ring.ts";
 import { Viewer } from "./viewer.ts";
 
@@ -39,6 +40,8 @@ export class CvlanMap {
   #removed = new Set<string>();
   #epoch = 0n;
   #revision = 0n;
+  #dns: DnsEntry | undefined;
+  #dnsRevision = 0n;
   #hasRules = true;
   #catching: Promise<void> | undefined;
   #isBehind = false;
@@ -93,6 +96,8 @@ export class CvlanMap {
     this.#hasRules = loaded.hasRules;
     this.#epoch = loaded.epoch;
     this.#revision = loaded.revision;
+    this.#dns = loaded.dns;
+    this.#dnsRevision = loaded.dnsRevision;
     for (const viewers of this.#viewers.values()) for (const viewer of viewers) viewer.resync();
     this.#endRemoved();
     this.#stepped();
@@ -121,6 +126,7 @@ export class CvlanMap {
       const row = await readMap(tx, this.scope);
       return { map: row, log: await readLog(tx, this.#context.keys, row, this.#revision, CATCH_UP) };
     });
+    if (map.dnsRevision !== this.#dnsRevision) await this.#readDns(map.dnsRevision);
     if (map.epoch === this.#epoch && map.revision === this.#revision) return false;
     const follows = map.epoch === this.#epoch && log[0]?.revision === this.#revision + 1n;
     if (!follows || !log.every((logged) => this.#take(logged))) {
@@ -132,6 +138,15 @@ export class CvlanMap {
       return false;
     }
     return this.#revision < map.revision;
+  }
+
+  async #readDns(dnsRevision: bigint): Promise<void> {
+    const { tenantId } = this.scope;
+    const rows = await this.#context.db.tenant(tenantId, (tx) => readRecords(tx, this.scope, [DNS]));
+    const keyset = await this.#context.keysets.refresh(tenantId);
+    this.#dns = verifiedDns(this.#context, this.scope, keyset, rows.values()) ?? this.#dns;
+    this.#dnsRevision = dnsRevision;
+    this.wakeAll();
   }
 
   /** @returns false when the revision does not continue what is in memory. */
@@ -209,7 +224,7 @@ export class CvlanMap {
     );
     const viewers = this.#viewers.get(nodeId) ?? new Set();
     const [oldest, ...others] = [...viewers].filter(({ isEnded }) => !isEnded);
-    if (oldest && others.length + 1 >= MAX_STREAMS) oldest.end(tooManyStreams(nodeId));
+    if (oldest && others.length + 1 >= MAX_STREAMS) oldest.end(tooManyStreams(nodeId, MAX_STREAMS));
     this.#viewers.set(nodeId, viewers.add(viewer));
     const node = this.#visibility.node(nodeId);
     if (node && !viewer.needsFull) for (const peer of this.#visibility.peersOf(node)) viewer.hinted.add(peer.id);
@@ -247,13 +262,18 @@ export class CvlanMap {
     const hints = this.#hints.of([...hinted].filter((id) => this.#mayHint(viewer.nodeId, id)));
     viewer.hinted.clear();
     const isNewer = full || keyset.version > viewer.keysetVersion;
+    const dns = this.#dns && (full || this.#dns.record.recordRevision > viewer.dnsRevision) ? this.#dns : undefined;
     const { nodes, rules, removedNodes, removedRules } = delta;
     const isEmpty =
-      !full && !isNewer && nodes.length + rules.length + removedNodes.length + removedRules.length + hints.length === 0;
+      !full &&
+      !isNewer &&
+      !dns &&
+      nodes.length + rules.length + removedNodes.length + removedRules.length + hints.length === 0;
     if (isEmpty && !isHeadDue) return undefined;
     const previous = full ? 0n : viewer.position;
     viewer.position = this.#revision;
     viewer.keysetVersion = keyset.version;
+    viewer.dnsRevision = dns?.record.recordRevision ?? viewer.dnsRevision;
     viewer.needsFull = false;
     return framesOf({
       previous,
@@ -261,6 +281,7 @@ export class CvlanMap {
       full,
       head: this.#heads(this.#epoch, this.#revision, keyset.version),
       keyset: isNewer ? keyset.bytes : undefined,
+      dns: dns?.bytes,
       delta,
       hints,
     });
@@ -272,8 +293,8 @@ export class CvlanMap {
     return viewer !== undefined && peer !== undefined && viewerId !== nodeId && this.#visibility.sees(viewer, peer);
   }
 
-  /** Tells viewers whose keyset is older than the one auth has now. */
-  keysetChanged(): void {
+  /** Has every stream look whether there is something for it that is not of its own: the keyset, the DNS record. */
+  wakeAll(): void {
     for (const viewers of this.#viewers.values()) for (const viewer of viewers) viewer.wake();
   }
 
@@ -287,25 +308,4 @@ export class CvlanMap {
       }
     }
   }
-}
-
-export function nodeRevoked(nodeId: string): Refusal {
-  return new Refusal("denied", "NODE_REVOKED", "the node is no member any more", {
-    objectId: nodeId,
-    remedy: "join again with a new token",
-  });
-}
-
-function tooManyStreams(nodeId: string): Refusal {
-  return new Refusal("exhausted", "TOO_MANY_STREAMS", `the node opened more than ${MAX_STREAMS} streams`, {
-    objectId: nodeId,
-    remedy: "keep one stream open; two machines must not share a state directory",
-  });
-}
-
-export function notReady(nodeId: string): Refusal {
-  return new Refusal("unavailable", "NODE_NOT_READY", "the node's record has not arrived yet", {
-    objectId: nodeId,
-    remedy: "try again in a few seconds",
-  });
 }

@@ -1,5 +1,5 @@
 import { setImmediate } from "node:timers/promises";
-import { KIND, MANIFEST, isComplete, openEntry, openManifest } from "../domain/record.ts";
+import { DNS, type DnsEntry, KIND, MANIFEST, isComplete, openDns, openEntry, openManifest } from "../domain/record.ts";
 import type { Entry, RuleEntry } from "../domain/entry.ts";
 import { RecordRefused, type TrustedKeyset } from "../domain/keyset.ts";
 import type { StoredRecord } from "../domain/plan.ts";
@@ -17,6 +17,8 @@ export interface LoadedMap {
   /** Nodes that were members and are no more. */
   readonly removedNodes: readonly string[];
   readonly log: readonly LoggedRevision[];
+  readonly dnsRevision: bigint;
+  readonly dns: DnsEntry | undefined;
 }
 
 /** Signatures verified before other work gets its turn: about 20 ms. */
@@ -47,20 +49,39 @@ export async function loadMap(context: NetmapContext, scope: Scope): Promise<Loa
   const removedNodes = rows
     .filter(({ kind, removed }) => removed && kind === KIND.node)
     .map(({ objectId }) => objectId);
-  return { epoch: map.epoch, revision: map.revision, entries, hasRules, removedNodes, log };
+  const { epoch, revision, dnsRevision } = map;
+  const dns = verifiedDns(context, scope, keyset, rows);
+  return { epoch, revision, entries, hasRules, removedNodes, log, dnsRevision, dns };
+}
+
+/** The DNS record among stored ones; undefined, and reported, when it does not verify. */
+export function verifiedDns(
+  context: NetmapContext,
+  scope: Scope,
+  keyset: TrustedKeyset,
+  rows: Iterable<StoredRecord>,
+): DnsEntry | undefined {
+  for (const row of rows) {
+    if (row.objectId !== DNS) continue;
+    return orReported(context, scope, DNS, () => openDns(keyset, scope, row.signed, context.clock.nowMs()));
+  }
+  return undefined;
 }
 
 function verified(context: NetmapContext, scope: Scope, keyset: TrustedKeyset, row: StoredRecord): Entry | undefined {
   if (row.removed || (row.kind !== KIND.node && row.kind !== KIND.rule)) return undefined;
   const kind = row.kind === KIND.node ? "node" : "rule";
+  return orReported(context, scope, row.objectId, () =>
+    openEntry(keyset, scope, kind, row.objectId, row.signed, context.clock.nowMs()),
+  );
+}
+
+function orReported<T>(context: NetmapContext, scope: Scope, objectId: string, open: () => T): T | undefined {
   try {
-    return openEntry(keyset, scope, kind, row.objectId, row.signed, context.clock.nowMs());
+    return open();
   } catch (error) {
     if (!(error instanceof RecordRefused)) throw error;
-    context.log.error(
-      { ...scope, objectId: row.objectId, reason: error.reason },
-      "a stored record does not verify; it is left out",
-    );
+    context.log.error({ ...scope, objectId, reason: error.reason }, "a stored record does not verify; it is left out");
     return undefined;
   }
 }

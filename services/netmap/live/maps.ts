@@ -137,7 +137,7 @@ export function openMaps(context: NetmapContext): Maps {
     using _shown = showFigures();
     context.keysets.onChange((tenantId) => {
       void look(undefined, async (map) => {
-        if (map.scope.tenantId === tenantId) map.keysetChanged();
+        if (map.scope.tenantId === tenantId) map.wakeAll();
       });
     });
     await using _revisions = await context.db.listen(

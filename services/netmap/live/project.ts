@@ -1,10 +1,11 @@
 import type { Change } from "@cloudvlan/gen/entity/v1/events_pb.js";
+import type { Tx } from "@cloudvlan/kit/db";
 import type { RuleEntry } from "../domain/entry.ts";
 import { RecordRefused, type TrustedKeyset } from "../domain/keyset.ts";
-import { type NodeNews, planNodes, planPolicy, type PolicyNews } from "../domain/plan.ts";
-import { isComplete, MANIFEST, openEntry, openManifest } from "../domain/record.ts";
+import { type NodeNews, planDns, planNodes, planPolicy, type PolicyNews } from "../domain/plan.ts";
+import { DNS, type DnsEntry, isComplete, MANIFEST, openDns, openEntry, openManifest } from "../domain/record.ts";
 import type { Scope } from "../domain/scope.ts";
-import { readMap, readPolicyRecords, readRecords, rewindNodes, writePlan } from "../store.ts";
+import { readMap, readPolicyRecords, readRecords, rewindNodes, writeDns, writePlan } from "../store.ts";
 import type { NetmapContext } from "./context.ts";
 import { isCursorAhead } from "./retry.ts";
 
@@ -15,7 +16,7 @@ export async function projectNodes(
   begun: () => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const { registryCursor } = await context.db.tenant(scope.tenantId, (tx) => readMap(tx, scope));
+  const registryCursor = await context.db.tenant(scope.tenantId, (tx) => cursorOf(tx, scope));
   try {
     for await (const { changes, revision } of context.registry.watchChanges(
       { ...scope, since: registryCursor },
@@ -31,10 +32,22 @@ export async function projectNodes(
   }
 }
 
+/** A worker of the former version moves the cursor past the DNS record without taking it: then all is read again. */
+async function cursorOf(tx: Tx, scope: Scope): Promise<bigint> {
+  const { registryCursor, dnsRevision } = await readMap(tx, scope);
+  if (dnsRevision > 0n) return registryCursor;
+  await rewindNodes(tx, scope, registryCursor);
+  return 0n;
+}
+
 async function takeNodes(context: NetmapContext, scope: Scope, changes: readonly Change[], to: bigint): Promise<void> {
   const news: (NodeNews & { readonly revision: bigint })[] = [];
+  let dns: DnsEntry | undefined;
   for (const { objectId, revision, change } of changes) {
     if (change.case === "removal") news.push({ objectId, revision, entry: undefined });
+    if (change.case === "dns") {
+      dns = await accept(context, scope, DNS, (keyset, now) => openDns(keyset, scope, change.value, now));
+    }
     if (change.case !== "node") continue;
     const entry = await accept(context, scope, objectId, (keyset, now) =>
       openEntry(keyset, scope, "node", objectId, change.value, now),
@@ -43,6 +56,7 @@ async function takeNodes(context: NetmapContext, scope: Scope, changes: readonly
   }
   await context.db.tenant(scope.tenantId, async (tx) => {
     const map = await readMap(tx, scope, "update");
+    if (dns) await takeDns(context, tx, scope, dns);
     // Another worker may have been faster, with a batch that ended elsewhere.
     if (map.registryCursor >= to) return;
     const fresh = news.filter(({ revision }) => revision > map.registryCursor);
@@ -57,6 +71,13 @@ async function takeNodes(context: NetmapContext, scope: Scope, changes: readonly
     reportStale(context, scope, plan.stale);
     await writePlan(tx, context.keys, map, { registryCursor: to }, plan, context.config.log_revisions);
   });
+}
+
+async function takeDns(context: NetmapContext, tx: Tx, scope: Scope, dns: DnsEntry): Promise<void> {
+  const known = await readRecords(tx, scope, [DNS]);
+  const row = planDns(known.get(DNS), dns);
+  if (row === "stale") reportStale(context, scope, [DNS]);
+  else if (row) await writeDns(tx, scope, row);
 }
 
 /**

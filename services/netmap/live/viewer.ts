@@ -7,6 +7,8 @@ export class Viewer {
   /** Revision the node stands at once it applied what was sent. */
   position: bigint;
   keysetVersion: bigint;
+  /** Of the DNS record it was sent; 0 before the first, which comes with the first step. */
+  dnsRevision = 0n;
   /** True while the next step must be a full map. */
   needsFull: boolean;
   /** Nodes whose endpoints changed. */

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import {
+  type DnsRecord,
+  DnsRecordSchema,
   type EndpointHint,
   KeyRole,
   type Keyset,
@@ -34,6 +36,9 @@ export class Mirror {
   nodes = new Map<string, NodeRecord>();
   rules = new Map<string, RuleRecord>();
   readonly hints = new Map<string, EndpointHint>();
+  dns: DnsRecord | undefined;
+  /** DNS records that came. */
+  dnsRecords = 0;
   epoch = 0n;
   revision = 0n;
   keyset: Keyset | undefined;
@@ -66,6 +71,7 @@ export class Mirror {
     if (!from) return;
     this.nodes = new Map(from.nodes);
     this.rules = new Map(from.rules);
+    this.dns = from.dns;
     this.epoch = from.epoch;
     this.revision = from.revision;
     this.keyset = from.keyset;
@@ -149,6 +155,7 @@ export class Mirror {
         assert(!held || held.policyVersion < record.policyVersion, `rule ${record.name} came twice`);
         this.rules.set(hex(record.ruleId), record);
       }
+      if (update.dns.length > 0) this.#takeDns(update.dns);
       for (const hint of update.hints) this.hints.set(hint.nodeId, hint);
       changes += update.nodes.length + update.rules.length + update.removedNodes.length + update.removedRules.length;
     }
@@ -157,6 +164,15 @@ export class Mirror {
     else this.emptySteps++;
     this.revision = last.revision;
     this.epoch = this.head.epoch;
+  }
+
+  #takeDns(bytes: Uint8Array): void {
+    const record = fromBinary(DnsRecordSchema, this.#verify("dns", KeyRole.ENROL, bytes));
+    assert.equal(record.cvlanId, this.#scope.cvlanId);
+    assert.equal(record.tenantId, this.#scope.tenantId);
+    assert(record.recordRevision >= (this.dns?.recordRevision ?? 0n), "the DNS record went back");
+    this.dns = record;
+    this.dnsRecords++;
   }
 
   #takeKeyset(bytes: Uint8Array): void {

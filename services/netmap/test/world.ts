@@ -9,6 +9,7 @@ import { type Change, ObjectKind, RemovalSchema } from "@cloudvlan/gen/entity/v1
 import {
   DelegatedKeySchema,
   type DelegatedKey,
+  DnsRecordSchema,
   KeyRole,
   KeysetSchema,
   NodeRecordSchema,
@@ -75,6 +76,8 @@ export interface World {
   /** Registers nodes; a node of the same id is replaced. */
   putNodes(...nodes: { nodeId: NodeId; address?: string; tags?: string[]; routes?: string[] }[]): Promise<void>;
   removeNode(nodeId: NodeId): Promise<void>;
+  /** Signs the DNS record of the cvlan at a revision and tells of it. */
+  putDns(domain: string, revision: bigint, key?: SigningKey, cvlanId?: string): Promise<void>;
   /** Puts a policy version in force. */
   putPolicy(...rules: RuleInit[]): Promise<void>;
   /** Where policy's stream stands. */
@@ -214,6 +217,11 @@ export async function makeWorld(store: Store): Promise<World> {
       await append("registry", [
         { objectId: nodeId, change: { case: "removal", value: create(RemovalSchema, { kind: ObjectKind.NODE }) } },
       ]);
+    },
+    putDns: async (domain, recordRevision, key = enrolKey, ofCvlan = cvlanId) => {
+      const record = create(DnsRecordSchema, { tenantId, cvlanId: ofCvlan, recordRevision, domain });
+      const value = toBinary(SignedSchema, signRecord(key, "dns", toBinary(DnsRecordSchema, record)));
+      await append("registry", [{ objectId: "dns", change: { case: "dns", value } }]);
     },
     putPolicy: async (...rules) => {
       policyVersion++;

@@ -10,6 +10,7 @@ import {
   type ListCvlansRequest,
   type ListCvlansResponse,
   ListCvlansResponseSchema,
+  type UpdateCvlanRequest,
 } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { pathOf } from "@cloudvlan/kit/access";
 import { type Caller, subjectOf } from "@cloudvlan/kit/caller";
@@ -18,6 +19,7 @@ import { Refusal } from "@cloudvlan/kit/errors";
 import { newId } from "@cloudvlan/kit/ids";
 import { formatPrefix } from "@cloudvlan/kit/net";
 import type { RegistryDeps } from "../deps.ts";
+import { checkDomain, defaultDomain } from "../domain/dns.ts";
 import { lastHost, parsePool, poolsOf } from "../domain/pool.ts";
 import {
   cvlanUse,
@@ -26,18 +28,23 @@ import {
   listCvlans as listRows,
   nameTaken,
   requireCvlan,
+  updateCvlan as updateRow,
 } from "../store/cvlans.ts";
 import { hasPendingDenial } from "../store/denials.ts";
+import { domainsOf, domainTaken } from "../store/dns.ts";
 import { pageOf, splitPage } from "@cloudvlan/kit/page";
 import { databaseNow } from "../store/time.ts";
+import { publishDns } from "./publish-cvlan.ts";
 import { tenantOf } from "./request.ts";
 import { cvlanOf } from "./wire.ts";
 
 export async function createCvlan(deps: RegistryDeps, request: CreateCvlanRequest, caller: Caller): Promise<Cvlan> {
   const tenantId = tenantOf(request);
   const ipv4Pool = formatPrefix(parsePool(request.ipv4Pool));
+  const domain = domainOf(request.dnsDomain, request.name);
   // Auth alone knows whether there is such a tenant.
   await deps.auth.getKeyset({ tenantId });
+  const key = await deps.enrolKeys.get(tenantId);
   const id = newId("cvlan", deps.clock.nowMs());
   try {
     return await deps.db.tenant(tenantId, async (tx) => {
@@ -50,15 +57,55 @@ export async function createCvlan(deps: RegistryDeps, request: CreateCvlanReques
         createdAt,
         createdBy: subjectOf(caller),
       });
+      await publishDns(deps, tx, key, row, domain);
       await deps.audit.record(tx, caller, {
         action: pathOf(CvlanService.method.createCvlan),
         objectId: id,
         outcome: "ok",
       });
-      return cvlanOf(deps.clusterId, row);
+      return cvlanOf(deps.clusterId, row, domain);
     });
   } catch (error) {
-    throw isUniqueViolation(error, "cvlan_name") ? nameTaken(request.name) : error;
+    throw conflictOf(error, request.name, domain);
+  }
+}
+
+/** The domain that a request asks for. @throws Refusal `invalid`. */
+function domainOf(domain: string, name: string): string {
+  if (domain === "") return defaultDomain(name);
+  checkDomain(domain);
+  return domain;
+}
+
+/** What a violated key of the tables means in the words of a caller; the error itself when it is something else. */
+function conflictOf(error: unknown, name: string, domain: string): unknown {
+  if (isUniqueViolation(error, "cvlan_name")) return nameTaken(name);
+  if (isUniqueViolation(error, "cvlan_dns_domain")) return domainTaken(domain);
+  return error;
+}
+
+/** A repetition changes nothing and tells nobody. */
+export async function updateCvlan(deps: RegistryDeps, request: UpdateCvlanRequest, caller: Caller): Promise<Cvlan> {
+  const tenantId = tenantOf(request);
+  const key = await deps.enrolKeys.get(tenantId);
+  let [name, domain] = ["", ""];
+  try {
+    return await deps.db.tenant(tenantId, async (tx) => {
+      const current = await requireCvlan(tx, deps.seals, tenantId, request.cvlanId, "update");
+      name = request.name ?? current.name;
+      const row = name === current.name ? current : await updateRow(tx, deps.seals, { ...current, name });
+      const wanted = request.dnsDomain === undefined ? undefined : domainOf(request.dnsDomain, name);
+      domain = wanted ?? "";
+      domain = await publishDns(deps, tx, key, row, wanted);
+      await deps.audit.record(tx, caller, {
+        action: pathOf(CvlanService.method.updateCvlan),
+        objectId: row.id,
+        outcome: "ok",
+      });
+      return cvlanOf(deps.clusterId, row, domain);
+    });
+  } catch (error) {
+    throw conflictOf(error, name, domain);
   }
 }
 
@@ -67,9 +114,10 @@ export async function getCvlan(deps: RegistryDeps, request: GetCvlanRequest): Pr
   return deps.db.tenant(tenantId, async (tx) => {
     const row = await requireCvlan(tx, deps.seals, tenantId, request.cvlanId);
     const use = await cvlanUse(tx, tenantId, row.id);
+    const domains = await domainsOf(tx, deps.seals, tenantId, [row.id]);
     const [ipv4] = poolsOf(row);
     return create(GetCvlanResponseSchema, {
-      cvlan: cvlanOf(deps.clusterId, row),
+      cvlan: cvlanOf(deps.clusterId, row, domains.get(row.id)),
       stats: create(CvlanStatsSchema, {
         nodes: BigInt(use.nodes),
         ipv4Addresses: { used: BigInt(use.addresses), total: lastHost(ipv4) },
@@ -84,7 +132,10 @@ export async function listCvlans(deps: RegistryDeps, request: ListCvlansRequest)
   return deps.db.tenant(tenantId, async (tx) => {
     const { rows, meta } = splitPage(page, await listRows(tx, tenantId, page));
     const genuine = rows.filter((row) => deps.seals.open("cvlan", row));
-    return create(ListCvlansResponseSchema, { cvlans: genuine.map((row) => cvlanOf(deps.clusterId, row)), meta });
+    const ids = genuine.map((row) => row.id);
+    const domains = await domainsOf(tx, deps.seals, tenantId, ids);
+    const cvlans = genuine.map((row) => cvlanOf(deps.clusterId, row, domains.get(row.id)));
+    return create(ListCvlansResponseSchema, { cvlans, meta });
   });
 }
 

@@ -19,7 +19,8 @@ function provenanceOf(row: { createdAt: Date; createdBy: string }): Provenance {
   return create(ProvenanceSchema, { createdAt, updatedAt: createdAt, createdBy: row.createdBy });
 }
 
-export function cvlanOf(clusterId: string, row: CvlanRow): Cvlan {
+/** @param dnsDomain undefined before the cvlan's first DNS record. */
+export function cvlanOf(clusterId: string, row: CvlanRow, dnsDomain: string | undefined): Cvlan {
   return create(CvlanSchema, {
     id: row.id,
     tenantId: row.tenantId,
@@ -29,6 +30,7 @@ export function cvlanOf(clusterId: string, row: CvlanRow): Cvlan {
     status: Status.ACTIVE,
     provenance: provenanceOf(row),
     clusterId,
+    dnsDomain: dnsDomain ?? "",
   });
 }
 

@@ -89,6 +89,16 @@ export async function requireCvlan(
   });
 }
 
+/** Replaces a row; its tenant and id stay. */
+export async function updateCvlan(tx: Tx, seals: Seals, cvlan: CvlanRow): Promise<CvlanRow> {
+  const row = seals.seal("cvlan", cvlan);
+  await tx
+    .update(cvlans)
+    .set(row)
+    .where(and(eq(cvlans.tenantId, row.tenantId), eq(cvlans.id, row.id)));
+  return row;
+}
+
 /** Rows as they stand, one more than the page holds. */
 export async function listCvlans(tx: Tx, tenantId: string, page: Page): Promise<CvlanRow[]> {
   return tx

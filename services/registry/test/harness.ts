@@ -4,7 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create, type DescService, fromBinary } from "@bufbuild/protobuf";
 import { type JoinString, JoinStringSchema } from "@cloudvlan/gen/entity/v1/enrollment_pb.js";
-import { type NodeRecord, NodeRecordSchema, SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
+import {
+  type DnsRecord,
+  DnsRecordSchema,
+  type NodeRecord,
+  NodeRecordSchema,
+  SignedSchema,
+} from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import {
   CvlanService,
   EnrollmentService,
@@ -45,6 +51,8 @@ export interface RegistryUnderTest extends Disposable {
   as<S extends DescService>(service: S, caller?: Caller): Client<S>;
   /** Runs the job that finishes revocations until the condition holds; without one, until none is left. */
   redrive(condition?: () => boolean): Promise<void>;
+  /** Runs the jobs while the condition does not hold yet. */
+  working(until: () => Promise<boolean>): Promise<void>;
 }
 
 export const operator = (tenantId?: TenantId): Caller => ({
@@ -95,6 +103,13 @@ export async function startRegistry(
     live: { size: 0, add: () => ({ [Symbol.dispose]() {} }), cut: () => 0 },
     denyHere() {},
   });
+  async function working(holds: () => Promise<boolean>): Promise<void> {
+    const stop = new AbortController();
+    const jobs = (built.jobs ?? []).map((job) => job.run(stop.signal));
+    await until(holds);
+    stop.abort();
+    await Promise.all(jobs);
+  }
   return {
     auth,
     db,
@@ -108,13 +123,8 @@ export async function startRegistry(
         createRouterTransport((router) => built.routes(router), { router: { interceptors } }),
       );
     },
-    redrive: async (condition) => {
-      const stop = new AbortController();
-      const jobs = (built.jobs ?? []).map((job) => job.run(stop.signal));
-      await until(async () => (condition ? condition() : (await pendingDenials(db)) === 0));
-      stop.abort();
-      await Promise.all(jobs);
-    },
+    redrive: (condition) => working(async () => (condition ? condition() : (await pendingDenials(db)) === 0)),
+    working,
     [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }),
   };
 }
@@ -266,14 +276,27 @@ export async function streamOf(
 ): Promise<Map<string, NodeRecord | undefined>> {
   const batch: ChangeBatch = await under.changes.read(tenantId, cvlanId, 0n);
   return new Map(
-    batch.changes.map(({ objectId, change }) => {
-      if (change.case !== "node") return [objectId, undefined];
+    batch.changes.flatMap(({ objectId, change }): [string, NodeRecord | undefined][] => {
+      if (change.case === "removal") return [[objectId, undefined]];
+      if (change.case !== "node") return [];
       const signed = fromBinary(SignedSchema, change.value);
       if (!verifyRecord(under.auth.enrolKey(tenantId), "node", signed))
         throw new Error("a record's signature does not hold");
-      return [objectId, fromBinary(NodeRecordSchema, signed.payload)];
+      return [[objectId, fromBinary(NodeRecordSchema, signed.payload)]];
     }),
   );
+}
+
+/** The DNS record in the cvlan's stream, verified. */
+export async function dnsOf(under: RegistryUnderTest, { tenantId, cvlanId }: Place): Promise<DnsRecord | undefined> {
+  const { changes } = await under.changes.read(tenantId, cvlanId, 0n);
+  for (const { change } of changes) {
+    if (change.case !== "dns") continue;
+    const signed = fromBinary(SignedSchema, change.value);
+    if (!verifyRecord(under.auth.enrolKey(tenantId), "dns", signed)) throw new Error("the signature does not hold");
+    return fromBinary(DnsRecordSchema, signed.payload);
+  }
+  return undefined;
 }
 
 /** Outcomes in the tenant's audit log, by object. */

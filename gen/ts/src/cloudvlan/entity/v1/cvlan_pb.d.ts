@@ -64,6 +64,13 @@ export declare type Cvlan = Message<"cloudvlan.entity.v1.Cvlan"> & {
    * @generated from field: string cluster_id = 8;
    */
   clusterId: string;
+
+  /**
+   * Nodes are `<name>.<dns_domain>`.
+   *
+   * @generated from field: string dns_domain = 9;
+   */
+  dnsDomain: string;
 };
 
 /**

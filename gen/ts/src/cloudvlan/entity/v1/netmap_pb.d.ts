@@ -665,7 +665,7 @@ export declare type MapUpdate = Message<"cloudvlan.entity.v1.MapUpdate"> & {
   hints: EndpointHint[];
 
   /**
-   * Signed DnsRecord; set in a full map and when it changed.
+   * Signed DnsRecord; set in the first step of a stream and when it changed. It does not move the revision.
    *
    * @generated from field: bytes dns = 12;
    */

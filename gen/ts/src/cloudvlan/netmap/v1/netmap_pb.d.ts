@@ -8,6 +8,7 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import type { Message } from "@bufbuild/protobuf";
 import type { MapUpdate } from "../../entity/v1/netmap_pb.js";
 import type { NodeEndpoint } from "../../entity/v1/node_pb.js";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file cloudvlan/netmap/v1/netmap.proto.
@@ -145,6 +146,92 @@ export declare type ReportEndpointsResponse = Message<"cloudvlan.netmap.v1.Repor
  * Use `create(ReportEndpointsResponseSchema)` to create a new message.
  */
 export declare const ReportEndpointsResponseSchema: GenMessage<ReportEndpointsResponse>;
+
+/**
+ * @generated from message cloudvlan.netmap.v1.ListPresenceRequest
+ */
+export declare type ListPresenceRequest = Message<"cloudvlan.netmap.v1.ListPresenceRequest"> & {
+  /**
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * @generated from field: string cvlan_id = 2;
+   */
+  cvlanId: string;
+
+  /**
+   * @generated from field: repeated string node_ids = 3;
+   */
+  nodeIds: string[];
+};
+
+/**
+ * Describes the message cloudvlan.netmap.v1.ListPresenceRequest.
+ * Use `create(ListPresenceRequestSchema)` to create a new message.
+ */
+export declare const ListPresenceRequestSchema: GenMessage<ListPresenceRequest>;
+
+/**
+ * @generated from message cloudvlan.netmap.v1.ListPresenceResponse
+ */
+export declare type ListPresenceResponse = Message<"cloudvlan.netmap.v1.ListPresenceResponse"> & {
+  /**
+   * In the order of the request, without those that never opened a stream.
+   *
+   * @generated from field: repeated cloudvlan.netmap.v1.NodePresence nodes = 1;
+   */
+  nodes: NodePresence[];
+};
+
+/**
+ * Describes the message cloudvlan.netmap.v1.ListPresenceResponse.
+ * Use `create(ListPresenceResponseSchema)` to create a new message.
+ */
+export declare const ListPresenceResponseSchema: GenMessage<ListPresenceResponse>;
+
+/**
+ * @generated from message cloudvlan.netmap.v1.NodePresence
+ */
+export declare type NodePresence = Message<"cloudvlan.netmap.v1.NodePresence"> & {
+  /**
+   * @generated from field: string node_id = 1;
+   */
+  nodeId: string;
+
+  /**
+   * @generated from field: bool online = 2;
+   */
+  online: boolean;
+
+  /**
+   * When its latest stream was opened.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 3;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * When the stream was last known to be open: while online at most 10 s ago.
+   *
+   * @generated from field: google.protobuf.Timestamp last_seen = 4;
+   */
+  lastSeen?: Timestamp | undefined;
+
+  /**
+   * Map revision the node stood at when it opened the stream; 0 when it held no map.
+   *
+   * @generated from field: uint64 revision = 5;
+   */
+  revision: bigint;
+};
+
+/**
+ * Describes the message cloudvlan.netmap.v1.NodePresence.
+ * Use `create(NodePresenceSchema)` to create a new message.
+ */
+export declare const NodePresenceSchema: GenMessage<NodePresence>;
 
 /**
  * The map stream of a node.

@@ -8,11 +8,13 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import type { Message } from "@bufbuild/protobuf";
 import type { Cvlan, CvlanStats } from "../../entity/v1/cvlan_pb.js";
 import type { ListMeta, Pagination } from "../../entity/v1/common_pb.js";
+import type { TenantStats } from "../../entity/v1/tenant_pb.js";
 import type { Node, NodeKind, NodeRoute } from "../../entity/v1/node_pb.js";
-import type { Group, GroupWithCount } from "../../entity/v1/group_pb.js";
+import type { Group, GroupMember, GroupWithCount } from "../../entity/v1/group_pb.js";
 import type { TagSummary } from "../../entity/v1/tag_pb.js";
 import type { Region } from "../../entity/v1/region_pb.js";
 import type { JoinToken } from "../../entity/v1/enrollment_pb.js";
+import type { EffectiveSettings, LayerSettings, Settings, SettingsLayer } from "../../entity/v1/settings_pb.js";
 import type { Certificate, TrustBundle } from "../../entity/v1/certificate_pb.js";
 import type { RuleSelector, Signed } from "../../entity/v1/netmap_pb.js";
 import type { PolicyTarget } from "../../entity/v1/policy_pb.js";
@@ -43,6 +45,14 @@ export declare type CreateCvlanRequest = Message<"cloudvlan.registry.v1.CreateCv
    * @generated from field: string ipv4_pool = 3;
    */
   ipv4Pool: string;
+
+  /**
+   * Lower case, without a trailing dot, not a public suffix alone, unique in the tenant; empty means
+   * `<name>.cvlan.internal`. At most 189 bytes: `<node>.<domain>` has 253 at most (RFC 1035).
+   *
+   * @generated from field: string dns_domain = 4;
+   */
+  dnsDomain: string;
 };
 
 /**
@@ -152,6 +162,57 @@ export declare type ListCvlansResponse = Message<"cloudvlan.registry.v1.ListCvla
 export declare const ListCvlansResponseSchema: GenMessage<ListCvlansResponse>;
 
 /**
+ * @generated from message cloudvlan.registry.v1.UpdateCvlanRequest
+ */
+export declare type UpdateCvlanRequest = Message<"cloudvlan.registry.v1.UpdateCvlanRequest"> & {
+  /**
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * @generated from field: string cvlan_id = 2;
+   */
+  cvlanId: string;
+
+  /**
+   * Unset: keep.
+   *
+   * @generated from field: optional string name = 3;
+   */
+  name?: string | undefined;
+
+  /**
+   * Unset: keep. Empty: `<name>.cvlan.internal`. Otherwise as in CreateCvlanRequest.
+   *
+   * @generated from field: optional string dns_domain = 4;
+   */
+  dnsDomain?: string | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.UpdateCvlanRequest.
+ * Use `create(UpdateCvlanRequestSchema)` to create a new message.
+ */
+export declare const UpdateCvlanRequestSchema: GenMessage<UpdateCvlanRequest>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.UpdateCvlanResponse
+ */
+export declare type UpdateCvlanResponse = Message<"cloudvlan.registry.v1.UpdateCvlanResponse"> & {
+  /**
+   * @generated from field: cloudvlan.entity.v1.Cvlan cvlan = 1;
+   */
+  cvlan?: Cvlan | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.UpdateCvlanResponse.
+ * Use `create(UpdateCvlanResponseSchema)` to create a new message.
+ */
+export declare const UpdateCvlanResponseSchema: GenMessage<UpdateCvlanResponse>;
+
+/**
  * @generated from message cloudvlan.registry.v1.DeleteCvlanRequest
  */
 export declare type DeleteCvlanRequest = Message<"cloudvlan.registry.v1.DeleteCvlanRequest"> & {
@@ -183,6 +244,38 @@ export declare type DeleteCvlanResponse = Message<"cloudvlan.registry.v1.DeleteC
  * Use `create(DeleteCvlanResponseSchema)` to create a new message.
  */
 export declare const DeleteCvlanResponseSchema: GenMessage<DeleteCvlanResponse>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.GetTenantStatsRequest
+ */
+export declare type GetTenantStatsRequest = Message<"cloudvlan.registry.v1.GetTenantStatsRequest"> & {
+  /**
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.GetTenantStatsRequest.
+ * Use `create(GetTenantStatsRequestSchema)` to create a new message.
+ */
+export declare const GetTenantStatsRequestSchema: GenMessage<GetTenantStatsRequest>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.GetTenantStatsResponse
+ */
+export declare type GetTenantStatsResponse = Message<"cloudvlan.registry.v1.GetTenantStatsResponse"> & {
+  /**
+   * @generated from field: cloudvlan.entity.v1.TenantStats stats = 1;
+   */
+  stats?: TenantStats | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.GetTenantStatsResponse.
+ * Use `create(GetTenantStatsResponseSchema)` to create a new message.
+ */
+export declare const GetTenantStatsResponseSchema: GenMessage<GetTenantStatsResponse>;
 
 /**
  * @generated from message cloudvlan.registry.v1.GetNodeRequest
@@ -487,6 +580,132 @@ export declare type ListGroupsResponse = Message<"cloudvlan.registry.v1.ListGrou
 export declare const ListGroupsResponseSchema: GenMessage<ListGroupsResponse>;
 
 /**
+ * @generated from message cloudvlan.registry.v1.GetGroupRequest
+ */
+export declare type GetGroupRequest = Message<"cloudvlan.registry.v1.GetGroupRequest"> & {
+  /**
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * @generated from field: string group_id = 2;
+   */
+  groupId: string;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.GetGroupRequest.
+ * Use `create(GetGroupRequestSchema)` to create a new message.
+ */
+export declare const GetGroupRequestSchema: GenMessage<GetGroupRequest>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.GetGroupResponse
+ */
+export declare type GetGroupResponse = Message<"cloudvlan.registry.v1.GetGroupResponse"> & {
+  /**
+   * @generated from field: cloudvlan.entity.v1.GroupWithCount group = 1;
+   */
+  group?: GroupWithCount | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.GetGroupResponse.
+ * Use `create(GetGroupResponseSchema)` to create a new message.
+ */
+export declare const GetGroupResponseSchema: GenMessage<GetGroupResponse>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.UpdateGroupRequest
+ */
+export declare type UpdateGroupRequest = Message<"cloudvlan.registry.v1.UpdateGroupRequest"> & {
+  /**
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * @generated from field: string group_id = 2;
+   */
+  groupId: string;
+
+  /**
+   * @generated from field: string name = 3;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.UpdateGroupRequest.
+ * Use `create(UpdateGroupRequestSchema)` to create a new message.
+ */
+export declare const UpdateGroupRequestSchema: GenMessage<UpdateGroupRequest>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.UpdateGroupResponse
+ */
+export declare type UpdateGroupResponse = Message<"cloudvlan.registry.v1.UpdateGroupResponse"> & {
+  /**
+   * @generated from field: cloudvlan.entity.v1.Group group = 1;
+   */
+  group?: Group | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.UpdateGroupResponse.
+ * Use `create(UpdateGroupResponseSchema)` to create a new message.
+ */
+export declare const UpdateGroupResponseSchema: GenMessage<UpdateGroupResponse>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.ListGroupMembersRequest
+ */
+export declare type ListGroupMembersRequest = Message<"cloudvlan.registry.v1.ListGroupMembersRequest"> & {
+  /**
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * @generated from field: string group_id = 2;
+   */
+  groupId: string;
+
+  /**
+   * @generated from field: cloudvlan.entity.v1.Pagination pagination = 3;
+   */
+  pagination?: Pagination | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.ListGroupMembersRequest.
+ * Use `create(ListGroupMembersRequestSchema)` to create a new message.
+ */
+export declare const ListGroupMembersRequestSchema: GenMessage<ListGroupMembersRequest>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.ListGroupMembersResponse
+ */
+export declare type ListGroupMembersResponse = Message<"cloudvlan.registry.v1.ListGroupMembersResponse"> & {
+  /**
+   * @generated from field: repeated cloudvlan.entity.v1.GroupMember members = 1;
+   */
+  members: GroupMember[];
+
+  /**
+   * @generated from field: cloudvlan.entity.v1.ListMeta meta = 2;
+   */
+  meta?: ListMeta | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.ListGroupMembersResponse.
+ * Use `create(ListGroupMembersResponseSchema)` to create a new message.
+ */
+export declare const ListGroupMembersResponseSchema: GenMessage<ListGroupMembersResponse>;
+
+/**
  * @generated from message cloudvlan.registry.v1.DeleteGroupRequest
  */
 export declare type DeleteGroupRequest = Message<"cloudvlan.registry.v1.DeleteGroupRequest"> & {
@@ -707,6 +926,84 @@ export declare type ListRegionsResponse = Message<"cloudvlan.registry.v1.ListReg
 export declare const ListRegionsResponseSchema: GenMessage<ListRegionsResponse>;
 
 /**
+ * @generated from message cloudvlan.registry.v1.GetRegionRequest
+ */
+export declare type GetRegionRequest = Message<"cloudvlan.registry.v1.GetRegionRequest"> & {
+  /**
+   * @generated from field: string region_id = 1;
+   */
+  regionId: string;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.GetRegionRequest.
+ * Use `create(GetRegionRequestSchema)` to create a new message.
+ */
+export declare const GetRegionRequestSchema: GenMessage<GetRegionRequest>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.GetRegionResponse
+ */
+export declare type GetRegionResponse = Message<"cloudvlan.registry.v1.GetRegionResponse"> & {
+  /**
+   * @generated from field: cloudvlan.entity.v1.Region region = 1;
+   */
+  region?: Region | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.GetRegionResponse.
+ * Use `create(GetRegionResponseSchema)` to create a new message.
+ */
+export declare const GetRegionResponseSchema: GenMessage<GetRegionResponse>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.UpdateRegionRequest
+ */
+export declare type UpdateRegionRequest = Message<"cloudvlan.registry.v1.UpdateRegionRequest"> & {
+  /**
+   * @generated from field: string region_id = 1;
+   */
+  regionId: string;
+
+  /**
+   * Unset: keep.
+   *
+   * @generated from field: optional string name = 2;
+   */
+  name?: string | undefined;
+
+  /**
+   * Unset: keep.
+   *
+   * @generated from field: optional string display_name = 3;
+   */
+  displayName?: string | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.UpdateRegionRequest.
+ * Use `create(UpdateRegionRequestSchema)` to create a new message.
+ */
+export declare const UpdateRegionRequestSchema: GenMessage<UpdateRegionRequest>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.UpdateRegionResponse
+ */
+export declare type UpdateRegionResponse = Message<"cloudvlan.registry.v1.UpdateRegionResponse"> & {
+  /**
+   * @generated from field: cloudvlan.entity.v1.Region region = 1;
+   */
+  region?: Region | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.UpdateRegionResponse.
+ * Use `create(UpdateRegionResponseSchema)` to create a new message.
+ */
+export declare const UpdateRegionResponseSchema: GenMessage<UpdateRegionResponse>;
+
+/**
  * @generated from message cloudvlan.registry.v1.DeleteRegionRequest
  */
 export declare type DeleteRegionRequest = Message<"cloudvlan.registry.v1.DeleteRegionRequest"> & {
@@ -885,6 +1182,124 @@ export declare type RevokeJoinTokenResponse = Message<"cloudvlan.registry.v1.Rev
  * Use `create(RevokeJoinTokenResponseSchema)` to create a new message.
  */
 export declare const RevokeJoinTokenResponseSchema: GenMessage<RevokeJoinTokenResponse>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.GetSettingsRequest
+ */
+export declare type GetSettingsRequest = Message<"cloudvlan.registry.v1.GetSettingsRequest"> & {
+  /**
+   * @generated from field: cloudvlan.entity.v1.SettingsLayer layer = 1;
+   */
+  layer: SettingsLayer;
+
+  /**
+   * Empty for the layers of platform and cluster, which only callers of the platform read by themselves.
+   *
+   * @generated from field: string tenant_id = 2;
+   */
+  tenantId: string;
+
+  /**
+   * Set for the layer of a cvlan alone.
+   *
+   * @generated from field: string cvlan_id = 3;
+   */
+  cvlanId: string;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.GetSettingsRequest.
+ * Use `create(GetSettingsRequestSchema)` to create a new message.
+ */
+export declare const GetSettingsRequestSchema: GenMessage<GetSettingsRequest>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.GetSettingsResponse
+ */
+export declare type GetSettingsResponse = Message<"cloudvlan.registry.v1.GetSettingsResponse"> & {
+  /**
+   * @generated from field: cloudvlan.entity.v1.LayerSettings own = 1;
+   */
+  own?: LayerSettings | undefined;
+
+  /**
+   * Of a cvlan that has nothing set below this layer.
+   *
+   * @generated from field: cloudvlan.entity.v1.EffectiveSettings effective = 2;
+   */
+  effective?: EffectiveSettings | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.GetSettingsResponse.
+ * Use `create(GetSettingsResponseSchema)` to create a new message.
+ */
+export declare const GetSettingsResponseSchema: GenMessage<GetSettingsResponse>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.UpdateSettingsRequest
+ */
+export declare type UpdateSettingsRequest = Message<"cloudvlan.registry.v1.UpdateSettingsRequest"> & {
+  /**
+   * The platform's layer is changed in the configuration of the processes.
+   *
+   * @generated from field: cloudvlan.entity.v1.SettingsLayer layer = 1;
+   */
+  layer: SettingsLayer;
+
+  /**
+   * As in GetSettingsRequest.
+   *
+   * @generated from field: string tenant_id = 2;
+   */
+  tenantId: string;
+
+  /**
+   * @generated from field: string cvlan_id = 3;
+   */
+  cvlanId: string;
+
+  /**
+   * @generated from field: cloudvlan.entity.v1.Settings settings = 4;
+   */
+  settings?: Settings | undefined;
+
+  /**
+   * Revision the settings were made from; another one in force is a conflict. Unset: replace whatever is there.
+   *
+   * @generated from field: optional uint64 base_revision = 5;
+   */
+  baseRevision?: bigint | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.UpdateSettingsRequest.
+ * Use `create(UpdateSettingsRequestSchema)` to create a new message.
+ */
+export declare const UpdateSettingsRequestSchema: GenMessage<UpdateSettingsRequest>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.UpdateSettingsResponse
+ */
+export declare type UpdateSettingsResponse = Message<"cloudvlan.registry.v1.UpdateSettingsResponse"> & {
+  /**
+   * @generated from field: cloudvlan.entity.v1.LayerSettings own = 1;
+   */
+  own?: LayerSettings | undefined;
+
+  /**
+   * As in GetSettingsResponse.
+   *
+   * @generated from field: cloudvlan.entity.v1.EffectiveSettings effective = 2;
+   */
+  effective?: EffectiveSettings | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.UpdateSettingsResponse.
+ * Use `create(UpdateSettingsResponseSchema)` to create a new message.
+ */
+export declare const UpdateSettingsResponseSchema: GenMessage<UpdateSettingsResponse>;
 
 /**
  * @generated from message cloudvlan.registry.v1.BeginJoinRequest
@@ -1181,6 +1596,17 @@ export declare const CvlanService: GenService<{
     methodKind: "unary";
     input: typeof ListCvlansRequestSchema;
     output: typeof ListCvlansResponseSchema;
+  },
+  /**
+   * Replaces the name and the DNS domain that are set in the request. A new name leaves the DNS domain as it is: names of
+   * running machines change only when somebody says so.
+   *
+   * @generated from rpc cloudvlan.registry.v1.CvlanService.UpdateCvlan
+   */
+  updateCvlan: {
+    methodKind: "unary";
+    input: typeof UpdateCvlanRequestSchema;
+    output: typeof UpdateCvlanResponseSchema;
   },
   /**
    * Refused while nodes are members.
