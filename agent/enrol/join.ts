@@ -12,6 +12,7 @@ import {
 import { connectTo, fetchTrustBundle } from "@cloudvlan/kit/client";
 import type { Clock } from "@cloudvlan/kit/clock";
 import { Refusal } from "@cloudvlan/kit/errors";
+import { descendsFromPinned } from "@cloudvlan/kit/sign";
 import { joinTranscript } from "@cloudvlan/kit/transcript";
 import { keepIdentity } from "../certificate/files.ts";
 import { acceptCertificate } from "../certificate/identity.ts";
@@ -117,11 +118,12 @@ async function settle(
   pending: PendingJoin,
   response: JoinResponse,
 ): Promise<Membership> {
-  const { node, certificate, bundle, rootPublicKey, cvlanName } = response;
+  const { node, certificate, bundle, rootPublicKey, rootTransitions, cvlanName } = response;
   if (!node || !certificate || !bundle) throw untrusted("it is incomplete");
   if (node.tenantId !== invitation.tenantId) throw untrusted("it is for another tenant");
-  if (!sha256(rootPublicKey).equals(invitation.rootKeySha256)) {
-    throw untrusted("its root key is not the one the join string pins");
+  const isPinned = (key: Uint8Array): boolean => sha256(key).equals(invitation.rootKeySha256);
+  if (!descends(node.tenantId, isPinned, rootTransitions, rootPublicKey)) {
+    throw untrusted("its root key is not the one the join string pins, nor signed by it");
   }
   if (!bundle.roots.some((root) => sha256(root).equals(invitation.caSha256))) {
     throw untrusted("its trust bundle lacks the root the join string pins");
@@ -143,6 +145,15 @@ async function settle(
   };
   await writeMembership(options.state, membership);
   return membership;
+}
+
+/** False also for what is no chain of root keys. */
+function descends(...chain: Parameters<typeof descendsFromPinned>): boolean {
+  try {
+    return descendsFromPinned(...chain);
+  } catch {
+    return false;
+  }
 }
 
 function sha256(bytes: Uint8Array): Buffer {

@@ -14,6 +14,7 @@ import { loadIdentity } from "../certificate/files.ts";
 import { join, type Prover } from "../enrol/join.ts";
 import { parseJoinString } from "../enrol/join-string.ts";
 import { nodeNameOf } from "../enrol/name.ts";
+import { newSigningSeed, signingKeyFromSeed, signRootTransition } from "@cloudvlan/kit/sign";
 import { joinTranscript } from "@cloudvlan/kit/transcript";
 import { readMembership } from "../state/membership.ts";
 import { CLUSTER, CVLAN, NODE, NODE_URI, TENANT, type TestCa, testCa } from "./ca.ts";
@@ -112,6 +113,34 @@ describe("join", function () {
       Buffer.from(transcripts.at(-1) ?? []),
       Buffer.from(joinTranscript({ ...keys, tokenId: "jointoken_1", csr })),
     );
+  });
+
+  it("follows the root key that an older join string pins to the present one, and believes no other", async () => {
+    const [first, second, present] = [1, 2, 3].map(() => signingKeyFromSeed("root", newSigningSeed()));
+    assert.ok(first && second && present);
+    const transitions = [
+      signRootTransition(first, TENANT, 1n, second.publicKey, Date.now()),
+      signRootTransition(second, TENANT, 2n, present.publicKey, Date.now()),
+    ];
+    const pins = (key: Uint8Array) => encoded(invitation({ rootKeySha256: sha256(key) }));
+    const answers = async (request: JoinRequest, rootTransitions: typeof transitions) => ({
+      ...(await accept(request)),
+      rootPublicKey: present.publicKey,
+      rootTransitions,
+    });
+    answer = (request) => answers(request, transitions);
+    for (const pinned of [first, second, present]) {
+      await using folder = await temporaryFolder();
+      const joined = await join(options(folder.path), pins(pinned.publicKey), "web1", signal);
+      assert.equal(joined.root_public_key, Buffer.from(present.publicKey).toString("base64"));
+    }
+    await using folder = await temporaryFolder();
+    await refused(join(options(folder.path), pins(ROOT_KEY), "web1", signal), "JOIN_ANSWER_UNTRUSTED");
+    for (const broken of [transitions.slice(1), transitions.slice(0, 1), transitions.toReversed(), []]) {
+      answer = (request) => answers(request, broken);
+      await using other = await temporaryFolder();
+      await refused(join(options(other.path), pins(first.publicKey), "web1", signal), "JOIN_ANSWER_UNTRUSTED");
+    }
   });
 
   it("repeats the same join with the same key after the answer was lost", async () => {

@@ -9,3 +9,4 @@ export {
   signRecord,
   verifyRecord,
 } from "./record.ts";
+export { descendsFromPinned, MAX_ROOT_TRANSITIONS, ROOT_KEY_ID, rootKeysOf, signRootTransition } from "./roots.ts";

@@ -3,7 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { type Signed, SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 
 /** What a signature is about; a key of one role never signs for another domain. See `netmap.proto`. */
-export type Domain = "keyset" | "node" | "dns" | "rule" | "manifest" | "head" | "call-context";
+export type Domain = "keyset" | "root" | "node" | "dns" | "rule" | "manifest" | "head" | "call-context";
 
 /** An Ed25519 key pair (RFC 8032). */
 export interface SigningKey {

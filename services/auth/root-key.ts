@@ -1,10 +1,11 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import { type Signed, SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
+import type { Tx } from "@cloudvlan/kit/db";
 import type { TenantId } from "@cloudvlan/kit/ids";
 import type { KeyProvider } from "@cloudvlan/kit/keys";
-import { newSigningSeed, type SigningKey, signingKeyFromSeed } from "@cloudvlan/kit/sign";
+import { newSigningSeed, ROOT_KEY_ID, rootKeysOf, type SigningKey, signingKeyFromSeed } from "@cloudvlan/kit/sign";
 import type { TenantRow } from "./schema.ts";
-
-/** Key id of a tenant's root key in `Signed`. */
-const ROOT = "root";
+import { listRootTransitions } from "./store.ts";
 
 /** The tenant is part of the context: one tenant's root key is no good in another's row. */
 function contextOf(tenantId: TenantId): string {
@@ -17,14 +18,27 @@ export async function newRootKey(
   tenantId: TenantId,
 ): Promise<{ readonly root: SigningKey; readonly wrapped: Uint8Array }> {
   const seed = newSigningSeed();
-  return { root: signingKeyFromSeed(ROOT, seed), wrapped: await keys.wrap(contextOf(tenantId), seed) };
+  return { root: signingKeyFromSeed(ROOT_KEY_ID, seed), wrapped: await keys.wrap(contextOf(tenantId), seed) };
 }
 
 /** @throws Error when the wrapped seed is not of this tenant or not that of the root key in its row. */
 export async function openRootKey(keys: KeyProvider, tenant: TenantRow): Promise<SigningKey> {
-  const root = signingKeyFromSeed(ROOT, await keys.unwrap(contextOf(tenant.id), tenant.rootSeed));
+  const root = signingKeyFromSeed(ROOT_KEY_ID, await keys.unwrap(contextOf(tenant.id), tenant.rootSeed));
   if (!Buffer.from(root.publicKey).equals(tenant.rootPublicKey)) {
     throw new Error(`the wrapped root key of ${tenant.id} is not the one its row names`);
   }
   return root;
+}
+
+/**
+ * What the root keys of a tenant said of their successors, oldest first.
+ * @throws Error when they do not lead to the root key that the tenant has.
+ */
+export async function readRootTransitions(tx: Tx, tenant: TenantRow): Promise<Signed[]> {
+  const transitions = (await listRootTransitions(tx, tenant.id)).map((bytes) => fromBinary(SignedSchema, bytes));
+  const last = rootKeysOf(tenant.id, transitions).at(-1);
+  if (last && !Buffer.from(last).equals(tenant.rootPublicKey)) {
+    throw new Error(`the root transitions of ${tenant.id} do not lead to the root key that its row names`);
+  }
+  return transitions;
 }

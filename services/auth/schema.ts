@@ -1,6 +1,6 @@
 import { bytes } from "@cloudvlan/kit/db";
 import type { TenantId } from "@cloudvlan/kit/ids";
-import { bigint, boolean, integer, pgSchema, smallint, text, timestamp } from "drizzle-orm/pg-core";
+import { bigint, boolean, integer, pgSchema, primaryKey, smallint, text, timestamp } from "drizzle-orm/pg-core";
 
 const schema = pgSchema("auth");
 const instant = (name: string) => timestamp(name, { withTimezone: true, precision: 3 });
@@ -20,6 +20,18 @@ export const tenants = schema.table("tenant", {
   /** Serialised `Signed` of the `Keyset`. */
   keyset: bytes("keyset").notNull(),
 });
+
+/** What each root key of a tenant said of its successor; signed. */
+export const rootTransitions = schema.table(
+  "root_transition",
+  {
+    tenantId: text("tenant").$type<TenantId>().notNull(),
+    sequence: bigint({ mode: "bigint" }).notNull(),
+    /** Serialised `Signed` of the `RootTransition`. */
+    signed: bytes().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.tenantId, table.sequence] })],
+);
 
 /** API keys; of the platform where the tenant is null. */
 export const apiKeys = schema.table("api_key", {

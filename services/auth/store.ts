@@ -2,7 +2,7 @@ import type { Tx } from "@cloudvlan/kit/db";
 import type { TenantId } from "@cloudvlan/kit/ids";
 import { and, asc, count, eq, gt, isNull } from "drizzle-orm";
 import type { Page } from "@cloudvlan/kit/page";
-import { type ApiKeyRow, apiKeys, contextKeys, denials, type TenantRow, tenants } from "./schema.ts";
+import { type ApiKeyRow, apiKeys, contextKeys, denials, rootTransitions, type TenantRow, tenants } from "./schema.ts";
 
 export async function insertTenant(tx: Tx, row: TenantRow): Promise<void> {
   await tx.insert(tenants).values(row);
@@ -32,6 +32,36 @@ export async function replaceKeyset(tx: Tx, id: TenantId, version: bigint, keyse
     .where(and(eq(tenants.id, id), eq(tenants.keysetVersion, version - 1n)))
     .returning({ id: tenants.id });
   return updated.length === 1;
+}
+
+/**
+ * Puts a new root key in the place of the former one, with the keyset that it signed and the transition to it.
+ * @returns false when the keyset was changed meanwhile.
+ */
+export async function replaceRoot(
+  tx: Tx,
+  row: TenantRow,
+  transition: { readonly sequence: bigint; readonly signed: Uint8Array },
+): Promise<boolean> {
+  const { id, rootPublicKey, rootSeed, seal, keysetVersion, keyset } = row;
+  const updated = await tx
+    .update(tenants)
+    .set({ rootPublicKey, rootSeed, seal, keysetVersion, keyset })
+    .where(and(eq(tenants.id, id), eq(tenants.keysetVersion, keysetVersion - 1n)))
+    .returning({ id: tenants.id });
+  if (updated.length !== 1) return false;
+  await tx.insert(rootTransitions).values({ tenantId: id, ...transition });
+  return true;
+}
+
+/** Oldest first; serialised `Signed`. */
+export async function listRootTransitions(tx: Tx, tenantId: TenantId): Promise<Uint8Array[]> {
+  const rows = await tx
+    .select({ signed: rootTransitions.signed })
+    .from(rootTransitions)
+    .where(eq(rootTransitions.tenantId, tenantId))
+    .orderBy(asc(rootTransitions.sequence));
+  return rows.map(({ signed }) => signed);
 }
 
 export async function insertApiKey(tx: Tx, row: ApiKeyRow): Promise<void> {

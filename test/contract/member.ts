@@ -18,6 +18,7 @@ import {
 import { connectTo, fetchTrustBundle } from "@cloudvlan/kit/client";
 import { type CvlanId, isId, type NodeId, type TenantId } from "@cloudvlan/kit/ids";
 import { createCsr, newTlsKey } from "@cloudvlan/kit/pki";
+import { descendsFromPinned } from "@cloudvlan/kit/sign";
 import { createClient, type Transport } from "@connectrpc/connect";
 import type { Credential } from "./certificates.ts";
 
@@ -130,9 +131,10 @@ export async function joinRequest(
 
 /** Checks an answer against what the join string pins. */
 export function memberOf(joinString: string, keys: MachineKeys, answer: JoinResponse): Member {
-  const { node, certificate, rootPublicKey } = answer;
+  const { node, certificate, rootPublicKey, rootTransitions } = answer;
   if (!node || !certificate) throw new Error("the answer lacks a node or a certificate");
-  if (!sha256(rootPublicKey).equals(parseJoinString(joinString).rootKeySha256)) {
+  const isPinned = (key: Uint8Array): boolean => sha256(key).equals(parseJoinString(joinString).rootKeySha256);
+  if (!descendsFromPinned(node.tenantId, isPinned, rootTransitions, rootPublicKey)) {
     throw new Error("the root key is not the one that the join string pins");
   }
   const { id: nodeId, tenantId, cvlanId, name, addresses } = node;

@@ -1,6 +1,12 @@
 import { randomBytes } from "node:crypto";
 import { create, type DescMessage, type DescMethod, type DescService, type MessageInitShape } from "@bufbuild/protobuf";
-import { ApiKeyService, AuthService, CertificateService, TenantService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import {
+  ApiKeyService,
+  AuthService,
+  CertificateService,
+  TenantKeys,
+  TenantService,
+} from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { KeyRole } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import { NetmapService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
 import { Permission } from "@cloudvlan/gen/options/v1/options_pb.js";
@@ -67,6 +73,7 @@ const scopeOf = ({ side }: Ground) => ({ tenantId: side.tenantId, cvlanId: side.
 sample(TenantService.method.createTenant, () => ({ name: newName("tenant") }));
 sample(TenantService.method.getTenant, ({ side }) => ({ tenantId: side.tenantId }));
 sample(TenantService.method.listTenants, () => ({}));
+sample(TenantService.method.rotateTenantKeys, ({ side }) => ({ tenantId: side.tenantId, which: TenantKeys.ROOT }));
 
 sample(ApiKeyService.method.createApiKey, ({ side }) => ({
   tenantId: side.tenantId,

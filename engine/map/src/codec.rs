@@ -116,6 +116,7 @@ fn whole_map(state: &State) -> entity::MapUpdate {
         more: false,
         head: state.head.bytes.clone(),
         keyset: state.keyset.bytes.clone(),
+        root_transitions: state.roots.bytes(),
         nodes: state.nodes.values().map(|held| held.bytes.to_vec()).collect(),
         rules: state.rules.values().map(|held| held.bytes.to_vec()).collect(),
         hints: state.endpoints.iter().map(hint).collect(),

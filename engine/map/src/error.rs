@@ -99,6 +99,8 @@ reasons! {
     Gap = "GAP", RESYNC;
     /// The keyset is older than one seen, or older than the head demands.
     OldKeyset = "OLD_KEYSET", "send the newest keyset with the step";
+    /// The root keys have a gap, or do not lead on from the one that is pinned.
+    RootGap = "ROOT_GAP", FORGED;
     /// A record is older than one seen.
     OldRecord = "OLD_RECORD", FORGED;
     /// The last frame has no head.

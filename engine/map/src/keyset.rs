@@ -11,7 +11,7 @@ use crate::signed::{self, Domain};
 use crate::{MAX_KEYS, MAX_KEYSET};
 
 /// `key_id` of the tenant's root key.
-const ROOT: &str = "root";
+pub(crate) const ROOT: &str = "root";
 
 /// How far `not_before` may lie ahead: clocks of controller hosts differ.
 const SKEW: Duration = Duration::from_secs(300);
@@ -110,7 +110,7 @@ impl Keyset {
     /// Says when the key is valid; the caller knows which time counts.
     pub(crate) fn verify(&self, domain: Domain, envelope: &entity::Signed) -> Result<&Key, MapError> {
         let role = match domain {
-            Domain::Keyset => entity::KeyRole::Unspecified,
+            Domain::Keyset | Domain::Root => entity::KeyRole::Unspecified,
             Domain::Node | Domain::Dns => entity::KeyRole::Enrol,
             Domain::Rule => entity::KeyRole::Policy,
             Domain::Head => entity::KeyRole::Map,

@@ -8,6 +8,7 @@ mod handles;
 mod head;
 mod hints;
 mod keyset;
+mod roots;
 mod signed;
 mod state;
 mod step;
@@ -34,6 +35,8 @@ pub const MAX_DNS: usize = 64 * 1024;
 pub const MAX_KEYSET: usize = 64 * 1024;
 /// Keys of a keyset.
 pub const MAX_KEYS: usize = 256;
+/// Times that the root key of a tenant is replaced.
+pub const MAX_ROOTS: usize = 64;
 /// Frames of one step.
 pub const MAX_FRAMES: usize = 4096;
 /// Endpoints believed possible for one peer.

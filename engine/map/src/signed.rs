@@ -13,6 +13,7 @@ use crate::error::{MapError, Reason};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Domain {
     Keyset,
+    Root,
     Node,
     Dns,
     Rule,
@@ -23,6 +24,7 @@ impl Domain {
     fn prefix(self) -> &'static [u8] {
         match self {
             Self::Keyset => b"cloudvlan/keyset/v1\0",
+            Self::Root => b"cloudvlan/root/v1\0",
             Self::Node => b"cloudvlan/node/v1\0",
             Self::Dns => b"cloudvlan/dns/v1\0",
             Self::Rule => b"cloudvlan/rule/v1\0",
@@ -34,6 +36,7 @@ impl Domain {
     pub(crate) fn field(self) -> &'static str {
         match self {
             Self::Keyset => "keyset",
+            Self::Root => "root_transitions",
             Self::Node => "nodes",
             Self::Dns => "dns",
             Self::Rule => "rules",

@@ -10,6 +10,7 @@ use cvlan_wire::{Dns, Node, Rule, RuleId};
 use crate::error::{MapError, Reason};
 use crate::head::Head;
 use crate::keyset::Keyset;
+use crate::roots::Roots;
 use crate::tombstones::{Floor, Tombstones};
 use crate::{MAX_PEERS, MAX_RULES};
 
@@ -17,6 +18,7 @@ use crate::{MAX_PEERS, MAX_RULES};
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     pub head: Head,
+    pub roots: Arc<Roots>,
     pub keyset: Arc<Keyset>,
     /// The latest `issued_at` of all heads seen: a lower bound for the time.
     pub time_floor: SystemTime,

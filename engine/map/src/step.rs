@@ -12,6 +12,7 @@ use crate::error::{MapError, Reason};
 use crate::head::{Head, Occasion};
 use crate::hints;
 use crate::keyset::Keyset;
+use crate::roots::Roots;
 use crate::signed::{self, Domain};
 use crate::state::{Held, State};
 use crate::store::Membership;
@@ -32,13 +33,14 @@ pub(crate) fn apply(
     context: &Context<'_>,
 ) -> Result<State, MapError> {
     let envelope = Envelope::read(frames)?;
-    let keyset = next_keyset(former, &envelope, context.membership)?;
+    let roots = next_roots(former, frames, context.membership)?;
+    let keyset = next_keyset(former, &envelope, &roots, &context.membership.tenant_id)?;
     let head = Head::open(envelope.head, &keyset, context.membership, context.occasion)?;
     check_order(former, &envelope, &head)?;
 
     // A restored controller begins an epoch with older records than some nodes saw; the new epoch, signed, says so.
     let seen = former.filter(|former| head.epoch == former.head.epoch);
-    let mut state = begin(former, &envelope, head, keyset);
+    let mut state = begin(former, &envelope, head, roots, keyset);
     state.dns_floor = seen.and_then(|seen| seen.dns_floor);
     let at = match context.occasion {
         Occasion::Arrival(now) => Some(now.max(state.time_floor)),
@@ -166,10 +168,28 @@ fn only<'a>(
     Ok(first)
 }
 
+/// The root keys as the step leaves them: the pinned one, or those that it and its successors signed.
+fn next_roots(
+    former: Option<&State>,
+    frames: &[entity::MapUpdate],
+    membership: &Membership,
+) -> Result<Arc<Roots>, MapError> {
+    let known = match former {
+        Some(former) => former.roots.clone(),
+        None => Arc::new(Roots::pinned(membership)?),
+    };
+    let mut transitions = frames.iter().flat_map(|frame| &frame.root_transitions).peekable();
+    if transitions.peek().is_none() {
+        return Ok(known);
+    }
+    known.follow(transitions, &membership.tenant_id).map(Arc::new)
+}
+
 fn next_keyset(
     former: Option<&State>,
     envelope: &Envelope<'_>,
-    membership: &Membership,
+    roots: &Roots,
+    tenant_id: &str,
 ) -> Result<Arc<Keyset>, MapError> {
     let former = former.map(|former| &former.keyset);
     let Some(bytes) = envelope.keyset else {
@@ -180,8 +200,7 @@ fn next_keyset(
     if let Some(former) = former.filter(|former| former.bytes == bytes) {
         return Ok(former.clone());
     }
-    let root = signed::public_key("membership.root_public_key", &membership.root_public_key)?;
-    let keyset = Keyset::open(bytes, &root, &membership.tenant_id)?;
+    let keyset = Keyset::open(bytes, roots.current(), tenant_id)?;
     if let Some(former) = former {
         keyset.check_succeeds(former)?;
     }
@@ -215,7 +234,7 @@ fn check_order(former: Option<&State>, envelope: &Envelope<'_>, head: &Head) -> 
 }
 
 /// The state before the records of the step: what stays, and what the new keyset still vouches for.
-fn begin(former: Option<&State>, envelope: &Envelope<'_>, head: Head, keyset: Arc<Keyset>) -> State {
+fn begin(former: Option<&State>, envelope: &Envelope<'_>, head: Head, roots: Arc<Roots>, keyset: Arc<Keyset>) -> State {
     let (mut nodes, mut rules, mut dns) = (BTreeMap::new(), BTreeMap::new(), None);
     if let Some(former) = former.filter(|_| !envelope.full) {
         let vouched = |key_id: &str| keyset.agrees(&former.keyset, key_id);
@@ -228,6 +247,7 @@ fn begin(former: Option<&State>, envelope: &Envelope<'_>, head: Head, keyset: Ar
     State {
         time_floor: former.map_or(head.issued_at, |former| former.time_floor.max(head.issued_at)),
         head: head.or_newer(former.map(|former| &former.head)),
+        roots,
         keyset,
         nodes,
         rules,

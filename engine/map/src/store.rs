@@ -146,13 +146,14 @@ impl MapStore {
         self.membership.as_ref()
     }
 
-    /// Sets whom the node believes, once; the same again changes nothing.
+    /// Sets whom the node believes, once; the same again changes nothing. A root key that signed its successor, and the
+    /// successor, count as the same.
     ///
     /// # Errors
     /// [`Reason::MembershipConflict`] when another is set, [`Reason::Storage`] when the disk does not take it.
     pub fn set_membership(&mut self, membership: Membership) -> Result<(), MapError> {
         match &self.membership {
-            Some(former) if *former == membership => Ok(()),
+            Some(former) if self.is_same(former, &membership) => Ok(()),
             Some(_) => {
                 let detail = "this state directory belongs to another membership";
                 Err(MapError::new(Reason::MembershipConflict, "membership", detail))
@@ -163,6 +164,16 @@ impl MapStore {
                 Ok(())
             }
         }
+    }
+
+    fn is_same(&self, former: &Membership, membership: &Membership) -> bool {
+        let followed = |key| self.state.as_ref().is_some_and(|state| state.roots.knows(key));
+        let with_former_root = Membership {
+            root_public_key: former.root_public_key,
+            ..membership.clone()
+        };
+        *former == with_former_root
+            && (former.root_public_key == membership.root_public_key || followed(&membership.root_public_key))
     }
 
     /// Applies one step of the map stream, all of it or nothing. The last step again is no error and changes nothing.
@@ -276,6 +287,7 @@ impl MapStore {
             (Some(former), Some(stored_at)) => {
                 former.head.epoch != state.head.epoch
                     || former.keyset.version != state.keyset.version
+                    || former.roots.len() != state.roots.len()
                     || former.head.stale_policy != state.head.stale_policy
                     || state.head.issued_at >= stored_at + HEAD_INTERVAL
             }

@@ -77,6 +77,20 @@ impl Tenant {
         sign("keyset", "root", &self.root, keyset)
     }
 
+    /// Puts the root key of `seed` in the place of the present one, which signs that; returns the signed transition.
+    pub fn rotate_root(&mut self, sequence: u64, seed: u8) -> Vec<u8> {
+        let next = SigningKey::from_bytes(&[seed; 32]);
+        let former = std::mem::replace(&mut self.root, next);
+        let transition = entity::RootTransition {
+            tenant_id: TENANT.into(),
+            sequence,
+            root_public_key: self.root.verifying_key().to_bytes().to_vec(),
+            issued_at: Some(self.now.into()),
+            former_root_public_key: former.verifying_key().to_bytes().to_vec(),
+        };
+        sign("root", "root", &former, &transition)
+    }
+
     /// Signs a node record.
     pub fn sign_node(&self, node: &entity::NodeRecord) -> Vec<u8> {
         sign("node", "enrol", &self.enrol, node)

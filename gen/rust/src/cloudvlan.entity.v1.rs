@@ -515,6 +515,9 @@ pub struct RootTransition {
     pub root_public_key: ::prost::alloc::vec::Vec<u8>,
     #[prost(message, optional, tag = "4")]
     pub issued_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Ed25519, 32 bytes: the key that goes and that signed this, for those who know only its digest.
+    #[prost(bytes = "vec", tag = "5")]
+    pub former_root_public_key: ::prost::alloc::vec::Vec<u8>,
 }
 /// Domain `rule`, signed by a `policy` key.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -640,7 +643,8 @@ pub struct MapUpdate {
     /// Signed DnsRecord; set in the first step of a stream and when it changed. It does not move the revision.
     #[prost(bytes = "vec", tag = "12")]
     pub dns: ::prost::alloc::vec::Vec<u8>,
-    /// Signed RootTransitions after the root key the viewer pinned, oldest first; verified before `keyset`.
+    /// Signed RootTransitions of the tenant, oldest first, up to 64; set with `keyset` and verified before it. Those up to the
+    /// root key that the viewer has pinned say nothing new to it.
     #[prost(bytes = "vec", repeated, tag = "13")]
     pub root_transitions: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }

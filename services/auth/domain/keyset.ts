@@ -76,17 +76,17 @@ export function delegate(keyset: Keyset, { role, publicKey, keyId, nowMs }: Dele
     notBefore: present?.notBefore ?? timestampFromMs(nowMs - BACKDATE_MS),
     notAfter: timestampFromMs(nowMs + DELEGATION_LIFE_MS),
   });
-  return { keyId: key.keyId, next: nextKeyset(keyset, key, nowMs) };
+  return { keyId: key.keyId, next: withKey(keyset, key, nowMs) };
 }
 
-function nextKeyset(keyset: Keyset, key: DelegatedKey, nowMs: number): Keyset {
+function withKey(keyset: Keyset, key: DelegatedKey, nowMs: number): Keyset {
   const others = keyset.keys.filter((other) => other.keyId !== key.keyId);
-  return create(KeysetSchema, {
-    tenantId: keyset.tenantId,
-    version: keyset.version + 1n,
-    keys: [...others, key],
-    issuedAt: timestampFromMs(nowMs),
-  });
+  return nextKeyset(keyset, [...others, key], nowMs);
+}
+
+/** The keyset of the next version, with these keys. */
+export function nextKeyset({ tenantId, version }: Keyset, keys: readonly DelegatedKey[], nowMs: number): Keyset {
+  return create(KeysetSchema, { tenantId, version: version + 1n, keys: [...keys], issuedAt: timestampFromMs(nowMs) });
 }
 
 export function signKeyset(root: SigningKey, keyset: Keyset): Signed {

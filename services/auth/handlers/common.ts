@@ -7,6 +7,16 @@ import type { TenantRow } from "../schema.ts";
 import { findTenant } from "../store.ts";
 import { type AuthContext, trustedTenants } from "../trusted.ts";
 
+/** Workers that start at once change a keyset at once; each round one of them gets through. */
+export const KEYSET_ATTEMPTS = 20;
+
+export function keysetBusy(tenantId: TenantId): Refusal {
+  return new Refusal("unavailable", "KEYSET_BUSY", "the keyset of the tenant is being changed by others", {
+    objectId: tenantId,
+    remedy: "try again",
+  });
+}
+
 /** The calling service. @throws Refusal when it is not one of those let in. */
 export function requireService(caller: Caller, allowed: readonly ServiceName[]): ServiceName {
   const { workload } = caller;

@@ -8,14 +8,11 @@ import { newId, requireId, type TenantId } from "@cloudvlan/kit/ids";
 import { openKeyset } from "@cloudvlan/kit/sign";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { delegate, roleOf, signKeyset } from "../domain/keyset.ts";
-import { openRootKey } from "../root-key.ts";
+import { openRootKey, readRootTransitions } from "../root-key.ts";
 import { replaceKeyset } from "../store.ts";
 import { STREAM } from "../stream.ts";
 import type { AuthContext } from "../trusted.ts";
-import { requireService, requireTenant } from "./common.ts";
-
-/** Workers that start at once ask at once; each round one of them gets through. */
-const ATTEMPTS = 20;
+import { KEYSET_ATTEMPTS, keysetBusy, requireService, requireTenant } from "./common.ts";
 
 type KeysetRpcs = Pick<ServiceImpl<typeof AuthService>, "delegateKey" | "getKeyset">;
 
@@ -43,7 +40,7 @@ export function keysetHandlers(ctx: AuthContext): KeysetRpcs {
           remedy: "ask for the role of the calling service",
         });
       }
-      for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      for (let attempt = 0; attempt < KEYSET_ATTEMPTS; attempt++) {
         const tenant = await requireTenant(ctx, caller, tenantId);
         const signed = fromBinary(SignedSchema, tenant.keyset);
         const nowMs = ctx.clock.nowMs();
@@ -54,10 +51,7 @@ export function keysetHandlers(ctx: AuthContext): KeysetRpcs {
         const made = signKeyset(await openRootKey(ctx.keys, tenant), next);
         if (await publish(caller, tenantId, next.version, made)) return { keyId, keyset: made, rootPublicKey };
       }
-      throw new Refusal("unavailable", "KEYSET_BUSY", "the keyset of the tenant is being changed by others", {
-        objectId: tenantId,
-        remedy: "try again",
-      });
+      throw keysetBusy(tenantId);
     },
 
     async getKeyset({ tenantId: asked }, context) {
@@ -65,7 +59,8 @@ export function keysetHandlers(ctx: AuthContext): KeysetRpcs {
       const tenant = await requireTenant(ctx, callerOf(context), tenantId);
       const keyset = fromBinary(SignedSchema, tenant.keyset);
       openKeyset(tenant.rootPublicKey, tenantId, keyset);
-      return { keyset, rootPublicKey: tenant.rootPublicKey };
+      const rootTransitions = await ctx.db.tenant(tenantId, (tx) => readRootTransitions(tx, tenant));
+      return { keyset, rootPublicKey: tenant.rootPublicKey, rootTransitions };
     },
   };
 }

@@ -21,21 +21,26 @@ import { insertTenant, listTenants } from "../store.ts";
 import { STREAM } from "../stream.ts";
 import { type AuthContext, trustedTenants } from "../trusted.ts";
 import { requireTenant } from "./common.ts";
+import { rotateRoot } from "./rotate.ts";
+
+/** A tenant as a caller sees it. */
+function tenantOf(clusterId: string, row: TenantRow): Tenant {
+  return create(TenantSchema, {
+    id: row.id,
+    name: row.name,
+    status: row.status,
+    rootKeySha256: createHash("sha256").update(row.rootPublicKey).digest(),
+    provenance: {
+      createdAt: timestampFromDate(row.createdAt),
+      updatedAt: timestampFromDate(row.createdAt),
+      createdBy: row.createdBy,
+    },
+    clusterId,
+  });
+}
 
 export function tenantHandlers(ctx: AuthContext): ServiceImpl<typeof TenantService> {
-  const toTenant = (row: TenantRow): Tenant =>
-    create(TenantSchema, {
-      id: row.id,
-      name: row.name,
-      status: row.status,
-      rootKeySha256: createHash("sha256").update(row.rootPublicKey).digest(),
-      provenance: {
-        createdAt: timestampFromDate(row.createdAt),
-        updatedAt: timestampFromDate(row.createdAt),
-        createdBy: row.createdBy,
-      },
-      clusterId: ctx.clusterId,
-    });
+  const toTenant = (row: TenantRow): Tenant => tenantOf(ctx.clusterId, row);
 
   return {
     async createTenant({ name }, context) {
@@ -79,6 +84,11 @@ export function tenantHandlers(ctx: AuthContext): ServiceImpl<typeof TenantServi
     async getTenant({ tenantId }, context) {
       const id = requireId("tenant", tenantId, "tenant_id");
       return { tenant: toTenant(await requireTenant(ctx, callerOf(context), id)) };
+    },
+
+    async rotateTenantKeys({ tenantId }, context) {
+      const row = await rotateRoot(ctx, callerOf(context), requireId("tenant", tenantId, "tenant_id"));
+      return { tenant: toTenant(row), keysetVersion: row.keysetVersion };
     },
 
     async listTenants({ pagination }, context) {

@@ -20,6 +20,7 @@ const FIELD = {
   removedRules: 10,
   hints: 11,
   dns: 12,
+  rootTransitions: 13,
 };
 
 /** Field number of `WatchResponse.update`. */
@@ -36,6 +37,8 @@ export interface Step {
   readonly keyset: Uint8Array | undefined;
   /** Serialised `Signed` of the DNS record, when the viewer's may be older. */
   readonly dns: Uint8Array | undefined;
+  /** Serialised `Signed` of what leads to the root key that signed the keyset; none without a keyset. */
+  readonly rootTransitions: readonly Uint8Array[];
   readonly delta: Delta;
   /** Serialised `EndpointHint` messages. */
   readonly hints: readonly Uint8Array[];
@@ -44,6 +47,7 @@ export interface Step {
 /** A step as serialised `WatchResponse` messages, joined from bytes that were encoded once for all viewers. */
 export function framesOf(step: Step): Uint8Array[] {
   const first = [
+    ...step.rootTransitions.map((transition) => delimited(FIELD.rootTransitions, transition)),
     ...(step.keyset ? [delimited(FIELD.keyset, step.keyset)] : []),
     ...(step.dns ? [delimited(FIELD.dns, step.dns)] : []),
   ];

@@ -2,7 +2,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import { KeyRole, type Signed, SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import type { TenantId } from "@cloudvlan/kit/ids";
-import { type Domain, openKeyset, verifyRecord } from "@cloudvlan/kit/sign";
+import { type Domain, openKeyset, rootKeysOf, verifyRecord } from "@cloudvlan/kit/sign";
 
 /** Which keys may sign what for a tenant, verified against its root key. */
 export interface TrustedKeyset {
@@ -11,6 +11,8 @@ export interface TrustedKeyset {
   readonly bytes: Uint8Array;
   /** Ed25519, 32 bytes. */
   readonly rootPublicKey: Uint8Array;
+  /** Serialised `Signed` of what each root key said of its successor, oldest first: nodes may have pinned a former one. */
+  readonly rootTransitions: readonly Uint8Array[];
   readonly keys: ReadonlyMap<string, TrustedKey>;
 }
 
@@ -36,14 +38,23 @@ export class RecordRefused extends Error {
 /** Hosts' clocks differ by so much at most, milliseconds. */
 const SKEW = 5 * 60 * 1000;
 
-/** @throws Error when the root key did not sign it for this tenant. */
-export function trustKeyset(bytes: Uint8Array, rootPublicKey: Uint8Array, tenantId: TenantId): TrustedKeyset {
+/** @throws Error when the root key did not sign it for this tenant, or the transitions are no chain of its root keys. */
+export function trustKeyset(
+  bytes: Uint8Array,
+  rootPublicKey: Uint8Array,
+  rootTransitions: readonly Uint8Array[],
+  tenantId: TenantId,
+): TrustedKeyset {
+  rootKeysOf(
+    tenantId,
+    rootTransitions.map((transition) => fromBinary(SignedSchema, transition)),
+  );
   const keyset = openKeyset(rootPublicKey, tenantId, fromBinary(SignedSchema, bytes));
   const keys = keyset.keys.map(({ keyId, role, publicKey, notBefore, notAfter }): [string, TrustedKey] => [
     keyId,
     { role, publicKey, notBefore: instant(notBefore) - SKEW, notAfter: instant(notAfter) },
   ]);
-  return { version: keyset.version, bytes, rootPublicKey, keys: new Map(keys) };
+  return { version: keyset.version, bytes, rootPublicKey, rootTransitions, keys: new Map(keys) };
 }
 
 function instant(timestamp: Timestamp | undefined): number {

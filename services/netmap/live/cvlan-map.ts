@@ -282,6 +282,7 @@ export class CvlanMap {
       head: this.#heads(this.#epoch, this.#revision, keyset.version),
       keyset: isNewer ? keyset.bytes : undefined,
       dns: dns?.bytes,
+      rootTransitions: isNewer ? keyset.rootTransitions : [],
       delta,
       hints,
     });

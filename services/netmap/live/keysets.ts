@@ -1,6 +1,7 @@
 import { toBinary } from "@bufbuild/protobuf";
 import type { AuthService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
+import { Refusal } from "@cloudvlan/kit/errors";
 import { isId, type TenantId } from "@cloudvlan/kit/ids";
 import type { Logger } from "@cloudvlan/kit/log";
 import type { Client } from "@connectrpc/connect";
@@ -35,26 +36,38 @@ export function keysets(auth: Client<typeof AuthService>, log: Logger): Keysets 
   }
 
   async function refresh(tenantId: TenantId): Promise<TrustedKeyset> {
-    const { keyset, rootPublicKey } = await auth.getKeyset({ tenantId });
+    const { keyset, rootPublicKey, rootTransitions } = await auth.getKeyset({ tenantId });
     if (!keyset) throw new Error("auth answered without a keyset");
-    return take(tenantId, trustKeyset(toBinary(SignedSchema, keyset), rootPublicKey, tenantId));
+    const transitions = rootTransitions.map((transition) => toBinary(SignedSchema, transition));
+    return take(tenantId, trustKeyset(toBinary(SignedSchema, keyset), rootPublicKey, transitions, tenantId));
   }
 
-  function heard(objectId: string, bytes: Uint8Array): void {
+  async function heard(objectId: string, bytes: Uint8Array): Promise<void> {
     if (!isId("tenant", objectId)) return;
     const known = current.get(objectId);
     if (!known) return;
     try {
-      take(objectId, trustKeyset(bytes, known.rootPublicKey, objectId));
+      take(objectId, trustKeyset(bytes, known.rootPublicKey, known.rootTransitions, objectId));
     } catch (error) {
+      if (await isSuperseded(objectId, known)) return;
       log.error({ tenantId: objectId, error: String(error) }, "a keyset from auth does not verify; it is ignored");
+    }
+  }
+
+  /** True when auth itself has a newer keyset than the known one: it may be signed by another root key. */
+  async function isSuperseded(tenantId: TenantId, known: TrustedKeyset): Promise<boolean> {
+    try {
+      return (await refresh(tenantId)).version > known.version;
+    } catch (error) {
+      if (error instanceof Refusal && error.kind === "unavailable") throw error;
+      return false;
     }
   }
 
   async function watch(signal: AbortSignal): Promise<void> {
     try {
       for await (const { changes, revision } of auth.watchChanges({ since: cursor }, { signal })) {
-        for (const { objectId, change } of changes) if (change.case === "keyset") heard(objectId, change.value);
+        for (const { objectId, change } of changes) if (change.case === "keyset") await heard(objectId, change.value);
         cursor = revision;
       }
     } catch (error) {

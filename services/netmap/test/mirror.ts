@@ -25,7 +25,7 @@ import {
   WatchResponseSchema,
 } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
 import type { CvlanId, NodeId, TenantId } from "@cloudvlan/kit/ids";
-import { type Domain, verifyRecord } from "@cloudvlan/kit/sign";
+import { descendsFromPinned, type Domain, rootKeysOf, verifyRecord } from "@cloudvlan/kit/sign";
 import { MAX_FRAME_BYTES } from "../domain/frames.ts";
 
 type Open = (request: WatchRequest, signal: AbortSignal) => AsyncIterable<Uint8Array>;
@@ -55,7 +55,7 @@ export class Mirror {
   /** While set, the stream is not read. */
   pause: Promise<void> | undefined;
   readonly #scope: { tenantId: TenantId; cvlanId: CvlanId };
-  readonly #rootPublicKey: Uint8Array;
+  #rootPublicKey: Uint8Array;
   readonly #stopping = new AbortController();
   #running: Promise<void> = Promise.resolve();
 
@@ -75,6 +75,7 @@ export class Mirror {
     this.epoch = from.epoch;
     this.revision = from.revision;
     this.keyset = from.keyset;
+    this.#rootPublicKey = from.#rootPublicKey;
   }
 
   /** Names of the nodes it knows, without itself. */
@@ -135,6 +136,7 @@ export class Mirror {
     } else {
       assert.equal(first.previous, this.revision, "a gap");
     }
+    this.#followRoots(step.flatMap(({ rootTransitions }) => rootTransitions));
     for (const { keyset } of step) if (keyset.length > 0) this.#takeKeyset(keyset);
     this.head = this.#takeHead(last.head);
     assert.equal(this.head.revision, last.revision);
@@ -173,6 +175,16 @@ export class Mirror {
     assert(record.recordRevision >= (this.dns?.recordRevision ?? 0n), "the DNS record went back");
     this.dns = record;
     this.dnsRecords++;
+  }
+
+  #followRoots(transitions: readonly Uint8Array[]): void {
+    const signed = transitions.map((bytes) => fromBinary(SignedSchema, bytes));
+    const keys = rootKeysOf(this.#scope.tenantId, signed);
+    const last = keys.at(-1);
+    if (!last) return;
+    const isPinned = (key: Uint8Array): boolean => Buffer.compare(key, this.#rootPublicKey) === 0;
+    assert(descendsFromPinned(this.#scope.tenantId, isPinned, signed, last), "the chain leaves the pinned root out");
+    this.#rootPublicKey = last;
   }
 
   #takeKeyset(bytes: Uint8Array): void {

@@ -183,6 +183,26 @@ describe("the map stream", () => {
       await eventually("the keyset", () => (view.keyset?.version ?? 0n) > before);
     });
 
+    it("leads viewers from the root key they pinned to the present one, also those that were away", async () => {
+      const [a, b] = await three();
+      const [view, away] = [worker.watch(a), worker.watch(b)];
+      await eventually("first maps", () => view.fullMaps === 1 && away.fullMaps === 1);
+      await away.stop();
+      const before = view.keyset?.version ?? 0n;
+      for (const turn of [1n, 2n, 3n]) {
+        await world.rotateRoot();
+        await eventually("the keyset of the new root", () => view.keyset?.version === before + turn);
+      }
+      assert.equal(view.error, undefined);
+      const back = worker.watch(b, away);
+      await eventually("three rotations at once", () => back.keyset?.version === before + 3n);
+      assert.equal(back.fullMaps, 0, "a rotation is no reason for a full map");
+      const late = worker.watch(a);
+      await eventually("a first map with the whole chain", () => late.fullMaps === 1);
+      assert.deepEqual([view.error, back.error, late.error], [undefined, undefined, undefined]);
+      assert.deepEqual(worker.said, []);
+    });
+
     it("cuts a large map into frames that count only together", async () => {
       const a = world.newNode();
       await world.putNodes({ nodeId: a, tags: ["client"] });

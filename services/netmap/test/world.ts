@@ -31,7 +31,13 @@ import { type CvlanId, isId, newId, type NodeId, type TenantId } from "@cloudvla
 import { Refusal, refusalFrom } from "@cloudvlan/kit/errors";
 import { fileKeyProvider, type KeyProvider } from "@cloudvlan/kit/keys";
 import type { Logger } from "@cloudvlan/kit/log";
-import { newSigningSeed, type SigningKey, signingKeyFromSeed, signRecord } from "@cloudvlan/kit/sign";
+import {
+  newSigningSeed,
+  type SigningKey,
+  signingKeyFromSeed,
+  signRecord,
+  signRootTransition,
+} from "@cloudvlan/kit/sign";
 import { ConnectError, createClient, createRouterTransport, type Transport } from "@connectrpc/connect";
 import { createHash } from "node:crypto";
 import { config, type NetmapConfig } from "../config.ts";
@@ -71,6 +77,7 @@ export interface World {
   readonly cvlanId: CvlanId;
   readonly enrolKey: SigningKey;
   readonly policyKey: SigningKey;
+  /** The first one, which nodes pin. */
   readonly rootPublicKey: Uint8Array;
   newNode(): NodeId;
   /** Registers nodes; a node of the same id is replaced. */
@@ -88,6 +95,8 @@ export interface World {
     nodeId: NodeId,
     init: { address: string; tags?: string[]; revision: bigint; key?: SigningKey; tenantId?: string; cvlanId?: string },
   ): Uint8Array;
+  /** Puts another root key in the place of the tenant's, which signs that. */
+  rotateRoot(): Promise<void>;
   /** Adds a key to the keyset. */
   delegate(role: KeyRole, publicKey: Uint8Array): Promise<string>;
   worker(store: Store, overrides?: Partial<NetmapConfig>): Worker;
@@ -103,7 +112,9 @@ export async function makeWorld(store: Store): Promise<World> {
   const tenantId = newId("tenant", now);
   const cvlanId = newId("cvlan", now);
   const scope = { tenantId, cvlanId };
-  const root = signingKeyFromSeed("root", newSigningSeed());
+  let root = signingKeyFromSeed("root", newSigningSeed());
+  const { publicKey: pinnedRoot } = root;
+  const rootTransitions: Signed[] = [];
   const delegated: DelegatedKey[] = [];
   const revoked = new Set<string>();
   const revisions = new Map<string, bigint>();
@@ -123,12 +134,15 @@ export async function makeWorld(store: Store): Promise<World> {
     const keyId = newId("key", Date.now());
     const validity = { notBefore: timestampFromMs(now - 60_000), notAfter: timestampFromMs(now + 3_600_000) };
     delegated.push(create(DelegatedKeySchema, { keyId, role, publicKey, ...validity }));
+    await publish();
+    return keyId;
+  };
+  const publish = async (): Promise<void> => {
     version++;
     const value = toBinary(SignedSchema, keyset());
     await store
       .database("auth")
       .platform((tx) => sources.auth.append(tx, "auth", [{ objectId: tenantId, change: { case: "keyset", value } }]));
-    return keyId;
   };
   const newKey = async (role: KeyRole): Promise<SigningKey> => {
     const seed = newSigningSeed();
@@ -147,7 +161,7 @@ export async function makeWorld(store: Store): Promise<World> {
 
   const router = createRouterTransport((router) => {
     router.service(AuthService, {
-      getKeyset: () => ({ keyset: keyset(), rootPublicKey: root.publicKey }),
+      getKeyset: () => ({ keyset: keyset(), rootPublicKey: root.publicKey, rootTransitions }),
       delegateKey: async ({ role, publicKey }) => ({
         keyId: await delegate(role, publicKey),
         keyset: keyset(),
@@ -190,7 +204,14 @@ export async function makeWorld(store: Store): Promise<World> {
     ...scope,
     enrolKey,
     policyKey,
-    rootPublicKey: root.publicKey,
+    rootPublicKey: pinnedRoot,
+    rotateRoot: async () => {
+      const next = signingKeyFromSeed("root", newSigningSeed());
+      const sequence = BigInt(rootTransitions.length + 1);
+      rootTransitions.push(signRootTransition(root, tenantId, sequence, next.publicKey, now));
+      root = next;
+      await publish();
+    },
     newNode: () => {
       const id = newId("node", Date.now());
       revisions.set(id, 0n);
@@ -269,7 +290,7 @@ export async function makeWorld(store: Store): Promise<World> {
         keyProvider,
         scope,
         { ...config.parse({ head_seconds: 0.4 }), ...overrides },
-        root.publicKey,
+        pinnedRoot,
       ),
     dispose: () => rmSync(folder, { recursive: true, force: true }),
   };

@@ -84,12 +84,13 @@ async function joinWithToken(
   const { nodeId } = await reserve(deps, { ...request, tenantId, tokenId, csrKeySha256 }, caller);
 
   const key = await deps.enrolKeys.get(tenantId);
-  const [{ certificate, bundle }, { keyset, rootPublicKey }] = await Promise.all([
+  const [{ certificate, bundle }, { keyset, rootPublicKey, rootTransitions }] = await Promise.all([
     deps.certificates.mintCertificate({ tenantId, nodeId, csr: request.csr }),
     deps.auth.getKeyset({ tenantId }),
   ]);
   const { node, cvlanName } = await activate(deps, key, tenantId, nodeId, caller);
-  return create(JoinResponseSchema, { node, certificate, bundle, rootPublicKey, keyset, cvlanName });
+  const trust = { bundle, rootPublicKey, keyset, rootTransitions };
+  return create(JoinResponseSchema, { node, certificate, ...trust, cvlanName });
 }
 
 /** The groups a node is born into, as its token has them: rows that say less do not keep it out of any. */

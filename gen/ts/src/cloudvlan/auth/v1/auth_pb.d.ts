@@ -4,7 +4,7 @@
 // @generated from file cloudvlan/auth/v1/auth.proto (package cloudvlan.auth.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Tenant } from "../../entity/v1/tenant_pb.js";
 import type { ListMeta, Pagination } from "../../entity/v1/common_pb.js";
@@ -120,6 +120,50 @@ export declare type ListTenantsResponse = Message<"cloudvlan.auth.v1.ListTenants
  * Use `create(ListTenantsResponseSchema)` to create a new message.
  */
 export declare const ListTenantsResponseSchema: GenMessage<ListTenantsResponse>;
+
+/**
+ * @generated from message cloudvlan.auth.v1.RotateTenantKeysRequest
+ */
+export declare type RotateTenantKeysRequest = Message<"cloudvlan.auth.v1.RotateTenantKeysRequest"> & {
+  /**
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * @generated from field: cloudvlan.auth.v1.TenantKeys which = 2;
+   */
+  which: TenantKeys;
+};
+
+/**
+ * Describes the message cloudvlan.auth.v1.RotateTenantKeysRequest.
+ * Use `create(RotateTenantKeysRequestSchema)` to create a new message.
+ */
+export declare const RotateTenantKeysRequestSchema: GenMessage<RotateTenantKeysRequest>;
+
+/**
+ * @generated from message cloudvlan.auth.v1.RotateTenantKeysResponse
+ */
+export declare type RotateTenantKeysResponse = Message<"cloudvlan.auth.v1.RotateTenantKeysResponse"> & {
+  /**
+   * @generated from field: cloudvlan.entity.v1.Tenant tenant = 1;
+   */
+  tenant?: Tenant | undefined;
+
+  /**
+   * Of the keyset that was published.
+   *
+   * @generated from field: uint64 keyset_version = 2;
+   */
+  keysetVersion: bigint;
+};
+
+/**
+ * Describes the message cloudvlan.auth.v1.RotateTenantKeysResponse.
+ * Use `create(RotateTenantKeysResponseSchema)` to create a new message.
+ */
+export declare const RotateTenantKeysResponseSchema: GenMessage<RotateTenantKeysResponse>;
 
 /**
  * @generated from message cloudvlan.auth.v1.CreateApiKeyRequest
@@ -643,6 +687,13 @@ export declare type GetKeysetResponse = Message<"cloudvlan.auth.v1.GetKeysetResp
    * @generated from field: bytes root_public_key = 2;
    */
   rootPublicKey: Uint8Array;
+
+  /**
+   * Signed RootTransitions of the tenant, oldest first.
+   *
+   * @generated from field: repeated cloudvlan.entity.v1.Signed root_transitions = 3;
+   */
+  rootTransitions: Signed[];
 };
 
 /**
@@ -732,6 +783,28 @@ export declare type WatchChangesResponse = Message<"cloudvlan.auth.v1.WatchChang
 export declare const WatchChangesResponseSchema: GenMessage<WatchChangesResponse>;
 
 /**
+ * @generated from enum cloudvlan.auth.v1.TenantKeys
+ */
+export enum TenantKeys {
+  /**
+   * @generated from enum value: TENANT_KEYS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The root key, which says who may sign; at most 64 times.
+   *
+   * @generated from enum value: TENANT_KEYS_ROOT = 1;
+   */
+  ROOT = 1,
+}
+
+/**
+ * Describes the enum cloudvlan.auth.v1.TenantKeys.
+ */
+export declare const TenantKeysSchema: GenEnum<TenantKeys>;
+
+/**
  * Tenants.
  *
  * @generated from service cloudvlan.auth.v1.TenantService
@@ -760,6 +833,17 @@ export declare const TenantService: GenService<{
     methodKind: "unary";
     input: typeof ListTenantsRequestSchema;
     output: typeof ListTenantsResponseSchema;
+  },
+  /**
+   * Replaces keys that sign for the tenant while its nodes go on: nobody joins again, no packet is lost. The former root key
+   * signs its successor, and nodes that were away follow step by step.
+   *
+   * @generated from rpc cloudvlan.auth.v1.TenantService.RotateTenantKeys
+   */
+  rotateTenantKeys: {
+    methodKind: "unary";
+    input: typeof RotateTenantKeysRequestSchema;
+    output: typeof RotateTenantKeysResponseSchema;
   },
 }>;
 

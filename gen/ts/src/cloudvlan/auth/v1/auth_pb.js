@@ -4,7 +4,7 @@
 // @generated from file cloudvlan/auth/v1/auth.proto (package cloudvlan.auth.v1, syntax proto3)
 /* eslint-disable */
 
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { file_cloudvlan_entity_v1_api_key } from "../../entity/v1/api_key_pb.js";
 import { file_cloudvlan_entity_v1_certificate } from "../../entity/v1/certificate_pb.js";
@@ -19,7 +19,7 @@ import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
  * Describes the file cloudvlan/auth/v1/auth.proto.
  */
 export const file_cloudvlan_auth_v1_auth = /*@__PURE__*/
-  fileDesc("ChxjbG91ZHZsYW4vYXV0aC92MS9hdXRoLnByb3RvEhFjbG91ZHZsYW4uYXV0aC52MSJKChNDcmVhdGVUZW5hbnRSZXF1ZXN0EjMKBG5hbWUYASABKAlCJbpIInIgMh5eW2Etel1bYS16MC05LV17MCw2MX1bYS16MC05XSQiQwoUQ3JlYXRlVGVuYW50UmVzcG9uc2USKwoGdGVuYW50GAEgASgLMhsuY2xvdWR2bGFuLmVudGl0eS52MS5UZW5hbnQiRAoQR2V0VGVuYW50UmVxdWVzdBIwCgl0ZW5hbnRfaWQYASABKAlCHbpIGnIYMhZedGVuYW50X1swLTlhLWYtXXszNn0kIkAKEUdldFRlbmFudFJlc3BvbnNlEisKBnRlbmFudBgBIAEoCzIbLmNsb3Vkdmxhbi5lbnRpdHkudjEuVGVuYW50IkkKEkxpc3RUZW5hbnRzUmVxdWVzdBIzCgpwYWdpbmF0aW9uGAEgASgLMh8uY2xvdWR2bGFuLmVudGl0eS52MS5QYWdpbmF0aW9uInAKE0xpc3RUZW5hbnRzUmVzcG9uc2USLAoHdGVuYW50cxgBIAMoCzIbLmNsb3Vkdmxhbi5lbnRpdHkudjEuVGVuYW50EisKBG1ldGEYAiABKAsyHS5jbG91ZHZsYW4uZW50aXR5LnYxLkxpc3RNZXRhIrgBChNDcmVhdGVBcGlLZXlSZXF1ZXN0EjAKCXRlbmFudF9pZBgBIAEoCUIdukgachgyFl50ZW5hbnRfWzAtOWEtZi1dezM2fSQSGAoEbmFtZRgCIAEoCUIKukgHcgUQARiAARI0CgVzY29wZRgDIAEoCzIdLmNsb3Vkdmxhbi5lbnRpdHkudjEuQXBpU2NvcGVCBrpIA8gBARIfCgt0dGxfc2Vjb25kcxgEIAEoDUIKukgHKgUYgOeEDyJZChRDcmVhdGVBcGlLZXlSZXNwb25zZRIsCgdhcGlfa2V5GAEgASgLMhsuY2xvdWR2bGFuLmVudGl0eS52MS5BcGlLZXkSEwoGc2VjcmV0GAIgASgJQgOAAQEiewoSTGlzdEFwaUtleXNSZXF1ZXN0EjAKCXRlbmFudF9pZBgBIAEoCUIdukgachgyFl50ZW5hbnRfWzAtOWEtZi1dezM2fSQSMwoKcGFnaW5hdGlvbhgCIAEoCzIfLmNsb3Vkdmxhbi5lbnRpdHkudjEuUGFnaW5hdGlvbiJxChNMaXN0QXBpS2V5c1Jlc3BvbnNlEi0KCGFwaV9rZXlzGAEgAygLMhsuY2xvdWR2bGFuLmVudGl0eS52MS5BcGlLZXkSKwoEbWV0YRgCIAEoCzIdLmNsb3Vkdmxhbi5lbnRpdHkudjEuTGlzdE1ldGEiegoTUmV2b2tlQXBpS2V5UmVxdWVzdBIwCgl0ZW5hbnRfaWQYASABKAlCHbpIGnIYMhZedGVuYW50X1swLTlhLWYtXXszNn0kEjEKCmFwaV9rZXlfaWQYAiABKAlCHbpIGnIYMhZeYXBpa2V5X1swLTlhLWYtXXszNn0kIkQKFFJldm9rZUFwaUtleVJlc3BvbnNlEiwKB2FwaV9rZXkYASABKAsyGy5jbG91ZHZsYW4uZW50aXR5LnYxLkFwaUtleSIPCg1XaG9BbUlSZXF1ZXN0IoABCg5XaG9BbUlSZXNwb25zZRIPCgdzdWJqZWN0GAEgASgJEhEKCXRlbmFudF9pZBgCIAEoCRITCgt0ZW5hbnRfbmFtZRgDIAEoCRI1CgtwZXJtaXNzaW9ucxgEIAMoDjIgLmNsb3Vkdmxhbi5vcHRpb25zLnYxLlBlcm1pc3Npb24iFwoVR2V0VHJ1c3RCdW5kbGVSZXF1ZXN0IkoKFkdldFRydXN0QnVuZGxlUmVzcG9uc2USMAoGYnVuZGxlGAEgASgLMiAuY2xvdWR2bGFuLmVudGl0eS52MS5UcnVzdEJ1bmRsZSIyChdSZW5ld0NlcnRpZmljYXRlUmVxdWVzdBIXCgNjc3IYASABKAxCCrpIB3oFEEAYgCAigwEKGFJlbmV3Q2VydGlmaWNhdGVSZXNwb25zZRI1CgtjZXJ0aWZpY2F0ZRgBIAEoCzIgLmNsb3Vkdmxhbi5lbnRpdHkudjEuQ2VydGlmaWNhdGUSMAoGYnVuZGxlGAIgASgLMiAuY2xvdWR2bGFuLmVudGl0eS52MS5UcnVzdEJ1bmRsZSKRAQoWTWludENlcnRpZmljYXRlUmVxdWVzdBIwCgl0ZW5hbnRfaWQYASABKAlCHbpIGnIYMhZedGVuYW50X1swLTlhLWYtXXszNn0kEiwKB25vZGVfaWQYAiABKAlCG7pIGHIWMhRebm9kZV9bMC05YS1mLV17MzZ9JBIXCgNjc3IYAyABKAxCCrpIB3oFEEAYgCAiggEKF01pbnRDZXJ0aWZpY2F0ZVJlc3BvbnNlEjUKC2NlcnRpZmljYXRlGAEgASgLMiAuY2xvdWR2bGFuLmVudGl0eS52MS5DZXJ0aWZpY2F0ZRIwCgZidW5kbGUYAiABKAsyIC5jbG91ZHZsYW4uZW50aXR5LnYxLlRydXN0QnVuZGxlItsBCgtDYWxsQ29udGV4dBIPCgdzdWJqZWN0GAEgASgJEhEKCXRlbmFudF9pZBgCIAEoCRI1CgtwZXJtaXNzaW9ucxgDIAMoDjIgLmNsb3Vkdmxhbi5vcHRpb25zLnYxLlBlcm1pc3Npb24SEgoKcmVxdWVzdF9pZBgEIAEoCRItCglpc3N1ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlIKE0F1dGhlbnRpY2F0ZVJlcXVlc3QSHgoHYXBpX2tleRgBIAEoCUINgAEBukgHcgUQEBiAAhIbCgpyZXF1ZXN0X2lkGAIgASgJQge6SARyAhhAIkQKFEF1dGhlbnRpY2F0ZVJlc3BvbnNlEiwKB2NvbnRleHQYASABKAsyGy5jbG91ZHZsYW4uZW50aXR5LnYxLlNpZ25lZCIXChVHZXRDb250ZXh0S2V5c1JlcXVlc3QiRQoWR2V0Q29udGV4dEtleXNSZXNwb25zZRIrCgRrZXlzGAEgAygLMh0uY2xvdWR2bGFuLmF1dGgudjEuQ29udGV4dEtleSIwCgpDb250ZXh0S2V5Eg4KBmtleV9pZBgBIAEoCRISCgpwdWJsaWNfa2V5GAIgASgMIpsBChJEZWxlZ2F0ZUtleVJlcXVlc3QSMAoJdGVuYW50X2lkGAEgASgJQh26SBpyGDIWXnRlbmFudF9bMC05YS1mLV17MzZ9JBI2CgRyb2xlGAIgASgOMhwuY2xvdWR2bGFuLmVudGl0eS52MS5LZXlSb2xlQgq6SAeCAQQQASAAEhsKCnB1YmxpY19rZXkYAyABKAxCB7pIBHoCaCAiawoTRGVsZWdhdGVLZXlSZXNwb25zZRIOCgZrZXlfaWQYASABKAkSKwoGa2V5c2V0GAIgASgLMhsuY2xvdWR2bGFuLmVudGl0eS52MS5TaWduZWQSFwoPcm9vdF9wdWJsaWNfa2V5GAMgASgMIkQKEEdldEtleXNldFJlcXVlc3QSMAoJdGVuYW50X2lkGAEgASgJQh26SBpyGDIWXnRlbmFudF9bMC05YS1mLV17MzZ9JCJZChFHZXRLZXlzZXRSZXNwb25zZRIrCgZrZXlzZXQYASABKAsyGy5jbG91ZHZsYW4uZW50aXR5LnYxLlNpZ25lZBIXCg9yb290X3B1YmxpY19rZXkYAiABKAwibQoLRGVueVJlcXVlc3QSMAoJdGVuYW50X2lkGAEgASgJQh26SBpyGDIWXnRlbmFudF9bMC05YS1mLV17MzZ9JBIsCgdub2RlX2lkGAIgASgJQhu6SBhyFjIUXm5vZGVfWzAtOWEtZi1dezM2fSQiIAoMRGVueVJlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEIiQKE1dhdGNoQ2hhbmdlc1JlcXVlc3QSDQoFc2luY2UYASABKAQiVgoUV2F0Y2hDaGFuZ2VzUmVzcG9uc2USLAoHY2hhbmdlcxgBIAMoCzIbLmNsb3Vkdmxhbi5lbnRpdHkudjEuQ2hhbmdlEhAKCHJldmlzaW9uGAIgASgEMtACCg1UZW5hbnRTZXJ2aWNlEmsKDENyZWF0ZVRlbmFudBImLmNsb3Vkdmxhbi5hdXRoLnYxLkNyZWF0ZVRlbmFudFJlcXVlc3QaJy5jbG91ZHZsYW4uYXV0aC52MS5DcmVhdGVUZW5hbnRSZXNwb25zZSIKirUYBggLEAEwARJlCglHZXRUZW5hbnQSIy5jbG91ZHZsYW4uYXV0aC52MS5HZXRUZW5hbnRSZXF1ZXN0GiQuY2xvdWR2bGFuLmF1dGgudjEuR2V0VGVuYW50UmVzcG9uc2UiDZACAYq1GAYIChACOAESawoLTGlzdFRlbmFudHMSJS5jbG91ZHZsYW4uYXV0aC52MS5MaXN0VGVuYW50c1JlcXVlc3QaJi5jbG91ZHZsYW4uYXV0aC52MS5MaXN0VGVuYW50c1Jlc3BvbnNlIg2QAgGKtRgGCAoQATgBMrYDCg1BcGlLZXlTZXJ2aWNlEmsKDENyZWF0ZUFwaUtleRImLmNsb3Vkdmxhbi5hdXRoLnYxLkNyZWF0ZUFwaUtleVJlcXVlc3QaJy5jbG91ZHZsYW4uYXV0aC52MS5DcmVhdGVBcGlLZXlSZXNwb25zZSIKirUYBggVEAIwARJrCgtMaXN0QXBpS2V5cxIlLmNsb3Vkdmxhbi5hdXRoLnYxLkxpc3RBcGlLZXlzUmVxdWVzdBomLmNsb3Vkdmxhbi5hdXRoLnYxLkxpc3RBcGlLZXlzUmVzcG9uc2UiDZACAYq1GAYIFBACOAESbAoMUmV2b2tlQXBpS2V5EiYuY2xvdWR2bGFuLmF1dGgudjEuUmV2b2tlQXBpS2V5UmVxdWVzdBonLmNsb3Vkdmxhbi5hdXRoLnYxLlJldm9rZUFwaUtleVJlc3BvbnNlIguQAgKKtRgECBUQAhJdCgZXaG9BbUkSIC5jbG91ZHZsYW4uYXV0aC52MS5XaG9BbUlSZXF1ZXN0GiEuY2xvdWR2bGFuLmF1dGgudjEuV2hvQW1JUmVzcG9uc2UiDpACAYq1GAcIARADGgEBMoQDChJDZXJ0aWZpY2F0ZVNlcnZpY2USdAoOR2V0VHJ1c3RCdW5kbGUSKC5jbG91ZHZsYW4uYXV0aC52MS5HZXRUcnVzdEJ1bmRsZVJlcXVlc3QaKS5jbG91ZHZsYW4uYXV0aC52MS5HZXRUcnVzdEJ1bmRsZVJlc3BvbnNlIg2QAgGKtRgGCAEQAyABEn4KEFJlbmV3Q2VydGlmaWNhdGUSKi5jbG91ZHZsYW4uYXV0aC52MS5SZW5ld0NlcnRpZmljYXRlUmVxdWVzdBorLmNsb3Vkdmxhbi5hdXRoLnYxLlJlbmV3Q2VydGlmaWNhdGVSZXNwb25zZSIRkAICirUYCggBEAMaAgMCKAESeAoPTWludENlcnRpZmljYXRlEikuY2xvdWR2bGFuLmF1dGgudjEuTWludENlcnRpZmljYXRlUmVxdWVzdBoqLmNsb3Vkdmxhbi5hdXRoLnYxLk1pbnRDZXJ0aWZpY2F0ZVJlc3BvbnNlIg6QAgKKtRgHCGQQARoBAjKXBQoLQXV0aFNlcnZpY2USbwoMQXV0aGVudGljYXRlEiYuY2xvdWR2bGFuLmF1dGgudjEuQXV0aGVudGljYXRlUmVxdWVzdBonLmNsb3Vkdmxhbi5hdXRoLnYxLkF1dGhlbnRpY2F0ZVJlc3BvbnNlIg6QAgGKtRgHCGQQARoBAhJ1Cg5HZXRDb250ZXh0S2V5cxIoLmNsb3Vkdmxhbi5hdXRoLnYxLkdldENvbnRleHRLZXlzUmVxdWVzdBopLmNsb3Vkdmxhbi5hdXRoLnYxLkdldENvbnRleHRLZXlzUmVzcG9uc2UiDpACAYq1GAcIZBABGgECEmwKC0RlbGVnYXRlS2V5EiUuY2xvdWR2bGFuLmF1dGgudjEuRGVsZWdhdGVLZXlSZXF1ZXN0GiYuY2xvdWR2bGFuLmF1dGgudjEuRGVsZWdhdGVLZXlSZXNwb25zZSIOkAICirUYBwhkEAEaAQISZgoJR2V0S2V5c2V0EiMuY2xvdWR2bGFuLmF1dGgudjEuR2V0S2V5c2V0UmVxdWVzdBokLmNsb3Vkdmxhbi5hdXRoLnYxLkdldEtleXNldFJlc3BvbnNlIg6QAgGKtRgHCGQQARoBAhJXCgREZW55Eh4uY2xvdWR2bGFuLmF1dGgudjEuRGVueVJlcXVlc3QaHy5jbG91ZHZsYW4uYXV0aC52MS5EZW55UmVzcG9uc2UiDpACAoq1GAcIZBABGgECEnEKDFdhdGNoQ2hhbmdlcxImLmNsb3Vkdmxhbi5hdXRoLnYxLldhdGNoQ2hhbmdlc1JlcXVlc3QaJy5jbG91ZHZsYW4uYXV0aC52MS5XYXRjaENoYW5nZXNSZXNwb25zZSIOkAIBirUYBwhkEAEaAQIwAWIGcHJvdG8z", [file_buf_validate_validate, file_cloudvlan_entity_v1_api_key, file_cloudvlan_entity_v1_certificate, file_cloudvlan_entity_v1_common, file_cloudvlan_entity_v1_events, file_cloudvlan_entity_v1_netmap, file_cloudvlan_entity_v1_tenant, file_cloudvlan_options_v1_options, file_google_protobuf_timestamp]);
+  fileDesc("ChxjbG91ZHZsYW4vYXV0aC92MS9hdXRoLnByb3RvEhFjbG91ZHZsYW4uYXV0aC52MSJKChNDcmVhdGVUZW5hbnRSZXF1ZXN0EjMKBG5hbWUYASABKAlCJbpIInIgMh5eW2Etel1bYS16MC05LV17MCw2MX1bYS16MC05XSQiQwoUQ3JlYXRlVGVuYW50UmVzcG9uc2USKwoGdGVuYW50GAEgASgLMhsuY2xvdWR2bGFuLmVudGl0eS52MS5UZW5hbnQiRAoQR2V0VGVuYW50UmVxdWVzdBIwCgl0ZW5hbnRfaWQYASABKAlCHbpIGnIYMhZedGVuYW50X1swLTlhLWYtXXszNn0kIkAKEUdldFRlbmFudFJlc3BvbnNlEisKBnRlbmFudBgBIAEoCzIbLmNsb3Vkdmxhbi5lbnRpdHkudjEuVGVuYW50IkkKEkxpc3RUZW5hbnRzUmVxdWVzdBIzCgpwYWdpbmF0aW9uGAEgASgLMh8uY2xvdWR2bGFuLmVudGl0eS52MS5QYWdpbmF0aW9uInAKE0xpc3RUZW5hbnRzUmVzcG9uc2USLAoHdGVuYW50cxgBIAMoCzIbLmNsb3Vkdmxhbi5lbnRpdHkudjEuVGVuYW50EisKBG1ldGEYAiABKAsyHS5jbG91ZHZsYW4uZW50aXR5LnYxLkxpc3RNZXRhIoUBChdSb3RhdGVUZW5hbnRLZXlzUmVxdWVzdBIwCgl0ZW5hbnRfaWQYASABKAlCHbpIGnIYMhZedGVuYW50X1swLTlhLWYtXXszNn0kEjgKBXdoaWNoGAIgASgOMh0uY2xvdWR2bGFuLmF1dGgudjEuVGVuYW50S2V5c0IKukgHggEEEAEgACJfChhSb3RhdGVUZW5hbnRLZXlzUmVzcG9uc2USKwoGdGVuYW50GAEgASgLMhsuY2xvdWR2bGFuLmVudGl0eS52MS5UZW5hbnQSFgoOa2V5c2V0X3ZlcnNpb24YAiABKAQiuAEKE0NyZWF0ZUFwaUtleVJlcXVlc3QSMAoJdGVuYW50X2lkGAEgASgJQh26SBpyGDIWXnRlbmFudF9bMC05YS1mLV17MzZ9JBIYCgRuYW1lGAIgASgJQgq6SAdyBRABGIABEjQKBXNjb3BlGAMgASgLMh0uY2xvdWR2bGFuLmVudGl0eS52MS5BcGlTY29wZUIGukgDyAEBEh8KC3R0bF9zZWNvbmRzGAQgASgNQgq6SAcqBRiA54QPIlkKFENyZWF0ZUFwaUtleVJlc3BvbnNlEiwKB2FwaV9rZXkYASABKAsyGy5jbG91ZHZsYW4uZW50aXR5LnYxLkFwaUtleRITCgZzZWNyZXQYAiABKAlCA4ABASJ7ChJMaXN0QXBpS2V5c1JlcXVlc3QSMAoJdGVuYW50X2lkGAEgASgJQh26SBpyGDIWXnRlbmFudF9bMC05YS1mLV17MzZ9JBIzCgpwYWdpbmF0aW9uGAIgASgLMh8uY2xvdWR2bGFuLmVudGl0eS52MS5QYWdpbmF0aW9uInEKE0xpc3RBcGlLZXlzUmVzcG9uc2USLQoIYXBpX2tleXMYASADKAsyGy5jbG91ZHZsYW4uZW50aXR5LnYxLkFwaUtleRIrCgRtZXRhGAIgASgLMh0uY2xvdWR2bGFuLmVudGl0eS52MS5MaXN0TWV0YSJ6ChNSZXZva2VBcGlLZXlSZXF1ZXN0EjAKCXRlbmFudF9pZBgBIAEoCUIdukgachgyFl50ZW5hbnRfWzAtOWEtZi1dezM2fSQSMQoKYXBpX2tleV9pZBgCIAEoCUIdukgachgyFl5hcGlrZXlfWzAtOWEtZi1dezM2fSQiRAoUUmV2b2tlQXBpS2V5UmVzcG9uc2USLAoHYXBpX2tleRgBIAEoCzIbLmNsb3Vkdmxhbi5lbnRpdHkudjEuQXBpS2V5Ig8KDVdob0FtSVJlcXVlc3QigAEKDldob0FtSVJlc3BvbnNlEg8KB3N1YmplY3QYASABKAkSEQoJdGVuYW50X2lkGAIgASgJEhMKC3RlbmFudF9uYW1lGAMgASgJEjUKC3Blcm1pc3Npb25zGAQgAygOMiAuY2xvdWR2bGFuLm9wdGlvbnMudjEuUGVybWlzc2lvbiIXChVHZXRUcnVzdEJ1bmRsZVJlcXVlc3QiSgoWR2V0VHJ1c3RCdW5kbGVSZXNwb25zZRIwCgZidW5kbGUYASABKAsyIC5jbG91ZHZsYW4uZW50aXR5LnYxLlRydXN0QnVuZGxlIjIKF1JlbmV3Q2VydGlmaWNhdGVSZXF1ZXN0EhcKA2NzchgBIAEoDEIKukgHegUQQBiAICKDAQoYUmVuZXdDZXJ0aWZpY2F0ZVJlc3BvbnNlEjUKC2NlcnRpZmljYXRlGAEgASgLMiAuY2xvdWR2bGFuLmVudGl0eS52MS5DZXJ0aWZpY2F0ZRIwCgZidW5kbGUYAiABKAsyIC5jbG91ZHZsYW4uZW50aXR5LnYxLlRydXN0QnVuZGxlIpEBChZNaW50Q2VydGlmaWNhdGVSZXF1ZXN0EjAKCXRlbmFudF9pZBgBIAEoCUIdukgachgyFl50ZW5hbnRfWzAtOWEtZi1dezM2fSQSLAoHbm9kZV9pZBgCIAEoCUIbukgYchYyFF5ub2RlX1swLTlhLWYtXXszNn0kEhcKA2NzchgDIAEoDEIKukgHegUQQBiAICKCAQoXTWludENlcnRpZmljYXRlUmVzcG9uc2USNQoLY2VydGlmaWNhdGUYASABKAsyIC5jbG91ZHZsYW4uZW50aXR5LnYxLkNlcnRpZmljYXRlEjAKBmJ1bmRsZRgCIAEoCzIgLmNsb3Vkdmxhbi5lbnRpdHkudjEuVHJ1c3RCdW5kbGUi2wEKC0NhbGxDb250ZXh0Eg8KB3N1YmplY3QYASABKAkSEQoJdGVuYW50X2lkGAIgASgJEjUKC3Blcm1pc3Npb25zGAMgAygOMiAuY2xvdWR2bGFuLm9wdGlvbnMudjEuUGVybWlzc2lvbhISCgpyZXF1ZXN0X2lkGAQgASgJEi0KCWlzc3VlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiUgoTQXV0aGVudGljYXRlUmVxdWVzdBIeCgdhcGlfa2V5GAEgASgJQg2AAQG6SAdyBRAQGIACEhsKCnJlcXVlc3RfaWQYAiABKAlCB7pIBHICGEAiRAoUQXV0aGVudGljYXRlUmVzcG9uc2USLAoHY29udGV4dBgBIAEoCzIbLmNsb3Vkdmxhbi5lbnRpdHkudjEuU2lnbmVkIhcKFUdldENvbnRleHRLZXlzUmVxdWVzdCJFChZHZXRDb250ZXh0S2V5c1Jlc3BvbnNlEisKBGtleXMYASADKAsyHS5jbG91ZHZsYW4uYXV0aC52MS5Db250ZXh0S2V5IjAKCkNvbnRleHRLZXkSDgoGa2V5X2lkGAEgASgJEhIKCnB1YmxpY19rZXkYAiABKAwimwEKEkRlbGVnYXRlS2V5UmVxdWVzdBIwCgl0ZW5hbnRfaWQYASABKAlCHbpIGnIYMhZedGVuYW50X1swLTlhLWYtXXszNn0kEjYKBHJvbGUYAiABKA4yHC5jbG91ZHZsYW4uZW50aXR5LnYxLktleVJvbGVCCrpIB4IBBBABIAASGwoKcHVibGljX2tleRgDIAEoDEIHukgEegJoICJrChNEZWxlZ2F0ZUtleVJlc3BvbnNlEg4KBmtleV9pZBgBIAEoCRIrCgZrZXlzZXQYAiABKAsyGy5jbG91ZHZsYW4uZW50aXR5LnYxLlNpZ25lZBIXCg9yb290X3B1YmxpY19rZXkYAyABKAwiRAoQR2V0S2V5c2V0UmVxdWVzdBIwCgl0ZW5hbnRfaWQYASABKAlCHbpIGnIYMhZedGVuYW50X1swLTlhLWYtXXszNn0kIpABChFHZXRLZXlzZXRSZXNwb25zZRIrCgZrZXlzZXQYASABKAsyGy5jbG91ZHZsYW4uZW50aXR5LnYxLlNpZ25lZBIXCg9yb290X3B1YmxpY19rZXkYAiABKAwSNQoQcm9vdF90cmFuc2l0aW9ucxgDIAMoCzIbLmNsb3Vkdmxhbi5lbnRpdHkudjEuU2lnbmVkIm0KC0RlbnlSZXF1ZXN0EjAKCXRlbmFudF9pZBgBIAEoCUIdukgachgyFl50ZW5hbnRfWzAtOWEtZi1dezM2fSQSLAoHbm9kZV9pZBgCIAEoCUIbukgYchYyFF5ub2RlX1swLTlhLWYtXXszNn0kIiAKDERlbnlSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBCIkChNXYXRjaENoYW5nZXNSZXF1ZXN0Eg0KBXNpbmNlGAEgASgEIlYKFFdhdGNoQ2hhbmdlc1Jlc3BvbnNlEiwKB2NoYW5nZXMYASADKAsyGy5jbG91ZHZsYW4uZW50aXR5LnYxLkNoYW5nZRIQCghyZXZpc2lvbhgCIAEoBCo/CgpUZW5hbnRLZXlzEhsKF1RFTkFOVF9LRVlTX1VOU1BFQ0lGSUVEEAASFAoQVEVOQU5UX0tFWVNfUk9PVBABMskDCg1UZW5hbnRTZXJ2aWNlEmsKDENyZWF0ZVRlbmFudBImLmNsb3Vkdmxhbi5hdXRoLnYxLkNyZWF0ZVRlbmFudFJlcXVlc3QaJy5jbG91ZHZsYW4uYXV0aC52MS5DcmVhdGVUZW5hbnRSZXNwb25zZSIKirUYBggLEAEwARJlCglHZXRUZW5hbnQSIy5jbG91ZHZsYW4uYXV0aC52MS5HZXRUZW5hbnRSZXF1ZXN0GiQuY2xvdWR2bGFuLmF1dGgudjEuR2V0VGVuYW50UmVzcG9uc2UiDZACAYq1GAYIChACOAESawoLTGlzdFRlbmFudHMSJS5jbG91ZHZsYW4uYXV0aC52MS5MaXN0VGVuYW50c1JlcXVlc3QaJi5jbG91ZHZsYW4uYXV0aC52MS5MaXN0VGVuYW50c1Jlc3BvbnNlIg2QAgGKtRgGCAoQATgBEncKEFJvdGF0ZVRlbmFudEtleXMSKi5jbG91ZHZsYW4uYXV0aC52MS5Sb3RhdGVUZW5hbnRLZXlzUmVxdWVzdBorLmNsb3Vkdmxhbi5hdXRoLnYxLlJvdGF0ZVRlbmFudEtleXNSZXNwb25zZSIKirUYBggLEAIwATK2AwoNQXBpS2V5U2VydmljZRJrCgxDcmVhdGVBcGlLZXkSJi5jbG91ZHZsYW4uYXV0aC52MS5DcmVhdGVBcGlLZXlSZXF1ZXN0GicuY2xvdWR2bGFuLmF1dGgudjEuQ3JlYXRlQXBpS2V5UmVzcG9uc2UiCoq1GAYIFRACMAESawoLTGlzdEFwaUtleXMSJS5jbG91ZHZsYW4uYXV0aC52MS5MaXN0QXBpS2V5c1JlcXVlc3QaJi5jbG91ZHZsYW4uYXV0aC52MS5MaXN0QXBpS2V5c1Jlc3BvbnNlIg2QAgGKtRgGCBQQAjgBEmwKDFJldm9rZUFwaUtleRImLmNsb3Vkdmxhbi5hdXRoLnYxLlJldm9rZUFwaUtleVJlcXVlc3QaJy5jbG91ZHZsYW4uYXV0aC52MS5SZXZva2VBcGlLZXlSZXNwb25zZSILkAICirUYBAgVEAISXQoGV2hvQW1JEiAuY2xvdWR2bGFuLmF1dGgudjEuV2hvQW1JUmVxdWVzdBohLmNsb3Vkdmxhbi5hdXRoLnYxLldob0FtSVJlc3BvbnNlIg6QAgGKtRgHCAEQAxoBATKEAwoSQ2VydGlmaWNhdGVTZXJ2aWNlEnQKDkdldFRydXN0QnVuZGxlEiguY2xvdWR2bGFuLmF1dGgudjEuR2V0VHJ1c3RCdW5kbGVSZXF1ZXN0GikuY2xvdWR2bGFuLmF1dGgudjEuR2V0VHJ1c3RCdW5kbGVSZXNwb25zZSINkAIBirUYBggBEAMgARJ+ChBSZW5ld0NlcnRpZmljYXRlEiouY2xvdWR2bGFuLmF1dGgudjEuUmVuZXdDZXJ0aWZpY2F0ZVJlcXVlc3QaKy5jbG91ZHZsYW4uYXV0aC52MS5SZW5ld0NlcnRpZmljYXRlUmVzcG9uc2UiEZACAoq1GAoIARADGgIDAigBEngKD01pbnRDZXJ0aWZpY2F0ZRIpLmNsb3Vkdmxhbi5hdXRoLnYxLk1pbnRDZXJ0aWZpY2F0ZVJlcXVlc3QaKi5jbG91ZHZsYW4uYXV0aC52MS5NaW50Q2VydGlmaWNhdGVSZXNwb25zZSIOkAICirUYBwhkEAEaAQIylwUKC0F1dGhTZXJ2aWNlEm8KDEF1dGhlbnRpY2F0ZRImLmNsb3Vkdmxhbi5hdXRoLnYxLkF1dGhlbnRpY2F0ZVJlcXVlc3QaJy5jbG91ZHZsYW4uYXV0aC52MS5BdXRoZW50aWNhdGVSZXNwb25zZSIOkAIBirUYBwhkEAEaAQISdQoOR2V0Q29udGV4dEtleXMSKC5jbG91ZHZsYW4uYXV0aC52MS5HZXRDb250ZXh0S2V5c1JlcXVlc3QaKS5jbG91ZHZsYW4uYXV0aC52MS5HZXRDb250ZXh0S2V5c1Jlc3BvbnNlIg6QAgGKtRgHCGQQARoBAhJsCgtEZWxlZ2F0ZUtleRIlLmNsb3Vkdmxhbi5hdXRoLnYxLkRlbGVnYXRlS2V5UmVxdWVzdBomLmNsb3Vkdmxhbi5hdXRoLnYxLkRlbGVnYXRlS2V5UmVzcG9uc2UiDpACAoq1GAcIZBABGgECEmYKCUdldEtleXNldBIjLmNsb3Vkdmxhbi5hdXRoLnYxLkdldEtleXNldFJlcXVlc3QaJC5jbG91ZHZsYW4uYXV0aC52MS5HZXRLZXlzZXRSZXNwb25zZSIOkAIBirUYBwhkEAEaAQISVwoERGVueRIeLmNsb3Vkdmxhbi5hdXRoLnYxLkRlbnlSZXF1ZXN0Gh8uY2xvdWR2bGFuLmF1dGgudjEuRGVueVJlc3BvbnNlIg6QAgKKtRgHCGQQARoBAhJxCgxXYXRjaENoYW5nZXMSJi5jbG91ZHZsYW4uYXV0aC52MS5XYXRjaENoYW5nZXNSZXF1ZXN0GicuY2xvdWR2bGFuLmF1dGgudjEuV2F0Y2hDaGFuZ2VzUmVzcG9uc2UiDpACAYq1GAcIZBABGgECMAFiBnByb3RvMw", [file_buf_validate_validate, file_cloudvlan_entity_v1_api_key, file_cloudvlan_entity_v1_certificate, file_cloudvlan_entity_v1_common, file_cloudvlan_entity_v1_events, file_cloudvlan_entity_v1_netmap, file_cloudvlan_entity_v1_tenant, file_cloudvlan_options_v1_options, file_google_protobuf_timestamp]);
 
 /**
  * Describes the message cloudvlan.auth.v1.CreateTenantRequest.
@@ -64,200 +64,226 @@ export const ListTenantsResponseSchema = /*@__PURE__*/
   messageDesc(file_cloudvlan_auth_v1_auth, 5);
 
 /**
+ * Describes the message cloudvlan.auth.v1.RotateTenantKeysRequest.
+ * Use `create(RotateTenantKeysRequestSchema)` to create a new message.
+ */
+export const RotateTenantKeysRequestSchema = /*@__PURE__*/
+  messageDesc(file_cloudvlan_auth_v1_auth, 6);
+
+/**
+ * Describes the message cloudvlan.auth.v1.RotateTenantKeysResponse.
+ * Use `create(RotateTenantKeysResponseSchema)` to create a new message.
+ */
+export const RotateTenantKeysResponseSchema = /*@__PURE__*/
+  messageDesc(file_cloudvlan_auth_v1_auth, 7);
+
+/**
  * Describes the message cloudvlan.auth.v1.CreateApiKeyRequest.
  * Use `create(CreateApiKeyRequestSchema)` to create a new message.
  */
 export const CreateApiKeyRequestSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 6);
+  messageDesc(file_cloudvlan_auth_v1_auth, 8);
 
 /**
  * Describes the message cloudvlan.auth.v1.CreateApiKeyResponse.
  * Use `create(CreateApiKeyResponseSchema)` to create a new message.
  */
 export const CreateApiKeyResponseSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 7);
+  messageDesc(file_cloudvlan_auth_v1_auth, 9);
 
 /**
  * Describes the message cloudvlan.auth.v1.ListApiKeysRequest.
  * Use `create(ListApiKeysRequestSchema)` to create a new message.
  */
 export const ListApiKeysRequestSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 8);
+  messageDesc(file_cloudvlan_auth_v1_auth, 10);
 
 /**
  * Describes the message cloudvlan.auth.v1.ListApiKeysResponse.
  * Use `create(ListApiKeysResponseSchema)` to create a new message.
  */
 export const ListApiKeysResponseSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 9);
+  messageDesc(file_cloudvlan_auth_v1_auth, 11);
 
 /**
  * Describes the message cloudvlan.auth.v1.RevokeApiKeyRequest.
  * Use `create(RevokeApiKeyRequestSchema)` to create a new message.
  */
 export const RevokeApiKeyRequestSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 10);
+  messageDesc(file_cloudvlan_auth_v1_auth, 12);
 
 /**
  * Describes the message cloudvlan.auth.v1.RevokeApiKeyResponse.
  * Use `create(RevokeApiKeyResponseSchema)` to create a new message.
  */
 export const RevokeApiKeyResponseSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 11);
+  messageDesc(file_cloudvlan_auth_v1_auth, 13);
 
 /**
  * Describes the message cloudvlan.auth.v1.WhoAmIRequest.
  * Use `create(WhoAmIRequestSchema)` to create a new message.
  */
 export const WhoAmIRequestSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 12);
+  messageDesc(file_cloudvlan_auth_v1_auth, 14);
 
 /**
  * Describes the message cloudvlan.auth.v1.WhoAmIResponse.
  * Use `create(WhoAmIResponseSchema)` to create a new message.
  */
 export const WhoAmIResponseSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 13);
+  messageDesc(file_cloudvlan_auth_v1_auth, 15);
 
 /**
  * Describes the message cloudvlan.auth.v1.GetTrustBundleRequest.
  * Use `create(GetTrustBundleRequestSchema)` to create a new message.
  */
 export const GetTrustBundleRequestSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 14);
+  messageDesc(file_cloudvlan_auth_v1_auth, 16);
 
 /**
  * Describes the message cloudvlan.auth.v1.GetTrustBundleResponse.
  * Use `create(GetTrustBundleResponseSchema)` to create a new message.
  */
 export const GetTrustBundleResponseSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 15);
+  messageDesc(file_cloudvlan_auth_v1_auth, 17);
 
 /**
  * Describes the message cloudvlan.auth.v1.RenewCertificateRequest.
  * Use `create(RenewCertificateRequestSchema)` to create a new message.
  */
 export const RenewCertificateRequestSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 16);
+  messageDesc(file_cloudvlan_auth_v1_auth, 18);
 
 /**
  * Describes the message cloudvlan.auth.v1.RenewCertificateResponse.
  * Use `create(RenewCertificateResponseSchema)` to create a new message.
  */
 export const RenewCertificateResponseSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 17);
+  messageDesc(file_cloudvlan_auth_v1_auth, 19);
 
 /**
  * Describes the message cloudvlan.auth.v1.MintCertificateRequest.
  * Use `create(MintCertificateRequestSchema)` to create a new message.
  */
 export const MintCertificateRequestSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 18);
+  messageDesc(file_cloudvlan_auth_v1_auth, 20);
 
 /**
  * Describes the message cloudvlan.auth.v1.MintCertificateResponse.
  * Use `create(MintCertificateResponseSchema)` to create a new message.
  */
 export const MintCertificateResponseSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 19);
+  messageDesc(file_cloudvlan_auth_v1_auth, 21);
 
 /**
  * Describes the message cloudvlan.auth.v1.CallContext.
  * Use `create(CallContextSchema)` to create a new message.
  */
 export const CallContextSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 20);
+  messageDesc(file_cloudvlan_auth_v1_auth, 22);
 
 /**
  * Describes the message cloudvlan.auth.v1.AuthenticateRequest.
  * Use `create(AuthenticateRequestSchema)` to create a new message.
  */
 export const AuthenticateRequestSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 21);
+  messageDesc(file_cloudvlan_auth_v1_auth, 23);
 
 /**
  * Describes the message cloudvlan.auth.v1.AuthenticateResponse.
  * Use `create(AuthenticateResponseSchema)` to create a new message.
  */
 export const AuthenticateResponseSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 22);
+  messageDesc(file_cloudvlan_auth_v1_auth, 24);
 
 /**
  * Describes the message cloudvlan.auth.v1.GetContextKeysRequest.
  * Use `create(GetContextKeysRequestSchema)` to create a new message.
  */
 export const GetContextKeysRequestSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 23);
+  messageDesc(file_cloudvlan_auth_v1_auth, 25);
 
 /**
  * Describes the message cloudvlan.auth.v1.GetContextKeysResponse.
  * Use `create(GetContextKeysResponseSchema)` to create a new message.
  */
 export const GetContextKeysResponseSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 24);
+  messageDesc(file_cloudvlan_auth_v1_auth, 26);
 
 /**
  * Describes the message cloudvlan.auth.v1.ContextKey.
  * Use `create(ContextKeySchema)` to create a new message.
  */
 export const ContextKeySchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 25);
+  messageDesc(file_cloudvlan_auth_v1_auth, 27);
 
 /**
  * Describes the message cloudvlan.auth.v1.DelegateKeyRequest.
  * Use `create(DelegateKeyRequestSchema)` to create a new message.
  */
 export const DelegateKeyRequestSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 26);
+  messageDesc(file_cloudvlan_auth_v1_auth, 28);
 
 /**
  * Describes the message cloudvlan.auth.v1.DelegateKeyResponse.
  * Use `create(DelegateKeyResponseSchema)` to create a new message.
  */
 export const DelegateKeyResponseSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 27);
+  messageDesc(file_cloudvlan_auth_v1_auth, 29);
 
 /**
  * Describes the message cloudvlan.auth.v1.GetKeysetRequest.
  * Use `create(GetKeysetRequestSchema)` to create a new message.
  */
 export const GetKeysetRequestSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 28);
+  messageDesc(file_cloudvlan_auth_v1_auth, 30);
 
 /**
  * Describes the message cloudvlan.auth.v1.GetKeysetResponse.
  * Use `create(GetKeysetResponseSchema)` to create a new message.
  */
 export const GetKeysetResponseSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 29);
+  messageDesc(file_cloudvlan_auth_v1_auth, 31);
 
 /**
  * Describes the message cloudvlan.auth.v1.DenyRequest.
  * Use `create(DenyRequestSchema)` to create a new message.
  */
 export const DenyRequestSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 30);
+  messageDesc(file_cloudvlan_auth_v1_auth, 32);
 
 /**
  * Describes the message cloudvlan.auth.v1.DenyResponse.
  * Use `create(DenyResponseSchema)` to create a new message.
  */
 export const DenyResponseSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 31);
+  messageDesc(file_cloudvlan_auth_v1_auth, 33);
 
 /**
  * Describes the message cloudvlan.auth.v1.WatchChangesRequest.
  * Use `create(WatchChangesRequestSchema)` to create a new message.
  */
 export const WatchChangesRequestSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 32);
+  messageDesc(file_cloudvlan_auth_v1_auth, 34);
 
 /**
  * Describes the message cloudvlan.auth.v1.WatchChangesResponse.
  * Use `create(WatchChangesResponseSchema)` to create a new message.
  */
 export const WatchChangesResponseSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_auth_v1_auth, 33);
+  messageDesc(file_cloudvlan_auth_v1_auth, 35);
+
+/**
+ * Describes the enum cloudvlan.auth.v1.TenantKeys.
+ */
+export const TenantKeysSchema = /*@__PURE__*/
+  enumDesc(file_cloudvlan_auth_v1_auth, 0);
+
+/**
+ * @generated from enum cloudvlan.auth.v1.TenantKeys
+ */
+export const TenantKeys = /*@__PURE__*/
+  tsEnum(TenantKeysSchema);
 
 /**
  * Tenants.

@@ -364,6 +364,13 @@ export declare type RootTransition = Message<"cloudvlan.entity.v1.RootTransition
    * @generated from field: google.protobuf.Timestamp issued_at = 4;
    */
   issuedAt?: Timestamp | undefined;
+
+  /**
+   * Ed25519, 32 bytes: the key that goes and that signed this, for those who know only its digest.
+   *
+   * @generated from field: bytes former_root_public_key = 5;
+   */
+  formerRootPublicKey: Uint8Array;
 };
 
 /**
@@ -672,7 +679,8 @@ export declare type MapUpdate = Message<"cloudvlan.entity.v1.MapUpdate"> & {
   dns: Uint8Array;
 
   /**
-   * Signed RootTransitions after the root key the viewer pinned, oldest first; verified before `keyset`.
+   * Signed RootTransitions of the tenant, oldest first, up to 64; set with `keyset` and verified before it. Those up to the
+   * root key that the viewer has pinned say nothing new to it.
    *
    * @generated from field: repeated bytes root_transitions = 13;
    */

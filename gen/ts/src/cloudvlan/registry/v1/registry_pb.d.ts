@@ -1433,7 +1433,7 @@ export declare type JoinResponse = Message<"cloudvlan.registry.v1.JoinResponse">
   bundle?: TrustBundle | undefined;
 
   /**
-   * Ed25519, 32 bytes; its SHA-256 stands in the join string.
+   * Ed25519, 32 bytes. Its SHA-256 stands in the join string, or that of a former one from which `root_transitions` lead here.
    *
    * @generated from field: bytes root_public_key = 4;
    */
@@ -1450,6 +1450,13 @@ export declare type JoinResponse = Message<"cloudvlan.registry.v1.JoinResponse">
    * @generated from field: string cvlan_name = 6;
    */
   cvlanName: string;
+
+  /**
+   * Signed RootTransitions of the tenant, oldest first, up to 64.
+   *
+   * @generated from field: repeated cloudvlan.entity.v1.Signed root_transitions = 7;
+   */
+  rootTransitions: Signed[];
 };
 
 /**
