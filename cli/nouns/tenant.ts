@@ -3,6 +3,8 @@ import type { Command } from "commander";
 import {
   CreateTenantResponseSchema,
   ListTenantsResponseSchema,
+  RotateTenantKeysResponseSchema,
+  TenantKeys,
   TenantService,
 } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { StatusSchema } from "@cloudvlan/gen/entity/v1/common_pb.js";
@@ -13,7 +15,7 @@ import { ago, table, word } from "../print.ts";
 
 /** `cvlan tenant …` */
 export function tenantCommands(program: Command, io: Io): void {
-  const tenant = program.command("tenant").description("tenants of the installation; for keys of the platform");
+  const tenant = program.command("tenant").description("tenants of the installation");
 
   tenant
     .command("list")
@@ -46,6 +48,22 @@ export function tenantCommands(program: Command, io: Io): void {
         const request = { name: run.args[0] ?? "" };
         const response = await session.client(TenantService).createTenant(request, { signal: io.signal });
         show(run, CreateTenantResponseSchema, response, () => `${response.tenant?.name} ${response.tenant?.id}\n`);
+      }),
+    );
+
+  tenant
+    .command("rotate-root")
+    .description("replace the root key of the tenant; its nodes follow, and join strings stay good")
+    .action(
+      remote(io, async (session, run) => {
+        const request = { tenantId: await session.tenantId(), which: TenantKeys.ROOT };
+        const response = await session.client(TenantService).rotateTenantKeys(request, { signal: io.signal });
+        show(
+          run,
+          RotateTenantKeysResponseSchema,
+          response,
+          () => `${response.tenant?.name} has a new root key; nodes follow with keyset ${response.keysetVersion}\n`,
+        );
       }),
     );
 }

@@ -7,6 +7,7 @@ import {
   ApiKeyService,
   CertificateService,
   type CreateApiKeyRequest,
+  TenantKeys,
   TenantService,
 } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { NodeStatus } from "@cloudvlan/gen/entity/v1/node_pb.js";
@@ -70,7 +71,13 @@ describe("cvlan against a controller", function () {
           return { apiKey: { id: `apikey_${uuid(9)}`, name: request.name }, secret: "cvk_new" };
         },
       });
-      router.service(TenantService, { listTenants: () => ({ tenants: [{ id: TENANT, name: "acme" }] }) });
+      router.service(TenantService, {
+        listTenants: () => ({ tenants: [{ id: TENANT, name: "acme" }] }),
+        rotateTenantKeys: ({ tenantId, which }) => ({
+          tenant: { id: tenantId, name: TenantKeys[which] },
+          keysetVersion: 7n,
+        }),
+      });
       router.service(CvlanService, { listCvlans: () => ({ cvlans: CVLANS }) });
       router.service(GroupService, {
         listGroups: () => ({ groups: [{ group: { id: `group_${uuid(3)}`, name: "admins" }, members: 2n }] }),
@@ -255,6 +262,12 @@ describe("cvlan against a controller", function () {
     const help = await cvlan(["node", "--help", "--json"]);
     assert.equal(help.code, 0);
     assert.match(help.out, /Usage: cvlan node/);
+  });
+
+  it("replaces the root key of the caller's tenant", async () => {
+    const { code, out } = await run("tenant", "rotate-root", "--json");
+    assert.equal(code, 0);
+    assert.deepEqual(JSON.parse(out), { tenant: { id: TENANT, name: "ROOT" }, keysetVersion: "7" });
   });
 
   it("asks a key of the platform for the tenant", async () => {

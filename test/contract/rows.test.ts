@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { AuthService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import { AuthService, TenantKeys, TenantService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { NodeService, RegistryService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { PolicyService } from "@cloudvlan/gen/policy/v1/policy_pb.js";
 import type { ServiceName } from "@cloudvlan/kit/caller";
@@ -16,6 +16,7 @@ const SERVICES: readonly ServiceName[] = ["auth", "registry", "policy", "netmap"
 /** Column that says whose a row is; these tables have it under another name. */
 const OWNER_COLUMNS: Readonly<Record<string, string>> = {
   "auth.tenant": "id",
+  "auth.root_transition": "tenant",
   "registry.pending_denial": "owner",
   "registry.publication": "owner",
 };
@@ -40,6 +41,8 @@ for (const kind of ["pglite", "postgres"] as const) {
       installation = await newInstallation({ kind });
       sides = [await newSide(installation, "alice"), await newSide(installation, "bob")];
       for (const side of sides) {
+        const tenants = createClient(TenantService, installation.person(side.admin));
+        await tenants.rotateTenantKeys({ tenantId: side.tenantId, which: TenantKeys.ROOT });
         const group = await side.newGroup();
         const member = await side.newMember();
         const nodes = createClient(NodeService, installation.person(side.admin));
