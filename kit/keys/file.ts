@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes, timingSafeEqual } from "node:crypto";
 import { mkdir, open, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { createWhole } from "../files/index.ts";
@@ -20,6 +20,9 @@ export async function fileKeyProvider(path: string): Promise<KeyProvider> {
   const master = await readMasterKey(path);
   const derive = (purpose: "wrap" | "mac", context: string): Buffer =>
     Buffer.from(hkdfSync("sha256", master, "", `cloudvlan/${purpose}/v1\0${context}`, KEY_BYTES));
+
+  const macOf = (context: string, data: Uint8Array): Buffer =>
+    createHmac("sha256", derive("mac", context)).update(data).digest();
 
   return {
     async wrap(context, secret) {
@@ -43,8 +46,10 @@ export async function fileKeyProvider(path: string): Promise<KeyProvider> {
         throw new Error(refusal, { cause });
       }
     },
-    mac(context, data) {
-      return new Uint8Array(createHmac("sha256", derive("mac", context)).update(data).digest());
+    mac: (context, data) => new Uint8Array(macOf(context, data)),
+    verify(context, data, mac) {
+      const expected = macOf(context, data);
+      return mac.length === expected.length && timingSafeEqual(mac, expected);
     },
   };
 }

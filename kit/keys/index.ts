@@ -12,4 +12,6 @@ export interface KeyProvider {
   unwrap(context: string, wrapped: Uint8Array): Promise<Uint8Array>;
   /** HMAC-SHA256 under a key derived for the context, 32 bytes. */
   mac(context: string, data: Uint8Array): Uint8Array;
+  /** True when `mac` made it of the same, compared in constant time. */
+  verify(context: string, data: Uint8Array, mac: Uint8Array): boolean;
 }

@@ -4,6 +4,7 @@ import type { AuthService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import type { Clock } from "../clock/index.ts";
 import { Refusal } from "../errors/index.ts";
 import type { Logger } from "../log/index.ts";
+import type { DenialJournal } from "./denial-journal.ts";
 import type { LiveStreams } from "./live.ts";
 
 /** Which identities are refused. Follows auth, and knows when it has not heard from it. */
@@ -29,6 +30,8 @@ export interface DenialsOptions {
   readonly live: LiveStreams;
   readonly clock: Clock;
   readonly log: Logger;
+  /** What was heard in former lives of this worker, and where it is kept. */
+  readonly journal: DenialJournal;
   /** Milliseconds. */
   readonly lagMs: number;
 }
@@ -36,8 +39,8 @@ export interface DenialsOptions {
 const RETRY_MS = 500;
 
 export function denials(options: DenialsOptions): Denials {
-  const { auth, live, clock, log, lagMs } = options;
-  const issuedBefore = new Map<string, number>();
+  const { auth, live, clock, log, journal, lagMs } = options;
+  const issuedBefore = new Map(journal.denied);
   const listeners: ((subject: string) => void)[] = [];
   const ready = Promise.withResolvers<void>();
   let heardAt: number | undefined;
@@ -53,11 +56,14 @@ export function denials(options: DenialsOptions): Denials {
 
   async function followOnce(signal: AbortSignal): Promise<void> {
     for await (const batch of auth.watchChanges({ since: cursor }, { signal })) {
+      const told = new Map<string, number>();
       for (const { change } of batch.changes) {
         if (change.case !== "denial") continue;
         const instant = change.value.issuedBefore;
-        if (instant) deny(change.value.subject, Number(instant.seconds) + (instant.nanos > 0 ? 1 : 0));
+        if (instant) told.set(change.value.subject, Number(instant.seconds) + (instant.nanos > 0 ? 1 : 0));
       }
+      for (const [subject, instant] of told) deny(subject, instant);
+      await journal.keep(told);
       cursor = batch.revision;
       heardAt = clock.monotonicMs();
       ready.resolve();

@@ -1,6 +1,12 @@
 import type { DescMethodServerStreaming, DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { Caller } from "../caller/index.ts";
 
+export {
+  type DenialJournal,
+  type DenialJournalOptions,
+  loadDenialJournal,
+  openDenialJournal,
+} from "./denial-journal.ts";
 export { type Denials, denials, type DenialsOptions } from "./denials.ts";
 export { frameOf } from "./frame.ts";
 export type { FrameRoute } from "./frame-handler.ts";

@@ -15,7 +15,7 @@ import {
   workloads,
 } from "../interceptors/index.ts";
 import type { Logger } from "../log/index.ts";
-import { type Denials, denials, type LiveStreams, liveStreams } from "../server/index.ts";
+import { type DenialJournal, type Denials, denials, type LiveStreams, liveStreams } from "../server/index.ts";
 import { METRICS, observe } from "../telemetry/index.ts";
 import type { Clients } from "./clients.ts";
 
@@ -39,16 +39,17 @@ export interface ChassisOptions {
   readonly clients: Clients;
   /** DER. */
   readonly roots: () => readonly Uint8Array[];
+  readonly journal: DenialJournal;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
-export function chassis({ config, clusterId, local, clients, roots, clock, log }: ChassisOptions): Chassis {
+export function chassis({ config, clusterId, local, clients, roots, journal, clock, log }: ChassisOptions): Chassis {
   const asWhom = local.includes("auth") ? "auth" : local[0];
   if (asWhom === undefined) throw new Error("no service runs in this process");
   const auth = clients.client(asWhom, AuthService);
   const live = liveStreams();
-  const denied = denials({ auth, live, clock, log, lagMs: config.denial_lag_seconds * 1000 });
+  const denied = denials({ auth, live, journal, clock, log, lagMs: config.denial_lag_seconds * 1000 });
   const refusals = refusalCounter(log);
   const shown = new DisposableStack();
   shown.use(refusals);

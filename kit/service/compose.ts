@@ -13,7 +13,14 @@ import { fileKeyProvider, type KeyProvider } from "../keys/index.ts";
 import type { Logger } from "../log/index.ts";
 import type { CertificateAuthority } from "../ca/index.ts";
 import { pemOf } from "../pki/index.ts";
-import { type FrameRoute, health, type Listener, type ListenerIdentity, startListener } from "../server/index.ts";
+import {
+  type FrameRoute,
+  health,
+  type Listener,
+  type ListenerIdentity,
+  openDenialJournal,
+  startListener,
+} from "../server/index.ts";
 import { type Chassis, chassis } from "./chassis.ts";
 import { localDefinitions, serviceConfig } from "./check.ts";
 import { type Clients, clients } from "./clients.ts";
@@ -97,6 +104,7 @@ async function host(definition: ServiceDefinition, building: Building): Promise<
     },
     live: chassis.live,
     denyHere: (subject, issuedBefore) => chassis.denials.deny(subject, issuedBefore),
+    isDeniedHere: (subject) => chassis.denials.isDenied(subject, 0),
   });
   const { gate, draining } = chassis;
   const interceptors = interceptorsFor({
@@ -167,18 +175,21 @@ export async function compose(
     clock,
     log,
   });
+  const keys = await fileKeyProvider(join(config.data, "keys", "master"));
+  const journal = await openDenialJournal({ path: join(config.data, "denials"), keys, clock, log });
+  stack.defer(() => journal.close());
   const shared = chassis({
     config,
     clusterId,
     local: names,
     clients: reach,
     roots: () => own.listener().roots,
+    journal,
     clock,
     log,
   });
   stack.use(shared);
 
-  const keys = await fileKeyProvider(join(config.data, "keys", "master"));
   const building = { config, clusterId, url, clock, log, store, keys, ca: minting ?? noAuthority(), clients: reach };
   for (const definition of local) hosted.set(definition.name, await host(definition, { ...building, chassis: shared }));
 

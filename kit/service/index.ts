@@ -51,6 +51,8 @@ export interface ServiceContext<C> {
   readonly live: LiveStreams;
   /** Has the listener of this process refuse an identity from now on, before the stream of denials tells everybody. */
   readonly denyHere: (subject: string, issuedBefore: number) => void;
+  /** True when this process ever heard that the identity is denied, whatever the database says now. */
+  readonly isDeniedHere: (subject: string) => boolean;
 }
 
 export interface BuiltService {

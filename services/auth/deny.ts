@@ -36,5 +36,5 @@ export async function deny(
 
 /** True when the identity was ever denied: it never gets another certificate. */
 export async function isDenied(ctx: AuthContext, subject: string): Promise<boolean> {
-  return (await ctx.db.platform((tx) => findDenial(tx, subject))) !== undefined;
+  return ctx.isDeniedHere(subject) || (await ctx.db.platform((tx) => findDenial(tx, subject))) !== undefined;
 }

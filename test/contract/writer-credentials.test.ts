@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { ApiKeyService, TenantService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ApiKeyService, CertificateService, TenantService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { NetmapService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
 import { Permission } from "@cloudvlan/gen/options/v1/options_pb.js";
 import { EnrollmentService, NodeService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
@@ -166,10 +169,26 @@ describe("somebody who can write every table and has no key", function () {
       `delete from auth.denial where subject like '%${member.nodeId}'`,
       `delete from auth.change where object_id like '%${member.nodeId}'`,
     ]);
-    const worker = await newInstallation({ kind: "postgres", beside: installation });
-    const told = await refusalOf(invoke(worker.holder(member.credential), NetmapService.method.watch, {}));
-    assert.deepEqual([told.code, told.reason], ["PermissionDenied", "NODE_REVOKED"]);
-    await worker.close();
+    const watch = (worker: Installation) =>
+      refusalOf(invoke(worker.holder(member.credential), NetmapService.method.watch, {}));
+    const data = mkdtempSync(join(tmpdir(), "cvlan-new-worker-"));
+    cpSync(installation.data, data, { recursive: true });
+    rmSync(join(data, "denials"));
+    const fresh = await newInstallation({ kind: "postgres", beside: { ...installation, data } });
+    rmSync(data, { recursive: true });
+    const byFresh = await watch(fresh);
+    await fresh.close();
+    assert.deepEqual([byFresh.code, byFresh.reason], ["PermissionDenied", "NODE_REVOKED"]);
+
+    const restarted = await newInstallation({ kind: "postgres", beside: installation });
+    const byRestarted = await watch(restarted);
+    const request = { csr: (await newMachineKeys()).csr };
+    const byRenewal = await refusalOf(
+      invoke(restarted.holder(member.credential), CertificateService.method.renewCertificate, request),
+    );
+    await restarted.close();
+    assert.deepEqual([byRestarted.code, byRestarted.reason], ["Unauthenticated", "CERTIFICATE_REFUSED"]);
+    assert.equal(byRenewal.reason, "CERTIFICATE_REFUSED", "it gets no certificate any more");
   });
 
   it("finds no secret in any table", async () => {

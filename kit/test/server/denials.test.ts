@@ -37,8 +37,10 @@ describe("denials", () => {
       live: liveStreams(),
       clock: systemClock,
       log: silentLog,
+      journal: { denied: new Map([["of a former life", 60]]), keep: async () => {}, close: async () => {} },
       lagMs: 60_000,
     });
+    assert.ok(heard.isDenied("of a former life", 59) && heard.isStale(), "before the first word from auth");
     const stop = new AbortController();
     const following = heard.follow(stop.signal);
     await until("the first word", () => heard.isDenied("lost too", 0));

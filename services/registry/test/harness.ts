@@ -102,6 +102,7 @@ export async function startRegistry(
     client: (service) => createClient(service, refusing(toAuth)),
     live: { size: 0, add: () => ({ [Symbol.dispose]() {} }), cut: () => 0 },
     denyHere() {},
+    isDeniedHere: () => false,
   });
   async function working(holds: () => Promise<boolean>): Promise<void> {
     const stop = new AbortController();
