@@ -18,6 +18,7 @@ import { join } from "./enrol/join.ts";
 import { nodeNameOf } from "./enrol/name.ts";
 import { resumeJoin } from "./enrol/resume.ts";
 import { keepHost } from "./host/sync.ts";
+import { keepResolver, restoreHost } from "./resolver/index.ts";
 import { joinCause } from "./state/cause.ts";
 import { cell, present } from "./state/cell.ts";
 import { showFigures } from "./state/figures.ts";
@@ -88,7 +89,9 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signal: Abo
   log.info({ state, enrolled: membership.get() !== undefined, version: deps.version }, "agent is up");
 
   const local = { interfaceName: config.interface, listenPort: config.listen_port, mtu: config.mtu };
-  const { configured, done } = keepConfigured(engine, { local, membership, cause, problems, log }, signal);
+  const nameservers = cell<readonly string[] | undefined>(undefined);
+  const { configured, done } = keepConfigured(engine, { local, membership, nameservers, cause, problems, log }, signal);
+  const resolver = { mode: config.resolver, state, status: engine.status, fallback: nameservers, problems, log, clock };
   const jobs = [
     superviseEngine(
       engine,
@@ -105,20 +108,41 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signal: Abo
     ),
     done,
     keepHost({ status: engine.status, problems, log }, signal),
+    keepResolver(resolver, signal),
     resumeJoin({ state, problems, log, attempt: (begun) => node.join(begun.joinString, begun.name, signal) }, signal),
     attendController({ state, membership, identity, view, configured, engine, cause, clock, problems, log }, signal),
   ];
   await Promise.all(jobs.map((job) => untilAborted(job, signal)));
 }
 
-/** Ends the engine of a state folder. An engine that does not run is no error. */
+/** Ends the engine of a state folder and puts the host's resolver back. An engine that does not run is no error. */
 export async function stopEngine(config: AgentConfig, clock: Clock): Promise<void> {
-  using transport = engineTransport(statePath(statePath(config.state, "engine"), "engine.sock"), clock);
+  using transport = engineTransport(engineSocket(config), clock);
   try {
     await createClient(EngineService, transport).shutdown({});
   } catch (error) {
-    if (!(error instanceof ConnectError && error.code === Code.Unavailable)) throw error;
+    if (!isAbsent(error)) throw error;
   }
+  await restoreHost(config.state);
+}
+
+/** Puts the host's resolver back, unless an engine goes on answering names. */
+export async function restoreResolver(config: AgentConfig, clock: Clock): Promise<void> {
+  using transport = engineTransport(engineSocket(config), clock);
+  try {
+    await createClient(EngineService, transport).getStatus({});
+  } catch (error) {
+    if (!isAbsent(error)) throw error;
+    await restoreHost(config.state);
+  }
+}
+
+function engineSocket({ state }: AgentConfig): string {
+  return statePath(statePath(state, "engine"), "engine.sock");
+}
+
+function isAbsent(error: unknown): boolean {
+  return error instanceof ConnectError && error.code === Code.Unavailable;
 }
 
 /** The engine, which may just be starting. @throws Refusal `ENGINE_ABSENT` with what keeps it from running. */

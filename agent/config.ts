@@ -27,6 +27,8 @@ const schema = z.strictObject({
     .int()
     .refine((mtu) => mtu === 0 || (mtu >= 1_280 && mtu <= 9_000), "must be 0 or 1280 to 9000")
     .default(0),
+  /** Whether the host is made to resolve names of the overlay. */
+  resolver: z.enum(["auto", "off"]).default("auto"),
   log_level: z.enum(["debug", "info", "warn", "error"]).default("info"),
   telemetry: telemetrySchema
     .extend({
@@ -39,17 +41,23 @@ const schema = z.strictObject({
 export type AgentConfig = z.infer<typeof schema>;
 
 export const USAGE = `usage: cvlan-agent [--config FILE] [--state DIR] [--interface NAME] [--engine PATH]
-                   [--listen-port N] [--mtu N] [--log-level debug|info|warn|error]
+                   [--listen-port N] [--mtu N] [--resolver auto|off]
+                   [--log-level debug|info|warn|error]
        cvlan-agent --stop-engine [--config FILE] [--state DIR]
+       cvlan-agent --restore-host [--config FILE] [--state DIR]
 
 Runs one membership of this machine. Flags win over the file, whose keys are: state, interface, engine, listen_port, mtu,
-log_level, telemetry (otlp, metrics, engine_metrics, sample_ratio). The engine keeps forwarding when the agent ends; --stop-engine ends it.
+resolver, log_level, telemetry (otlp, metrics, engine_metrics, sample_ratio). The engine keeps
+forwarding when the agent ends; --stop-engine ends it.
+With resolver auto the host resolves names of the overlay while the engine answers them, by systemd-resolved or
+/etc/resolv.conf; with off the host is left alone, and names are answered on the loopback address in the status.
+--restore-host puts the host's resolver back after a crash, unless the engine still answers.
 `;
 
 export interface Invocation {
   readonly config: AgentConfig;
-  /** End the engine instead of running. */
-  readonly stopEngine: boolean;
+  /** What to do instead of running. */
+  readonly only: "stop-engine" | "restore-host" | undefined;
 }
 
 /**
@@ -67,10 +75,11 @@ export function readInvocation(argv: readonly string[]): Invocation {
     ...(flags.engine !== undefined && { engine: flags.engine }),
     ...(flags["listen-port"] !== undefined && { listen_port: wholeNumber(flags["listen-port"]) }),
     ...(flags.mtu !== undefined && { mtu: wholeNumber(flags.mtu) }),
+    ...(flags.resolver !== undefined && { resolver: flags.resolver }),
     ...(flags["log-level"] !== undefined && { log_level: flags["log-level"] }),
   };
   const result = schema.safeParse({ ...fromFile, ...fromFlags });
-  if (result.success) return { config: result.data, stopEngine: flags["stop-engine"] ?? false };
+  if (result.success) return { config: result.data, only: onlyOf(flags) };
   throw usageError(result.error.issues.map(({ path, message }) => ({ key: path.join("."), message })));
 }
 
@@ -87,13 +96,20 @@ function parseFlags(argv: readonly string[]) {
         engine: { type: "string" },
         "listen-port": { type: "string" },
         mtu: { type: "string" },
+        resolver: { type: "string" },
         "log-level": { type: "string" },
         "stop-engine": { type: "boolean" },
+        "restore-host": { type: "boolean" },
       },
     }).values;
   } catch (error) {
     throw usageError([{ key: "", message: error instanceof Error ? error.message : String(error) }]);
   }
+}
+
+function onlyOf(flags: ReturnType<typeof parseFlags>): Invocation["only"] {
+  if (flags["stop-engine"]) return "stop-engine";
+  return flags["restore-host"] ? "restore-host" : undefined;
 }
 
 function wholeNumber(text: string): number {

@@ -3,16 +3,17 @@ import { ConfigError } from "@cloudvlan/kit/config";
 import { createLogger } from "@cloudvlan/kit/log";
 import { startTelemetry } from "@cloudvlan/kit/telemetry";
 import packageJson from "./package.json" with { type: "json" };
-import { runAgent, stopEngine } from "./agent.ts";
+import { restoreResolver, runAgent, stopEngine } from "./agent.ts";
 import { readInvocation, USAGE } from "./config.ts";
 import { explainError } from "./state/problems.ts";
 
 const stop = new AbortController();
 for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => stop.abort());
 try {
-  const { config, stopEngine: onlyStop } = readInvocation(process.argv.slice(2));
+  const { config, only } = readInvocation(process.argv.slice(2));
   const log = createLogger({ name: "cvlan-agent", level: config.log_level });
-  if (onlyStop) await stopEngine(config, systemClock);
+  if (only === "stop-engine") await stopEngine(config, systemClock);
+  else if (only === "restore-host") await restoreResolver(config, systemClock);
   else {
     const { version } = packageJson;
     const of = { serviceName: "cvlan-agent", version, clock: systemClock, log };

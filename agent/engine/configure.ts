@@ -3,6 +3,7 @@ import { type Settings, SettingsSchema } from "@cloudvlan/gen/engine/v1/engine_p
 import type { Logger } from "@cloudvlan/kit/log";
 import { inSpan } from "@cloudvlan/kit/telemetry";
 import { type Cell, cell, present } from "../state/cell.ts";
+import { listenAddress } from "../resolver/listen.ts";
 import type { Membership } from "../state/membership.ts";
 import type { Cause } from "../state/cause.ts";
 import type { Problems } from "../state/problems.ts";
@@ -19,6 +20,9 @@ export interface LocalSettings {
   readonly mtu: number;
 }
 
+/** DNS servers speak on it (RFC 1035, section 4.2). */
+const DNS_PORT = 53;
+
 /** An engine that believes in this node's membership. */
 export type ConfiguredEngine = Cell<RunningEngine | undefined>;
 
@@ -26,6 +30,8 @@ export interface ConfigureOptions {
   readonly local: LocalSettings;
   readonly membership: Cell<Membership | undefined>;
   readonly cause: Cause;
+  /** Name servers of the host; undefined until they are known. */
+  readonly nameservers: Cell<readonly string[] | undefined>;
   readonly problems: Problems;
   readonly log: Logger;
 }
@@ -40,14 +46,28 @@ export function keepConfigured(
 ): { configured: ConfiguredEngine; done: Promise<void> } {
   const configured = cell<RunningEngine | undefined>(undefined);
   const run = async () => {
-    const settings = settingsOf(await present(options.membership, signal), options.local);
-    for await (const engine of link.running.values(signal)) {
-      configured.set(undefined);
-      if (engine) await configure(engine, settings);
-    }
+    const membership = await present(options.membership, signal);
+    const nameservers = await present(options.nameservers, signal);
+    const wanted = cell<Wanted>({ engine: undefined, nameservers });
+    const follow = async () => {
+      for await (const engine of link.running.values(signal)) wanted.set({ ...wanted.get(), engine });
+    };
+    const listen = async () => {
+      for await (const now of options.nameservers.values(signal)) {
+        if (now && now !== wanted.get().nameservers) wanted.set({ ...wanted.get(), nameservers: now });
+      }
+    };
+    const declare = async () => {
+      for await (const now of wanted.values(signal)) {
+        if (now.engine !== configured.get()) configured.set(undefined);
+        const isWanted = () => wanted.get() === now && !signal.aborted;
+        if (now.engine) await configure(now.engine, settingsOf(membership, options.local, now.nameservers), isWanted);
+      }
+    };
+    await Promise.all([follow(), listen(), declare()]);
   };
-  const configure = async (engine: RunningEngine, settings: Settings) => {
-    for (let attempt = 0; link.running.get() === engine && !signal.aborted; attempt += 1) {
+  const configure = async (engine: RunningEngine, settings: Settings, isWanted: () => boolean) => {
+    for (let attempt = 0; isWanted(); attempt += 1) {
       try {
         await options.cause.first("settings", () => inSpan("agent.configure", {}, () => engine.apply({ settings })));
         options.problems.clear("engine");
@@ -66,7 +86,13 @@ export function keepConfigured(
   return { configured, done: run() };
 }
 
-function settingsOf(membership: Membership, local: LocalSettings): Settings {
+/** The engine that runs, and what it is to be told of the host. */
+interface Wanted {
+  readonly engine: RunningEngine | undefined;
+  readonly nameservers: readonly string[];
+}
+
+function settingsOf(membership: Membership, local: LocalSettings, nameservers: readonly string[]): Settings {
   return create(SettingsSchema, {
     membership: {
       tenantId: membership.tenant_id,
@@ -77,5 +103,7 @@ function settingsOf(membership: Membership, local: LocalSettings): Settings {
     interfaceName: local.interfaceName,
     listenPort: local.listenPort,
     mtu: local.mtu,
+    dnsListen: { address: listenAddress(membership.cvlan_id), port: DNS_PORT },
+    dnsFallback: nameservers.map((address) => ({ address })),
   });
 }

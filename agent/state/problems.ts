@@ -7,7 +7,7 @@ import { Refusal } from "@cloudvlan/kit/errors";
 /** Part of the node that can be at fault. */
 export type Part = (typeof PARTS)[number];
 
-export const PARTS = ["engine", "map", "host", "certificate", "endpoints", "join"] as const;
+export const PARTS = ["engine", "map", "host", "certificate", "endpoints", "join", "resolver"] as const;
 
 /** What is wrong now, at most one problem a part. */
 export interface Problems {

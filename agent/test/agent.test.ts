@@ -86,6 +86,7 @@ describe("the agent", function () {
     engine: binary,
     listen_port: 0,
     mtu: 0,
+    resolver: "off",
     log_level: "info",
   });
   const joinString = () => {
@@ -239,7 +240,7 @@ describe("the agent's configuration", () => {
   it("is a file, over which flags win", async () => {
     await using folder = await temporaryFolder();
     const file = join(folder.path, "agent.yaml");
-    await writeFile(file, "state: /var/lib/a\ninterface: tun5\nlisten_port: 7\n");
+    await writeFile(file, "state: /var/lib/a\ninterface: tun5\nlisten_port: 7\nresolver: off\n");
     const { config } = readInvocation(["--config", file, "--listen-port", "8", "--engine", "/x"]);
     assert.deepEqual(config, {
       state: "/var/lib/a",
@@ -247,6 +248,7 @@ describe("the agent's configuration", () => {
       engine: "/x",
       listen_port: 8,
       mtu: 0,
+      resolver: "off",
       log_level: "info",
     });
     await writeFile(file, "state: /var/lib/a\nlisten: 7\n");

@@ -19,6 +19,15 @@ export interface NodePrograms {
   readonly engine: string;
 }
 
+/** How a machine differs from the plainest one. */
+export interface NodeOptions {
+  /**
+   * Folder that stands in the place of /etc for the agent, whose file of resolvers it sets. Without one it leaves the
+   * resolver alone: machines of a lab share the files of the machine they run on.
+   */
+  readonly etc?: string;
+}
+
 /** A machine of the lab with an agent and its engine. */
 export interface SiteNode extends AsyncDisposable {
   readonly name: string;
@@ -26,6 +35,8 @@ export interface SiteNode extends AsyncDisposable {
   readonly agent: Program;
   /** Starts the agent, which starts its engine, and waits until the agent answers. */
   startAgent(): Promise<void>;
+  /** The command line that runs `argv` on the machine with the files of its agent. */
+  argvOn(argv: readonly string[]): string[];
   /** Waits until the engine can be spoken to. @throws Error with what keeps it from running */
   engineIsUp(): Promise<void>;
   /** Runs `cvlan` on the machine. @throws Error with its words when it fails */
@@ -62,13 +73,27 @@ function checked(args: readonly string[], { code, stdout, stderr }: Finished): s
   return stdout;
 }
 
+/** The command line that runs `argv` with another folder for /etc. */
+function withEtc(etc: string, argv: readonly string[]): string[] {
+  const mount = 'mount --bind "$0" /etc && exec "$@"';
+  return ["unshare", "--mount", "sh", "-c", mount, etc, ...argv];
+}
+
 /** @param folder where the machine's state folder is made and its log is kept */
-export async function siteNode(lab: Lab, name: string, folder: string, programs: NodePrograms): Promise<SiteNode> {
+export async function siteNode(
+  lab: Lab,
+  name: string,
+  folder: string,
+  programs: NodePrograms,
+  { etc }: NodeOptions = {},
+): Promise<SiteNode> {
   const state = join(folder, name);
   const engineState = join(state, "engine");
   await mkdir(state, { recursive: true, mode: 0o700 });
   const argv = [programs.node, programs.agent, "--state", state, "--engine", programs.engine];
-  const agent = program(lab.argvOn(name, argv), join(folder, `${name}.log`));
+  argv.push("--resolver", etc === undefined ? "off" : "auto");
+  const argvOn = (command: readonly string[]) => lab.argvOn(name, etc === undefined ? command : withEtc(etc, command));
+  const agent = program(argvOn(argv), join(folder, `${name}.log`));
   const transport = unixTransport(join(state, "agent.sock"));
   const client = createClient(AgentService, transport);
 
@@ -99,6 +124,7 @@ export async function siteNode(lab: Lab, name: string, folder: string, programs:
     state,
     agent,
     startAgent,
+    argvOn,
     engineIsUp,
     cvlan: async (args, input = "") => {
       const command = [programs.node, programs.cli, "--state", state, ...args];
