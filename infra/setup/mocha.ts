@@ -42,7 +42,7 @@ export async function suiteFolders(root: string): Promise<string[]> {
       .filter((entry) => entry.isDirectory() && entry.name !== "node_modules")
       .map(({ name }) => `${folder}/${name}`);
   };
-  return ["kit", ...(await below("services")), "agent", "cli", "infra", ...(await below("test"))];
+  return ["kit", ...(await below("services")), "agent", "cli", "infra", "bench", ...(await below("test"))];
 }
 
 function outcomeOfReport(report: MochaReport): Outcome {

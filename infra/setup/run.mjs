@@ -29,6 +29,7 @@ const start = [programs, stepCa, engine];
 const COMMANDS = {
   gen: { program: "infra/gen/main.ts", steps: [npmPackages, cargoTarget, python] },
   start: { program: "infra/start/main.ts", steps: start },
+  bench: { program: "bench/main.ts", steps: start },
   test: { program: "infra/setup/test.ts", steps: [...start, wireguardGo, goClient, python] },
 };
 
@@ -74,7 +75,7 @@ function become(program, args, env) {
 
 const [command, ...args] = process.argv.slice(2);
 if (!(command in COMMANDS)) {
-  process.stderr.write("usage: node infra/setup/run.mjs gen|start|test [ARGUMENTS]\n");
+  process.stderr.write("usage: node infra/setup/run.mjs bench|gen|start|test [ARGUMENTS]\n");
   process.exit(64);
 }
 try {

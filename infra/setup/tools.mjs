@@ -28,7 +28,12 @@ const LINKER = { there: () => hasCommand("cc"), packages: ["gcc", "libc6-dev"], 
 const IP = { there: () => hasCommand("ip"), packages: ["iproute2"], what: "ip" };
 const PYTHON = { there: hasVenv, packages: ["python3-venv"], what: "Python 3 with venv" };
 const DATABASE = { there: () => existsSync(POSTGRES), packages: ["postgresql-15"], what: "PostgreSQL 15" };
-const PACKAGES = { gen: [LINKER, PYTHON], start: [LINKER, IP], test: [LINKER, IP, PYTHON, DATABASE] };
+const PACKAGES = {
+  bench: [LINKER, IP, DATABASE],
+  gen: [LINKER, PYTHON],
+  start: [LINKER, IP],
+  test: [LINKER, IP, PYTHON, DATABASE],
+};
 
 /** What comes from its makers; each with a command that shows that it works. */
 const TOOLCHAINS = [

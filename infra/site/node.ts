@@ -52,6 +52,8 @@ export interface SiteNode extends AsyncDisposable {
   address(): Promise<string>;
   /** Pings a peer through the tunnel and returns how many answers came. */
   ping(peer: string, count?: number, timeoutMs?: number): Promise<number>;
+  /** Process id of the engine. @throws Error when it does not run */
+  enginePid(): Promise<number>;
   /** Kills the engine and waits until it is gone. */
   killEngine(): Promise<void>;
 }
@@ -152,6 +154,11 @@ export async function siteNode(
         if (!absent) throw error;
       }
       return answers;
+    },
+    enginePid: async () => {
+      const [pid] = await pidsOf(programs.engine, engineState);
+      if (pid === undefined) throw new Error(`the engine of ${name} does not run`);
+      return pid;
     },
     killEngine: async () => {
       for (const pid of await pidsOf(programs.engine, engineState)) process.kill(pid, "SIGKILL");

@@ -15,7 +15,7 @@ const CONTRACT = [
   "buf.gen.yaml",
   "buf.gen.sdk.yaml",
 ];
-const SOURCES = ["kit", "services", "agent", "cli", "infra", "test"];
+const SOURCES = ["kit", "services", "agent", "cli", "infra", "test", "bench"];
 
 /** A copy of some of the clone, to be spoilt. */
 export interface Copy extends AsyncDisposable {

@@ -1,7 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, join, normalize, sep } from "node:path";
 
-const SOURCES = ["kit", "services", "agent", "cli", "infra", "test"];
+const SOURCES = ["kit", "services", "agent", "cli", "infra", "test", "bench"];
 const SPECIFIER = /^(?:import|export)\b(?:[^"';=]*\bfrom)?\s*"([^"]+)"|\bimport\(\s*"([^"]+)"/gm;
 
 /** Parts of the repository that each part may import, besides itself (DESIGN: who may import whom). */
@@ -16,6 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   agent: ["gen", "kit"],
   cli: ["gen", "kit"],
   infra: ["gen", "kit", "test"],
+  bench: ["gen", "kit", "auth", "registry", "policy", "netmap", "all", "agent", "cli", "infra", "test"],
   test: ["gen", "kit", "auth", "registry", "policy", "netmap", "all", "agent", "cli", "infra"],
 };
 
