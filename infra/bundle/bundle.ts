@@ -15,6 +15,7 @@ const FOLDERS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     policy: "services/policy/main.ts",
     netmap: "services/netmap/main.ts",
     "issue-identity": "services/auth/issue.ts",
+    "init-ca": "infra/step-ca/main.ts",
   },
 };
 

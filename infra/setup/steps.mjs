@@ -144,7 +144,7 @@ export async function python(progress) {
 }
 
 /** What the bundles are made from; their tests are hashed with them, which costs nothing but a build. */
-const BUNDLED = ["kit", "services", "agent", "cli", "gen/ts", "infra/bundle"];
+const BUNDLED = ["kit", "services", "agent", "cli", "gen/ts", "infra/bundle", "infra/step-ca"];
 
 /** The bundles of our programs. Needs the npm packages. Returns their folder. */
 export async function bundles(progress) {
