@@ -6,7 +6,7 @@ import { scrapeAddressSchema, telemetrySchema } from "@cloudvlan/kit/telemetry";
 /** A unix socket's path is at most 107 bytes; the longest here is `<state>/engine/engine.sock`. */
 const MAX_STATE_PATH = 88;
 
-const schema = z.strictObject({
+export const agentConfigSchema = z.strictObject({
   /** Folder of this membership, absolute. */
   state: z
     .string()
@@ -38,7 +38,7 @@ const schema = z.strictObject({
     .optional(),
 });
 
-export type AgentConfig = z.infer<typeof schema>;
+export type AgentConfig = z.infer<typeof agentConfigSchema>;
 
 export const USAGE = `usage: cvlan-agent [--config FILE] [--state DIR] [--interface NAME] [--engine PATH]
                    [--listen-port N] [--mtu N] [--resolver auto|off]
@@ -68,7 +68,9 @@ export interface Invocation {
 export function readInvocation(argv: readonly string[]): Invocation {
   const flags = parseFlags(argv);
   const fromFile =
-    flags.config === undefined ? {} : parseConfig(flags.config, readConfigFile(flags.config), schema.partial());
+    flags.config === undefined
+      ? {}
+      : parseConfig(flags.config, readConfigFile(flags.config), agentConfigSchema.partial());
   const fromFlags = {
     ...(flags.state !== undefined && { state: flags.state }),
     ...(flags.interface !== undefined && { interface: flags.interface }),
@@ -78,7 +80,7 @@ export function readInvocation(argv: readonly string[]): Invocation {
     ...(flags.resolver !== undefined && { resolver: flags.resolver }),
     ...(flags["log-level"] !== undefined && { log_level: flags["log-level"] }),
   };
-  const result = schema.safeParse({ ...fromFile, ...fromFlags });
+  const result = agentConfigSchema.safeParse({ ...fromFile, ...fromFlags });
   if (result.success) return { config: result.data, only: onlyOf(flags) };
   throw usageError(result.error.issues.map(({ path, message }) => ({ key: path.join("."), message })));
 }

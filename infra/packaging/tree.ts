@@ -44,7 +44,8 @@ export async function installTree(made: Made, out: string): Promise<void> {
     await mkdir(dirname(join(out, command)), { recursive: true });
     await writeFile(join(out, command), text, { mode: 0o755 });
   }
-  for (const unit of UNITS) await place(join(root, "infra/systemd", unit), join(out, "usr/lib/systemd/system", unit), 0o644);
+  for (const unit of UNITS)
+    await place(join(root, "infra/systemd", unit), join(out, "usr/lib/systemd/system", unit), 0o644);
   await place(join(root, "infra/systemd/cloudvlan.sysusers"), join(out, "usr/lib/sysusers.d/cloudvlan.conf"), 0o644);
   for (const sample of ["agent.yaml", "control-plane.yaml"]) {
     await place(join(root, "infra/config", sample), join(out, DOC, "examples", sample), 0o644);

@@ -14,6 +14,7 @@ import {
   npmPackages,
   python,
   stepCa,
+  validate,
   wireguardGo,
 } from "./steps.mjs";
 import { requireTools } from "./tools.mjs";
@@ -28,9 +29,10 @@ const start = [programs, stepCa, engine];
 /** What each command runs, and what is made before. A step answers with the variables by which it is found. */
 const COMMANDS = {
   gen: { program: "infra/gen/main.ts", steps: [npmPackages, cargoTarget, python] },
+  package: { program: "infra/packaging/main.ts", steps: start },
   start: { program: "infra/start/main.ts", steps: start },
   bench: { program: "bench/main.ts", steps: start },
-  test: { program: "infra/setup/test.ts", steps: [...start, wireguardGo, goClient, python] },
+  test: { program: "infra/setup/test.ts", steps: [...start, wireguardGo, goClient, python, validate] },
 };
 
 async function prepare(command) {
@@ -75,7 +77,7 @@ function become(program, args, env) {
 
 const [command, ...args] = process.argv.slice(2);
 if (!(command in COMMANDS)) {
-  process.stderr.write("usage: node infra/setup/run.mjs bench|gen|start|test [ARGUMENTS]\n");
+  process.stderr.write("usage: node infra/setup/run.mjs bench|gen|package|start|test [ARGUMENTS]\n");
   process.exit(64);
 }
 try {

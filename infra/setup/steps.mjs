@@ -110,6 +110,12 @@ export async function goClient(progress) {
   return { CLOUDVLAN_GO_CLIENT: await goProgram(progress, "go-client", folder, ".", [folder, "gen/go"]) };
 }
 
+/** The validators of the makers of Compose and Helm. */
+export async function validate(progress) {
+  const folder = "test/packaging/validate";
+  return { CLOUDVLAN_VALIDATE: await goProgram(progress, "validate", folder, ".", [folder]) };
+}
+
 /** A Python with the packages that `infra/gen/requirements.txt` pins by hash. */
 export async function python(progress) {
   const requirements = join(root, "infra/gen/requirements.txt");

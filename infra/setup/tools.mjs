@@ -28,11 +28,13 @@ const LINKER = { there: () => hasCommand("cc"), packages: ["gcc", "libc6-dev"], 
 const IP = { there: () => hasCommand("ip"), packages: ["iproute2"], what: "ip" };
 const PYTHON = { there: hasVenv, packages: ["python3-venv"], what: "Python 3 with venv" };
 const DATABASE = { there: () => existsSync(POSTGRES), packages: ["postgresql-15"], what: "PostgreSQL 15" };
+const SYSTEMD = { there: () => hasCommand("systemd-analyze"), packages: ["systemd"], what: "systemd-analyze" };
 const PACKAGES = {
   bench: [LINKER, IP, DATABASE],
   gen: [LINKER, PYTHON],
+  package: [LINKER],
   start: [LINKER, IP],
-  test: [LINKER, IP, PYTHON, DATABASE],
+  test: [LINKER, IP, PYTHON, DATABASE, SYSTEMD],
 };
 
 /** What comes from its makers; each with a command that shows that it works. */

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { programsOf } from "@cloudvlan/infra/start/programs";
+import { type Programs, programsOf } from "@cloudvlan/infra/start/programs";
 import type { Connection } from "@cloudvlan/kit/client";
 import { createLab, type DemoNetwork, demoNetwork, type Lab } from "@cloudvlan/test/lab";
 import { type ControlPlaneOptions, type SiteControlPlane, startSiteControlPlane } from "./control-plane.ts";
@@ -29,12 +29,14 @@ export interface Site extends AsyncDisposable {
 }
 
 export interface SiteOptions extends ControlPlaneOptions {
+  /** What is run in the place of the sources. */
+  readonly programs?: Partial<Programs>;
   /** Prepares the site's folder before anything starts in it; what it returns is disposed of after everything ended. */
   readonly prepare?: (folder: string) => Promise<AsyncDisposable>;
 }
 
 export async function startSite(options: SiteOptions): Promise<Site> {
-  const programs = programsOf(process.env, process.execPath);
+  const programs = { ...programsOf(process.env, process.execPath), ...options.programs };
   await using cleanup = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), "cv-e2e-"));
   cleanup.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));

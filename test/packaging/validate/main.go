@@ -1,4 +1,5 @@
-// Says what the makers of Compose and Helm, and the API of Kubernetes, hold against files. Nothing is run and nobody is asked.
+// Says what the makers of Compose and Helm, and the API of Kubernetes, hold against files; prints what they make of them.
+// Nothing is run and nobody is asked.
 package main
 
 import (
@@ -30,10 +31,12 @@ func compose(file string) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range project.ServiceNames() {
-		fmt.Println(name)
+	json, err := project.MarshalJSON()
+	if err != nil {
+		return err
 	}
-	return nil
+	_, err = os.Stdout.Write(json)
+	return err
 }
 
 func helm(chart string, set []string) error {
@@ -69,11 +72,10 @@ func helm(chart string, set []string) error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", path, err)
 			}
-			_, kind, err := decoder.Decode(json, nil, nil)
-			if err != nil {
+			if _, _, err := decoder.Decode(json, nil, nil); err != nil {
 				return fmt.Errorf("%s: %w", path, err)
 			}
-			fmt.Println(kind.Kind)
+			fmt.Println(string(json))
 		}
 	}
 	return nil
