@@ -45,17 +45,7 @@ pub fn apply(engine: &Engine, core: &mut Core, request: pb::ApplyRequest) -> Res
     let former = core.identity.as_ref().and_then(|identity| identity.store.map());
     let diff = keep(engine, core, prepared.as_ref(), &request.updates, now)?;
     core.generation = request.generation;
-    if let Some(prepared) = prepared {
-        install(engine, core, prepared)?;
-    } else if let Some(diff) = &diff {
-        if only_endpoints(diff) {
-            move_endpoints(core);
-        } else {
-            put_in_force(core);
-        }
-    }
-    refresh_admission(core, now);
-    engine.dns.follow(core, || engine.on_failure());
+    tracing::info_span!("engine.install").in_scope(|| take_effect(engine, core, prepared, diff.as_ref(), now))?;
     if let Some(diff) = diff {
         tell(engine, core, former.as_deref(), &diff);
     }
@@ -64,6 +54,27 @@ pub fn apply(engine: &Engine, core: &mut Core, request: pb::ApplyRequest) -> Res
         generation: core.generation,
         map,
     })
+}
+
+fn take_effect(
+    engine: &Engine,
+    core: &mut Core,
+    prepared: Option<Prepared>,
+    diff: Option<&MapDiff>,
+    now: SystemTime,
+) -> Result<(), Failure> {
+    if let Some(prepared) = prepared {
+        install(engine, core, prepared)?;
+    } else if let Some(diff) = diff {
+        if only_endpoints(diff) {
+            move_endpoints(core);
+        } else {
+            put_in_force(core);
+        }
+    }
+    refresh_admission(core, now);
+    engine.dns.follow(core, || engine.on_failure());
+    Ok(())
 }
 
 /// Comes up from kept settings; they are remembered also when that fails.
@@ -152,7 +163,9 @@ fn keep(
     if step.is_empty() {
         return Ok(None);
     }
-    identity.store.apply(step, now).map(Some).map_err(|error| {
+    let verified =
+        tracing::info_span!("engine.verify_map", frames = step.len()).in_scope(|| identity.store.apply(step, now));
+    verified.map(Some).map_err(|error| {
         if prepared.is_some() {
             let restored = match &former {
                 Some(settings) => settings.store(&engine.state),

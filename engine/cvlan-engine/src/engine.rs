@@ -9,6 +9,7 @@ use crate::forward::{Forwarder, Injector, Shared};
 use crate::identity::Identity;
 use crate::keys::{Keys, Proofs};
 use crate::settings::Settings;
+use crate::spans::Spans;
 use crate::state_dir::StateDir;
 use crate::status;
 use cloudvlan_gen::cloudvlan::engine::v1 as pb;
@@ -30,6 +31,7 @@ pub struct Engine {
     pub(crate) state: StateDir,
     pub(crate) tun_source: TunSource,
     pub(crate) events: Events,
+    pub(crate) spans: Spans,
     pub(crate) dns: Dns,
     instance_id: String,
     core: Mutex<Core>,
@@ -48,7 +50,7 @@ pub(crate) struct Core {
 
 impl Engine {
     /// Opens the state directory and comes up from what it holds: with keys, settings and a map, packets flow when this
-    /// returns. `ended` is told when the data path breaks; the process should end then.
+    /// returns. `spans` is what watchers get of them. `ended` is told when the data path breaks; the process should end then.
     ///
     /// # Errors
     /// When the folder, the keys or the settings must not be used. That the interface or the port cannot be had is told
@@ -56,6 +58,7 @@ impl Engine {
     pub fn open(
         path: &Path,
         tun_source: TunSource,
+        spans: Spans,
         ended: mpsc::UnboundedSender<String>,
     ) -> Result<Arc<Self>, Failure> {
         let state = StateDir::open(path).map_err(Failure::from)?;
@@ -63,6 +66,7 @@ impl Engine {
             state,
             tun_source,
             events: Events::default(),
+            spans,
             dns: Dns::default(),
             instance_id: random_hex(),
             core: Mutex::default(),
@@ -139,6 +143,7 @@ impl Engine {
     pub fn status(&self) -> pb::EngineStatus {
         let mut status = status::status(&self.instance_id, &self.core(), SystemTime::now());
         status.counters.extend(self.dns.counters());
+        status.counters.insert("spans_dropped".to_owned(), self.spans.dropped());
         status.dns = self.dns.status();
         status
     }

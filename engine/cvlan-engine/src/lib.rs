@@ -14,9 +14,11 @@ pub mod forward;
 mod identity;
 mod keys;
 pub mod log;
+pub mod metrics;
 mod rpc;
 pub mod server;
 mod settings;
+mod spans;
 mod state_dir;
 mod status;
 
@@ -26,4 +28,5 @@ pub use engine::{CAPABILITY_VERSION, Engine, TunSource};
 pub use events::Events;
 pub use explain::evaluate;
 pub use failure::Failure;
+pub use spans::{Parent, SpanLayer, Spans};
 pub use state_dir::{StateDir, StateError};

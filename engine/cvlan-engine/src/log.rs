@@ -1,5 +1,6 @@
 //! Logs: JSON lines on standard error. Nothing per packet, no address above debug, never a key.
 
+use crate::spans::{SpanLayer, Spans};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
@@ -7,11 +8,11 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 /// The WireGuard library tells timeouts that are everyday life as errors; its events reach status and counters instead.
 const DEFAULT: &str = "info,boringtun=off";
 
-/// Starts logging for the process.
+/// Starts logging for the process, and making spans of what belongs to a trace.
 ///
 /// # Errors
 /// When logging was started before.
-pub fn start() -> Result<(), TryInitError> {
+pub fn start(spans: Spans) -> Result<(), TryInitError> {
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
@@ -19,5 +20,6 @@ pub fn start() -> Result<(), TryInitError> {
     tracing_subscriber::registry()
         .with(EnvFilter::new(DEFAULT))
         .with(lines)
+        .with(SpanLayer(spans))
         .try_init()
 }

@@ -1,8 +1,9 @@
 //! `cvlan-engine`: holds the keys and the map of a node and forwards its packets.
 
 use clap::{Parser, Subcommand};
-use cvlan_engine::{Engine, log, server};
+use cvlan_engine::{Engine, Spans, log, metrics, server};
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -36,6 +37,9 @@ enum Command {
         /// Control socket; engine.sock in the state folder when not given. Its folder must admit nobody else.
         #[arg(long, value_name = "PATH")]
         socket: Option<PathBuf>,
+        /// Show figures to Prometheus on this address; a port alone is one of 127.0.0.1. Nowhere when not given.
+        #[arg(long, value_name = "ADDRESS:PORT", value_parser = metrics::address)]
+        metrics: Option<SocketAddr>,
     },
     /// Judges packets without interfaces or keys: EvaluateRequest on standard input, EvaluateResponse on standard output.
     Evaluate,
@@ -45,7 +49,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        Command::Run { state, socket } => run(&state, socket),
+        Command::Run { state, socket, metrics } => run(&state, socket, metrics),
         Command::Evaluate => evaluate(),
         Command::Version => print(concat!(env!("CARGO_PKG_VERSION"), "\n").as_bytes()),
     };
@@ -72,20 +76,21 @@ fn evaluate() -> Result<(), AnyError> {
     print(&cvlan_engine::evaluate(&input)?)
 }
 
-fn run(state: &Path, socket: Option<PathBuf>) -> Result<(), AnyError> {
-    log::start()?;
+fn run(state: &Path, socket: Option<PathBuf>, figures: Option<SocketAddr>) -> Result<(), AnyError> {
+    let spans = Spans::default();
+    log::start(spans.clone())?;
     // One thread: it serves a socket; disk and signatures go to the pool, packets have threads of their own.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(4)
         .build()?;
     let socket = socket.unwrap_or_else(|| state.join("engine.sock"));
-    let ended = runtime.block_on(serve(state, &socket));
+    let ended = runtime.block_on(serve(state, &socket, figures, spans));
     runtime.shutdown_timeout(DRAIN);
     ended
 }
 
-async fn serve(state: &Path, socket: &Path) -> Result<(), AnyError> {
+async fn serve(state: &Path, socket: &Path, figures: Option<SocketAddr>, spans: Spans) -> Result<(), AnyError> {
     // Before anything else: a hangup of the terminal must not end what a daemon left running.
     let mut hangup = signal(SignalKind::hangup())?;
     tokio::spawn(async move { while hangup.recv().await.is_some() {} });
@@ -93,8 +98,14 @@ async fn serve(state: &Path, socket: &Path) -> Result<(), AnyError> {
     let _held = cvlan_engine::StateDir::open(state)?.hold()?;
     let listener = server::bind(socket)?;
     let (ended, mut broken) = mpsc::unbounded_channel();
-    let engine = Engine::open(state, Box::new(cvlan_io::Tun::create), ended)?;
+    let engine = Engine::open(state, Box::new(cvlan_io::Tun::create), spans, ended)?;
     tokio::spawn(look_at_the_clock(engine.clone()));
+    if let Some(at) = figures {
+        // Packets do not wait for somebody who counts them.
+        if let Err(error) = metrics::serve(engine.clone(), at).await {
+            tracing::error!(%at, %error, "figures are not shown: choose another address with --metrics");
+        }
+    }
     tracing::info!(
         instance_id = engine.instance_id(),
         version = env!("CARGO_PKG_VERSION"),

@@ -5,13 +5,17 @@ mod watch;
 
 use crate::engine::{CAPABILITY_VERSION, Engine};
 use crate::failure::Failure;
+use crate::spans::Parent;
 use cloudvlan_gen::cloudvlan::engine::v1 as pb;
 use pb::engine_service_server::EngineService;
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio_stream::Stream;
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
+use tracing::Span;
+use tracing::field::{Empty, display};
 
 /// A stream of answers.
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -32,13 +36,32 @@ impl Service {
     /// Runs what may take long (disk, signatures) off the thread that serves.
     async fn blocking<T: Send + 'static>(
         &self,
+        span: Span,
         work: impl FnOnce(&Engine) -> Result<T, Failure> + Send + 'static,
     ) -> Result<Response<T>, Status> {
         let engine = self.engine.clone();
-        let done = tokio::task::spawn_blocking(move || work(&engine)).await;
+        let working = span.clone();
+        let done = tokio::task::spawn_blocking(move || working.in_scope(|| work(&engine))).await;
         let result = done.map_err(|_| Status::internal("the engine failed; its log says why"))?;
-        Ok(Response::new(result?))
+        result.map(Response::new).map_err(|failure| {
+            span.record("error", display(failure.reason));
+            failure.into()
+        })
     }
+}
+
+/// The span of a call; none when its caller records nothing.
+macro_rules! span_of {
+    ($request:expr, $name:literal) => {
+        match parent_of($request.metadata()) {
+            Some(parent) => tracing::info_span!($name, traceparent = %parent, error = Empty),
+            None => Span::none(),
+        }
+    };
+}
+
+fn parent_of(metadata: &MetadataMap) -> Option<Parent> {
+    Parent::read(metadata.get("traceparent")?.to_str().ok()?)
 }
 
 #[tonic::async_trait]
@@ -48,9 +71,9 @@ impl EngineService for Service {
 
     async fn get_identity(
         &self,
-        _: Request<pb::GetIdentityRequest>,
+        request: Request<pb::GetIdentityRequest>,
     ) -> Result<Response<pb::GetIdentityResponse>, Status> {
-        self.blocking(|engine| {
+        self.blocking(span_of!(request, "engine.GetIdentity"), |engine| {
             let (wireguard, control) = engine.public_keys()?;
             Ok(pb::GetIdentityResponse {
                 instance_id: engine.instance_id().to_owned(),
@@ -64,6 +87,7 @@ impl EngineService for Service {
     }
 
     async fn prove(&self, request: Request<pb::ProveRequest>) -> Result<Response<pb::ProveResponse>, Status> {
+        let span = span_of!(request, "engine.Prove");
         let request = request.into_inner();
         let remedy = "send what BeginJoin answered, and the SHA-256 that JoinRequest defines";
         let fixed = |field, bytes: &[u8]| {
@@ -74,7 +98,7 @@ impl EngineService for Service {
         if !(1..=512).contains(&request.challenge.len()) {
             return Err(Failure::field("challenge", "it is not 1 to 512 bytes long", remedy).into());
         }
-        self.blocking(move |engine| {
+        self.blocking(span, move |engine| {
             let proofs = engine.prove(server, &request.challenge, &transcript)?;
             Ok(pb::ProveResponse {
                 wireguard_proof: proofs.wireguard.to_vec(),
@@ -85,8 +109,9 @@ impl EngineService for Service {
     }
 
     async fn apply(&self, request: Request<pb::ApplyRequest>) -> Result<Response<pb::ApplyResponse>, Status> {
+        let span = span_of!(request, "engine.Apply");
         let request = request.into_inner();
-        self.blocking(move |engine| engine.apply(request)).await
+        self.blocking(span, move |engine| engine.apply(request)).await
     }
 
     async fn watch(&self, _: Request<pb::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
@@ -94,7 +119,7 @@ impl EngineService for Service {
     }
 
     async fn get_status(&self, _: Request<pb::GetStatusRequest>) -> Result<Response<pb::GetStatusResponse>, Status> {
-        self.blocking(|engine| {
+        self.blocking(Span::none(), |engine| {
             Ok(pb::GetStatusResponse {
                 status: Some(engine.status()),
             })
@@ -104,7 +129,8 @@ impl EngineService for Service {
 
     async fn explain(&self, request: Request<pb::ExplainRequest>) -> Result<Response<pb::ExplainResponse>, Status> {
         let request = request.into_inner();
-        self.blocking(move |engine| engine.explain(&request)).await
+        self.blocking(Span::none(), move |engine| engine.explain(&request))
+            .await
     }
 
     async fn ping(&self, request: Request<pb::PingRequest>) -> Result<Response<Self::PingStream>, Status> {

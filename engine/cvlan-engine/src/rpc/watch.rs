@@ -32,6 +32,7 @@ pub fn stream(engine: Arc<Engine>) -> Answers<pb::WatchResponse> {
 /// `None`: nobody listens any more.
 async fn feed(engine: &Arc<Engine>, sender: &Sender) -> Option<()> {
     let mut events = engine.events().watch();
+    let mut spans = engine.spans.watch();
     let mut stopping = engine.stopping();
     let mut last = status_of(engine).await?;
     let opened = pb::Opened {
@@ -53,6 +54,11 @@ async fn feed(engine: &Arc<Engine>, sender: &Sender) -> Option<()> {
                     let text = format!("the watcher missed {missed} events: watch again");
                     return sender.send(Err(Status::resource_exhausted(text))).await.ok();
                 }
+            },
+            span = spans.recv() => match span {
+                Ok(span) => send(sender, Item::Span(span)).await?,
+                Err(RecvError::Closed) => return None,
+                Err(RecvError::Lagged(missed)) => engine.spans.missed(missed),
             },
             _ = looks.tick() => {
                 let status = status_of(engine).await?;

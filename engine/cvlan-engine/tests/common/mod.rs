@@ -4,7 +4,7 @@
 
 use cloudvlan_gen::cloudvlan::engine::v1 as pb;
 use cloudvlan_gen::cloudvlan::entity::v1 as entity;
-use cvlan_engine::{Engine, Failure};
+use cvlan_engine::{Engine, Failure, Spans};
 use cvlan_io::Tun;
 use cvlan_testkit::{Tenant, node};
 use std::net::Ipv4Addr;
@@ -53,7 +53,7 @@ impl Host {
             Tun::from_fd(engine.into()).map_err(cvlan_io::TunError::Io)
         };
         let (ended, _) = tokio::sync::mpsc::unbounded_channel();
-        let engine = Engine::open(&folder.path().join("engine"), Box::new(source), ended).unwrap();
+        let engine = Engine::open(&folder.path().join("engine"), Box::new(source), Spans::default(), ended).unwrap();
         let mut host = Self {
             engine,
             folder,
