@@ -117,7 +117,7 @@ class Keeper {
     if (names && now) return this.#apply(names, now);
     if (mode === "auto" && !this.#engineSpoke && !this.#waitedLong()) return;
     await this.#restore();
-    if (now?.dns?.error) throw notListening(now.dns.error);
+    if (mode === "auto" && now && isAsked(now) && now.dns?.error) throw notListening(now.dns.error);
   }
 
   #waitedLong(): boolean {
@@ -175,9 +175,15 @@ class Keeper {
   }
 }
 
-/** What the engine answers for, while it does. A node without an interface reaches no server of the overlay. */
-function namesOf({ dns, interfaceName, interfaceKind }: EngineStatus): LinkNames | undefined {
-  if (!dns?.listen || interfaceKind === InterfaceKind.USERSPACE) return undefined;
+/** Programs of the host reach nobody of the overlay without an interface, and need no names of it. */
+function isAsked({ interfaceKind }: EngineStatus): boolean {
+  return interfaceKind !== InterfaceKind.USERSPACE;
+}
+
+/** What the engine answers for, while it does. */
+function namesOf(status: EngineStatus): LinkNames | undefined {
+  const { dns, interfaceName } = status;
+  if (!dns?.listen || !isAsked(status)) return undefined;
   return {
     server: dns.listen.address,
     domain: dns.domain,

@@ -4,7 +4,7 @@ import { AgentService, type AgentStatus } from "@cloudvlan/gen/agent/v1/agent_pb
 import type { PeerStatus } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import { unixTransport } from "@cloudvlan/kit/client";
 import { formatAddress } from "@cloudvlan/kit/net";
-import type { Finished, Lab } from "@cloudvlan/test/lab";
+import { type Finished, type Lab, must } from "@cloudvlan/test/lab";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { type Program, program } from "./process.ts";
 import { until } from "./until.ts";
@@ -37,6 +37,8 @@ export interface SiteNode extends AsyncDisposable {
   startAgent(): Promise<void>;
   /** The command line that runs `argv` on the machine with the files of its agent. */
   argvOn(argv: readonly string[]): string[];
+  /** Runs the agent's program for one errand, as `--stop-engine`. @throws Error with its words when it fails */
+  errand(flag: string): Promise<void>;
   /** Waits until the engine can be spoken to. @throws Error with what keeps it from running */
   engineIsUp(): Promise<void>;
   /** Runs `cvlan` on the machine. @throws Error with its words when it fails */
@@ -127,6 +129,7 @@ export async function siteNode(
     agent,
     startAgent,
     argvOn,
+    errand: async (flag) => void (await must(argvOn([programs.node, programs.agent, "--state", state, flag]))),
     engineIsUp,
     cvlan: async (args, input = "") => {
       const command = [programs.node, programs.cli, "--state", state, ...args];

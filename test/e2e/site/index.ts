@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { cp, lstat, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Programs, programsOf } from "@cloudvlan/infra/start/programs";
@@ -33,6 +33,8 @@ export interface SiteOptions extends ControlPlaneOptions {
   readonly programs?: Partial<Programs>;
   /** Prepares the site's folder before anything starts in it; what it returns is disposed of after everything ended. */
   readonly prepare?: (folder: string) => Promise<AsyncDisposable>;
+  /** Content of a resolv.conf: the machines have files of their own with it, and their agents set it. */
+  readonly resolvConf?: string;
 }
 
 export async function startSite(options: SiteOptions): Promise<Site> {
@@ -47,11 +49,29 @@ export async function startSite(options: SiteOptions): Promise<Site> {
   const api = await control.connect();
   cleanup.defer(() => api.close());
   const tenant = await createSiteTenant(api, "e2e");
-  const a = cleanup.use(await siteNode(lab, "hosta", folder, programs));
-  const b = cleanup.use(await siteNode(lab, "hostb", folder, programs));
+  const machine = async (name: string) => {
+    const { resolvConf } = options;
+    const own = resolvConf === undefined ? {} : { etc: await ownFiles(join(folder, `${name}-etc`), resolvConf) };
+    return cleanup.use(await siteNode(lab, name, folder, programs, own));
+  };
+  const a = await machine("hosta");
+  const b = await machine("hostb");
   await Promise.all([a.startAgent(), b.startAgent()]);
   const kept = cleanup.move();
   return { lab, network, control, api, tenant, a, b, folder, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
+
+/** A copy of /etc. */
+async function ownFiles(folder: string, resolvConf: string): Promise<string> {
+  // Sockets, pipes and what this user may not read are nothing that a test needs.
+  const isPlain = async (path: string) => {
+    const found = await lstat(path);
+    return found.isDirectory() || found.isSymbolicLink() || found.isFile();
+  };
+  await cp("/etc", folder, { recursive: true, verbatimSymlinks: true, filter: isPlain });
+  await rm(join(folder, "resolv.conf"), { force: true });
+  await writeFile(join(folder, "resolv.conf"), resolvConf);
+  return folder;
 }
 
 /** Joins both machines under the policy that stands, and waits until a ping goes through in both directions. */
