@@ -5,11 +5,12 @@ import type { Clock } from "@cloudvlan/kit/clock";
 import type { Logger } from "@cloudvlan/kit/log";
 import { inSpan, type Telemetry } from "@cloudvlan/kit/telemetry";
 import { serveLocal } from "./api/server.ts";
-import { engineAbsent, type LocalNode } from "./api/service.ts";
+import type { LocalNode } from "./api/node.ts";
+import { engineAbsent } from "./api/service.ts";
 import type { TlsIdentity } from "./certificate/identity.ts";
 import type { AgentConfig } from "./config.ts";
-import { CONNECTING, type ControllerView } from "./controller/connection.ts";
 import { attendController } from "./controller/attend.ts";
+import { CONNECTING, type ControllerView } from "./controller/view.ts";
 import { keepConfigured } from "./engine/configure.ts";
 import type { RunningEngine } from "./engine/running.ts";
 import { type EngineLink, engineLink, superviseEngine } from "./engine/supervise.ts";
@@ -25,6 +26,7 @@ import { showFigures } from "./state/figures.ts";
 import { privateFolder, statePath } from "./state/files.ts";
 import { type Membership, readMembership } from "./state/membership.ts";
 import { problemBook, type Problems } from "./state/problems.ts";
+import type { RecentLines } from "./state/recent.ts";
 
 /** Milliseconds that a join waits for the engine. */
 const ENGINE_WAIT_MS = 20_000;
@@ -35,6 +37,8 @@ export interface AgentDeps {
   readonly version: string;
   /** Takes the spans of the engine. */
   readonly telemetry: Pick<Telemetry, "take">;
+  /** Where the log's newest lines are kept. */
+  readonly recent: RecentLines;
 }
 
 /**
@@ -52,6 +56,7 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signal: Abo
   const identity = cell<TlsIdentity | undefined>(undefined);
   const view = cell<ControllerView>(CONNECTING);
   const cause = joinCause();
+  const controllerVersion = cell("");
   let turn: Promise<unknown> = Promise.resolve();
 
   const joinOnce = async (joinString: string, name: string, until: AbortSignal) => {
@@ -66,10 +71,14 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signal: Abo
   };
   const node: LocalNode = {
     version: deps.version,
+    config,
+    clock,
+    recent: deps.recent,
     engine,
     membership,
     identity,
     controller: view,
+    controllerVersion,
     problems,
     join(joinString, name, until) {
       const mine = turn.then(() => joinOnce(joinString, name, AbortSignal.any([until, signal])));
@@ -110,7 +119,22 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signal: Abo
     keepHost({ status: engine.status, problems, log }, signal),
     keepResolver(resolver, signal),
     resumeJoin({ state, problems, log, attempt: (begun) => node.join(begun.joinString, begun.name, signal) }, signal),
-    attendController({ state, membership, identity, view, configured, engine, cause, clock, problems, log }, signal),
+    attendController(
+      {
+        state,
+        membership,
+        identity,
+        view,
+        version: controllerVersion,
+        configured,
+        engine,
+        cause,
+        clock,
+        problems,
+        log,
+      },
+      signal,
+    ),
   ];
   await Promise.all(jobs.map((job) => untilAborted(job, signal)));
 }

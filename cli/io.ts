@@ -8,6 +8,8 @@ export interface Io {
   err(text: string): void;
   /** Standard input whole; undefined when it is a terminal. */
   stdin(maxBytes: number): Promise<string | undefined>;
+  /** True when a person looks at standard output. */
+  readonly terminal: boolean;
   readonly clock: Clock;
   /** Folder of user configuration, for example `~/.config`. */
   readonly configHome: string;

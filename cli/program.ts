@@ -4,6 +4,7 @@ import packageJson from "./package.json" with { type: "json" };
 import { EXIT, type ExitCode, exitCodeOf, UsageError } from "./exit.ts";
 import type { Io } from "./io.ts";
 import { cvlanCommands } from "./nouns/cvlan.ts";
+import { doctorCommand } from "./nouns/doctor.ts";
 import { groupCommands } from "./nouns/group.ts";
 import { joinCommand } from "./nouns/join.ts";
 import { keyCommands } from "./nouns/key.ts";
@@ -39,6 +40,7 @@ function program(io: Io): Command {
     .option("--state <dir>", "state folder of the agent", DEFAULT_STATE)
     .addHelpText("after", EXIT_HELP);
   statusCommand(root, io);
+  doctorCommand(root, io);
   joinCommand(root, io);
   pingCommand(root, io);
   whyCommand(root, io);

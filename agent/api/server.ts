@@ -9,7 +9,8 @@ import type { Logger } from "@cloudvlan/kit/log";
 import { otelInterceptor } from "@cloudvlan/kit/telemetry";
 import { validateInterceptor } from "@cloudvlan/kit/validate";
 import { errnoOf } from "../state/files.ts";
-import { agentRoutes, type LocalNode } from "./service.ts";
+import type { LocalNode } from "./node.ts";
+import { agentRoutes } from "./service.ts";
 
 const MAX_BODY = 64 * 1024;
 /** Sessions that one local user may hold at once. */

@@ -1,29 +1,17 @@
 import { create } from "@bufbuild/protobuf";
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ConnectRouter, HandlerContext, ServiceImpl } from "@connectrpc/connect";
-import { AgentService, AgentState, type AgentStatus, AgentStatusSchema } from "@cloudvlan/gen/agent/v1/agent_pb.js";
+import { AgentService } from "@cloudvlan/gen/agent/v1/agent_pb.js";
 import { Direction, type EngineStatus, ExplainRequestSchema } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import { Refusal } from "@cloudvlan/kit/errors";
 import { formatAddress } from "@cloudvlan/kit/net";
-import type { TlsIdentity } from "../certificate/identity.ts";
-import type { ControllerView } from "../controller/connection.ts";
-import type { EngineLink } from "../engine/supervise.ts";
+import { diagnose } from "../doctor/index.ts";
 import type { RunningEngine } from "../engine/running.ts";
-import type { Cell } from "../state/cell.ts";
-import type { Membership } from "../state/membership.ts";
 import type { Problems } from "../state/problems.ts";
+import { collectDebug } from "./debug.ts";
+import type { LocalNode } from "./node.ts";
 import { resolveDestination } from "./peers.ts";
-
-/** What the local API shows and reaches. */
-export interface LocalNode {
-  readonly version: string;
-  readonly engine: EngineLink;
-  readonly membership: Cell<Membership | undefined>;
-  readonly identity: Cell<TlsIdentity | undefined>;
-  readonly controller: Cell<ControllerView>;
-  readonly problems: Problems;
-  join(joinString: string, name: string, signal: AbortSignal): Promise<void>;
-}
+import { statusOf } from "./status.ts";
+import { watchStatus } from "./watch.ts";
 
 const ICMP = 1;
 const ICMPV6 = 58;
@@ -40,6 +28,9 @@ export function agentRoutes(node: LocalNode): (router: ConnectRouter) => void {
       return { status: statusOf(node) };
     },
     getStatus: () => ({ status: statusOf(node) }),
+    watchStatus: (_request, { signal }) => watchStatus(node, signal),
+    diagnose: (_request, { signal }) => diagnose(node, signal),
+    collectDebug: () => collectDebug(node),
     async explain(request, { signal }) {
       const { address, source } = resolveDestination(statusNow(node), request.destination);
       const protocol = request.protocol || (address.length === 4 ? ICMP : ICMPV6);
@@ -71,36 +62,6 @@ async function* ping(
   const { address } = resolveDestination(statusNow(node), destination);
   const replies = engineNow(node).client.ping({ destination: address, count, intervalMs, timeoutMs }, { signal });
   for await (const reply of replies) yield { address: formatAddress(address), reply };
-}
-
-/** The node as its machine sees it. */
-export function statusOf(node: LocalNode): AgentStatus {
-  const membership = node.membership.get();
-  const controller = node.controller.get();
-  const engine = node.engine.status.get();
-  const identity = node.identity.get();
-  return create(AgentStatusSchema, {
-    state: stateOf(membership, controller),
-    version: node.version,
-    problems: node.problems.list(),
-    ...(engine && { engine }),
-    ...(identity && { certificateNotAfter: timestampFromDate(identity.notAfter) }),
-    ...(membership && {
-      controllerUrl: membership.controller_url,
-      tenantId: membership.tenant_id,
-      cvlanId: membership.cvlan_id,
-      cvlanName: membership.cvlan_name,
-      nodeId: membership.node_id,
-      name: engine?.name || membership.name,
-      controller: controller.state,
-      controllerError: controller.error,
-    }),
-  });
-}
-
-function stateOf(membership: Membership | undefined, controller: ControllerView): AgentState {
-  if (!membership) return AgentState.UNENROLLED;
-  return controller.revoked ? AgentState.REVOKED : AgentState.RUNNING;
 }
 
 function engineNow(node: LocalNode): RunningEngine {

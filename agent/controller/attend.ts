@@ -12,13 +12,16 @@ import type { Membership } from "../state/membership.ts";
 import type { Cause } from "../state/cause.ts";
 import type { Problems } from "../state/problems.ts";
 import { CONTROLLER_BACKOFF, fullJitter, sleep } from "../time/backoff.ts";
-import { type ControllerView, controllerOf } from "./connection.ts";
+import { controllerOf } from "./connection.ts";
+import type { ControllerView } from "./view.ts";
 
 export interface AttendOptions {
   readonly state: string;
   readonly membership: Cell<Membership | undefined>;
   readonly identity: Cell<TlsIdentity | undefined>;
   readonly view: Cell<ControllerView>;
+  /** Version of the controller, as its last answer said. */
+  readonly version: Cell<string>;
   readonly configured: ConfiguredEngine;
   readonly engine: { readonly status: Cell<EngineStatus | undefined> };
   readonly cause: Cause;
@@ -42,7 +45,7 @@ export async function attendController(options: AttendOptions, signal: AbortSign
   await Promise.all([
     keepCertificate({ ...common, state, expected, identity }, signal),
     followMap({ ...common, configured, view, identity, cause }, signal),
-    keepEndpoints({ ...common, status: engine.status, view }, signal),
+    keepEndpoints({ ...common, status: engine.status, view, version: options.version }, signal),
   ]);
 }
 

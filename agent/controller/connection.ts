@@ -1,6 +1,5 @@
 import type { DescService } from "@bufbuild/protobuf";
 import { type Client, createClient } from "@connectrpc/connect";
-import { type AgentStatus, ControllerState } from "@cloudvlan/gen/agent/v1/agent_pb.js";
 import { type Connection, connectTo } from "@cloudvlan/kit/client";
 import type { TlsIdentity } from "../certificate/identity.ts";
 import type { Cell } from "../state/cell.ts";
@@ -10,18 +9,6 @@ export interface Controller {
   /** A client that presents the newest certificate. */
   client<S extends DescService>(service: S): Client<S>;
 }
-
-/** What the agent knows about its controller. */
-export interface ControllerView {
-  readonly state: ControllerState;
-  /** Why it is not connected; empty when it is. */
-  readonly error: AgentStatus["controllerError"];
-  /** True once the controller refused this identity for good. */
-  readonly revoked: boolean;
-}
-
-export const CONNECTING: ControllerView = { state: ControllerState.CONNECTING, error: "", revoked: false };
-export const CONNECTED: ControllerView = { state: ControllerState.CONNECTED, error: "", revoked: false };
 
 /** A controller reached by the newest identity: when it changes, the next call goes over a new connection. */
 export function controllerOf(url: string, identity: Cell<TlsIdentity>): Controller {

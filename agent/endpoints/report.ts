@@ -3,7 +3,8 @@ import type { EngineStatus } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import { NetmapService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
 import type { Clock } from "@cloudvlan/kit/clock";
 import type { Logger } from "@cloudvlan/kit/log";
-import type { Controller, ControllerView } from "../controller/connection.ts";
+import type { Controller } from "../controller/connection.ts";
+import type { ControllerView } from "../controller/view.ts";
 import type { Cell } from "../state/cell.ts";
 import { explainError, type Problems } from "../state/problems.ts";
 import { CONTROLLER_BACKOFF, fullJitter, jittered, sleep } from "../time/backoff.ts";
@@ -18,6 +19,8 @@ export interface ReportOptions {
   readonly controller: Controller;
   readonly status: Cell<EngineStatus | undefined>;
   readonly view: Cell<ControllerView>;
+  /** Version of the controller, as its last answer said. */
+  readonly version: Cell<string>;
   readonly clock: Clock;
   readonly problems: Problems;
   readonly log: Logger;
@@ -35,7 +38,8 @@ export async function keepEndpoints(options: ReportOptions, signal: AbortSignal)
     // Nobody is told where a revoked node is; the map's stream finds out when it is one no more.
     if (endpoints && !options.view.get().revoked && (text !== reported || clock.monotonicMs() >= repeatAt)) {
       try {
-        await options.controller.client(NetmapService).reportEndpoints({ endpoints }, { signal });
+        const { version } = await options.controller.client(NetmapService).reportEndpoints({ endpoints }, { signal });
+        options.version.set(version);
         reported = text;
         repeatAt = clock.monotonicMs() + jittered(REPEAT_MS, 0.1) - REPEAT_MS / 10;
         failures = 0;

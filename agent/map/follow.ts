@@ -1,18 +1,21 @@
 import { create } from "@bufbuild/protobuf";
-import { ControllerState } from "@cloudvlan/gen/agent/v1/agent_pb.js";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import type { MapState } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import { type MapPosition, MapPositionSchema, NetmapService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
 import type { MapUpdate } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import type { Clock } from "@cloudvlan/kit/clock";
 import { Refusal } from "@cloudvlan/kit/errors";
 import { inSpan } from "@cloudvlan/kit/telemetry";
 import type { Logger } from "@cloudvlan/kit/log";
-import { CONNECTED, type Controller, type ControllerView } from "../controller/connection.ts";
+import type { Controller } from "../controller/connection.ts";
+import { brought, type ControllerView, heard, lost, silent, SILENCE_MS } from "../controller/view.ts";
 import type { ConfiguredEngine } from "../engine/configure.ts";
 import type { RunningEngine } from "../engine/running.ts";
 import { type Cell, changedFrom, present } from "../state/cell.ts";
 import type { Cause } from "../state/cause.ts";
-import { explainError, type Problems } from "../state/problems.ts";
+import { explainError, type Problems, reasonOf } from "../state/problems.ts";
 import { type BackoffBounds, CONTROLLER_BACKOFF, fullJitter, jittered, sleep } from "../time/backoff.ts";
+import { clockProblem } from "./skew.ts";
 import { applyError, type Outcome, outcomeOf, StepRefused } from "./outcome.ts";
 import { stepCollector } from "./step.ts";
 
@@ -31,7 +34,7 @@ export interface FollowOptions {
 
 /** All in milliseconds. */
 export interface FollowTimes {
-  /** A stream that says nothing for so long is dead: three heads of at most 30 s. */
+  /** A stream that says nothing for so long is dead. */
   readonly silence: number;
   /** A stream that lived so long was a good one: the backoff begins anew. */
   readonly settled: number;
@@ -44,7 +47,7 @@ export interface FollowTimes {
 }
 
 export const FOLLOW_TIMES: FollowTimes = {
-  silence: 90_000,
+  silence: SILENCE_MS,
   settled: 30_000,
   poll: 25_000,
   revoked: 600_000,
@@ -56,6 +59,8 @@ export const FOLLOW_TIMES: FollowTimes = {
  * is; a certificate that is only past its validity is renewed meanwhile.
  */
 const REFUSALS_OF_REVOKED = 5;
+/** How often within its bound a silence is looked at. */
+const LOOKS_PER_SILENCE = 18;
 /** Streams that broke young, in a row, before polling is tried. */
 const YOUNG_BREAKS = 3;
 /** What to do about a damaged map. */
@@ -89,7 +94,8 @@ export async function followMap(options: FollowOptions, signal: AbortSignal): Pr
     const polling = youngBreaks >= YOUNG_BREAKS;
     let progressed = false;
     const carry = async (step: MapUpdate[]) => {
-      await options.cause.first("map", () => inSpan("agent.apply_map", {}, () => applyStep(engine, step)));
+      const map = await options.cause.first("map", () => inSpan("agent.apply_map", {}, () => applyStep(engine, step)));
+      if (step.some(({ head }) => head.length > 0)) noteHead(options, map);
       progressed = true;
       full = false;
       resumes = 0;
@@ -138,7 +144,7 @@ function report(options: FollowOptions, outcome: Outcome, error: unknown): void 
   const { message } = explainError(error);
   switch (outcome) {
     case "revoked":
-      options.view.set({ state: ControllerState.UNREACHABLE, error: message, revoked: true });
+      options.view.set(lost(options.view.get(), message, options.clock.bootMs(), true));
       options.log.error({ error }, "this node was revoked; it tries again rarely");
       return;
     case "resume":
@@ -153,8 +159,22 @@ function report(options: FollowOptions, outcome: Outcome, error: unknown): void 
     case "certificate":
     case "unreachable":
       if (options.view.get().error !== message) options.log.warn({ why: message }, "controller unreachable");
-      options.view.set({ ...options.view.get(), state: ControllerState.UNREACHABLE, error: message });
+      options.view.set(lost(options.view.get(), message, options.clock.bootMs()));
+      if (reasonOf(error) === "SERVER_NOT_TRUSTED") options.problems.report("controller", error);
   }
+}
+
+/** A head of a live stream was just issued: it also tells whether this machine's clock is right. */
+function noteHead({ view, clock, problems, log }: FollowOptions, map: MapState | undefined): void {
+  view.set(brought(view.get(), clock.bootMs()));
+  const problem = map?.headIssuedAt && clockProblem(timestampMs(map.headIssuedAt), clock.nowMs());
+  if (!problem) problems.clear("clock");
+  else if (problems.report("clock", problem)) log.warn({ why: problem.message }, "this machine's clock is wrong");
+}
+
+function noteWord({ view, clock, problems }: FollowOptions): void {
+  view.set(heard(view.get(), clock.bootMs()));
+  problems.clear("controller");
 }
 
 interface Round extends FollowOptions {
@@ -167,29 +187,30 @@ interface Round extends FollowOptions {
 /** One stream, until it breaks. It never ends well: a controller that drains breaks it, and the node resumes. */
 async function watchOnce(round: Round, signal: AbortSignal): Promise<void> {
   const { times, engine, position } = round;
-  const silent = new AbortController();
-  const watchdog = setTimeout(() => {
-    silent.abort(
-      new Refusal("unavailable", "STREAM_SILENT", `the map stream said nothing for ${times.silence / 1000} s`),
-    );
-  }, times.silence);
+  const { clock } = round;
+  const cut = new AbortController();
+  let heardAt = clock.bootMs();
+  // Looked at often: a timer stands still while the machine sleeps.
+  const watchdog = setInterval(() => {
+    if (clock.bootMs() - heardAt > times.silence) cut.abort(silent(times.silence));
+  }, times.silence / LOOKS_PER_SILENCE);
   const request = { position, capabilityVersion: engine.identity.capabilityVersion };
   const collector = stepCollector();
   try {
-    const ends = { signal: AbortSignal.any([signal, silent.signal]), timeoutMs: 0 };
+    const ends = { signal: AbortSignal.any([signal, cut.signal]), timeoutMs: 0 };
     const client = round.controller.client(NetmapService);
     const stream = round.cause.first("map stream", () => client.watch(request, ends));
     for await (const { update } of stream) {
-      watchdog.refresh();
-      round.view.set(CONNECTED);
+      heardAt = clock.bootMs();
+      noteWord(round);
       const step = update && collector.add(update);
       if (step) await round.carry(step);
     }
   } catch (error) {
-    silent.signal.throwIfAborted();
+    cut.signal.throwIfAborted();
     throw error;
   } finally {
-    clearTimeout(watchdog);
+    clearInterval(watchdog);
   }
   throw new Refusal("unavailable", "STREAM_ENDED", "the controller ended the map stream");
 }
@@ -202,7 +223,7 @@ async function pollOften(round: Round, signal: AbortSignal): Promise<void> {
     const request = { position, capabilityVersion: engine.identity.capabilityVersion };
     const { updates } = await round.controller.client(NetmapService).poll(request, { signal });
     if (polls === 0) round.log.warn({}, "map streams break young here; polling for a while");
-    round.view.set(CONNECTED);
+    noteWord(round);
     const collector = stepCollector();
     for (const update of updates) {
       const step = collector.add(update);
@@ -213,9 +234,9 @@ async function pollOften(round: Round, signal: AbortSignal): Promise<void> {
   }
 }
 
-async function applyStep(engine: RunningEngine, updates: MapUpdate[]): Promise<void> {
+async function applyStep(engine: RunningEngine, updates: MapUpdate[]): Promise<MapState | undefined> {
   try {
-    await engine.apply({ updates });
+    return await engine.apply({ updates });
   } catch (error) {
     throw applyError(error);
   }

@@ -2,7 +2,8 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { ControllerState } from "@cloudvlan/gen/agent/v1/agent_pb.js";
 import type { Clock } from "@cloudvlan/kit/clock";
 import { METRICS, observe } from "@cloudvlan/kit/telemetry";
-import type { LocalNode } from "../api/service.ts";
+import type { LocalNode } from "../api/node.ts";
+import { toldAt } from "../controller/view.ts";
 import { PARTS } from "./problems.ts";
 
 const plain = (value: number) => [{ value, labels: {} }];
@@ -14,7 +15,10 @@ export function showFigures(node: LocalNode, clock: Clock): Disposable {
   const shown = new DisposableStack();
   shown.use(observe(METRICS.agentEnrolled, () => plain(node.membership.get() ? 1 : 0)));
   shown.use(
-    observe(METRICS.agentController, () => plain(node.controller.get().state === ControllerState.CONNECTED ? 1 : 0)),
+    observe(METRICS.agentController, () => {
+      const { state } = toldAt(node.controller.get(), clock.bootMs());
+      return plain(state === ControllerState.CONNECTED ? 1 : 0);
+    }),
   );
   shown.use(
     observe(METRICS.agentMapAge, () => {

@@ -3,11 +3,22 @@ import { create } from "@bufbuild/protobuf";
 import { type Problem, ProblemSchema } from "@cloudvlan/gen/agent/v1/agent_pb.js";
 import { type ErrorDetail, ErrorDetailSchema } from "@cloudvlan/gen/entity/v1/common_pb.js";
 import { Refusal } from "@cloudvlan/kit/errors";
+import { type Cell, cell } from "./cell.ts";
 
 /** Part of the node that can be at fault. */
 export type Part = (typeof PARTS)[number];
 
-export const PARTS = ["engine", "map", "host", "certificate", "endpoints", "join", "resolver"] as const;
+export const PARTS = [
+  "engine",
+  "map",
+  "host",
+  "certificate",
+  "endpoints",
+  "join",
+  "resolver",
+  "controller",
+  "clock",
+] as const;
 
 /** What is wrong now, at most one problem a part. */
 export interface Problems {
@@ -15,18 +26,24 @@ export interface Problems {
   report(part: Part, error: unknown): boolean;
   clear(part: Part): void;
   list(): Problem[];
+  /** Another number after each change. */
+  readonly version: Cell<number>;
 }
 
 export function problemBook(): Problems {
   const current = new Map<Part, Problem>();
+  const version = cell(0);
+  const changed = () => version.set(version.get() + 1);
   return {
+    version,
     report(part, error) {
       const { message, remedy } = explainError(error);
       const known = current.get(part)?.message === message;
       current.set(part, create(ProblemSchema, { part, message, remedy }));
+      if (!known) changed();
       return !known;
     },
-    clear: (part) => void current.delete(part),
+    clear: (part) => void (current.delete(part) && changed()),
     list: () => [...current.values()],
   };
 }

@@ -1,10 +1,18 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
-import { AgentService, AgentState, ControllerState } from "@cloudvlan/gen/agent/v1/agent_pb.js";
+import {
+  AgentService,
+  AgentState,
+  type AgentStatus,
+  type Check,
+  CheckVerdict,
+  ControllerState,
+  Health,
+} from "@cloudvlan/gen/agent/v1/agent_pb.js";
 import { CertificateService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { JoinStringSchema } from "@cloudvlan/gen/entity/v1/enrollment_pb.js";
 import type { NodeEndpoint } from "@cloudvlan/gen/entity/v1/node_pb.js";
@@ -17,6 +25,7 @@ import { Refusal } from "@cloudvlan/kit/errors";
 import { runAgent, stopEngine } from "../agent.ts";
 import { type AgentConfig, readInvocation } from "../config.ts";
 import { reasonOf } from "../state/problems.ts";
+import { recentLines } from "../state/recent.ts";
 import { CLUSTER, CVLAN, NODE, NODE_URI, TENANT, type TestCa, testCa } from "./ca.ts";
 import { type TestController, testController } from "./controller.ts";
 import { noTelemetry, recordingLog, temporaryFolder, until } from "./support.ts";
@@ -64,7 +73,7 @@ describe("the agent", function () {
         },
         reportEndpoints: ({ endpoints }) => {
           reported.push(endpoints);
-          return {};
+          return { version: "9.8.7" };
         },
       });
     });
@@ -102,13 +111,11 @@ describe("the agent", function () {
   };
 
   async function started(state: string) {
-    const { log, lines } = recordingLog();
+    const recent = recentLines();
+    const { log, lines } = recordingLog(recent);
     const stop = new AbortController();
-    const done = runAgent(
-      configOf(state),
-      { clock: systemClock, log, version: "test", telemetry: noTelemetry },
-      stop.signal,
-    );
+    const deps = { clock: systemClock, log, version: "test", telemetry: noTelemetry, recent };
+    const done = runAgent(configOf(state), deps, stop.signal);
     done.catch(() => undefined);
     const connection = unixTransport(join(state, "agent.sock"));
     const client = createClient(AgentService, connection);
@@ -159,6 +166,64 @@ describe("the agent", function () {
     assert.equal(known?.nodeId, NODE);
     assert.equal(known?.engine?.interfaceName, "cvlan-test9");
     assert.ok(known?.certificateNotAfter);
+    assert.equal(known.health, Health.HEALTHY, known.healthReason);
+    assert.ok(known.headAgeMs !== undefined && known.controllerSilenceMs !== undefined);
+    assert.equal(known.engineVersion, "test");
+    await until("the controller said its version", async () => {
+      return (await agent.client.getStatus({})).status?.controllerVersion === "9.8.7";
+    });
+    await agent.stop();
+    await endOf(folder.path);
+  });
+
+  it("tells its status at once and after each change, until the caller goes", async () => {
+    await using folder = await temporaryFolder();
+    const agent = await started(folder.path);
+    const stop = new AbortController();
+    const told: AgentStatus[] = [];
+    const watching = (async () => {
+      for await (const { status } of agent.client.watchStatus({}, { signal: stop.signal }))
+        if (status) told.push(status);
+    })();
+    await until("the first", () => told.length > 0);
+    assert.equal(told[0]?.state, AgentState.UNENROLLED);
+    await agent.client.join({ joinString: joinString(), name: "web1" }, { timeoutMs: 60_000 });
+    await until("it is healthy", () => told.at(-1)?.health === Health.HEALTHY);
+    const before = told.length;
+    await agent.client.getStatus({});
+    stop.abort();
+    await assert.rejects(watching, (error) => error instanceof ConnectError && error.code === Code.Canceled);
+    // One for each step on the way at most, none for ages that grow.
+    assert.ok(before <= 12, `${before} answers`);
+    await agent.stop();
+    await endOf(folder.path);
+  });
+
+  it("diagnoses itself: what is there, what is missing, and what to do", async () => {
+    await using folder = await temporaryFolder();
+    const agent = await started(folder.path);
+    const checks = async () => {
+      const found = new Map<string, Check>();
+      for await (const { check } of agent.client.diagnose({})) if (check) found.set(check.name, check);
+      return found;
+    };
+    const alone = await checks();
+    assert.equal(alone.get("engine")?.verdict, CheckVerdict.OK);
+    assert.equal(alone.get("reachability")?.verdict, CheckVerdict.SKIPPED);
+    await agent.client.join({ joinString: joinString(), name: "web1" }, { timeoutMs: 60_000 });
+    await until("a head came", async () => (await agent.client.getStatus({})).status?.headAgeMs !== undefined);
+    await chmod(join(folder.path, "roots.pem"), 0o644);
+    const joined = await checks();
+    for (const name of ["agent", "disk", "engine", "reachability", "ca", "clock", "map"]) {
+      assert.equal(joined.get(name)?.verdict, CheckVerdict.OK, `${name}: ${joined.get(name)?.found}`);
+    }
+    assert.equal(joined.get("state")?.verdict, CheckVerdict.FAIL);
+    assert.match(joined.get("state")?.remedy ?? "", /^chmod 600 .*roots\.pem$/);
+    assert.match(joined.get("certificate")?.remedy ?? "", /./);
+    assert.match(joined.get("udp-port")?.found ?? "", /nobody holds UDP port 40000/);
+    const { config, logLines } = await agent.client.collectDebug({});
+    assert.equal(config["interface"], "cvlan-test9");
+    assert.ok(logLines.some((line) => line.includes("joined")));
     await agent.stop();
     await endOf(folder.path);
   });
@@ -201,7 +266,7 @@ describe("the agent", function () {
     const run = (state: string) =>
       runAgent(
         configOf(state),
-        { clock: systemClock, log: recordingLog().log, version: "test", telemetry: noTelemetry },
+        { clock: systemClock, log: recordingLog().log, version: "test", telemetry: noTelemetry, recent: recentLines() },
         AbortSignal.timeout(9e4),
       );
     await assert.rejects(run(folder.path), (error) => error instanceof Refusal && error.reason === "AGENT_RUNNING");

@@ -55,6 +55,7 @@ describe("the node's certificate", function () {
     const clock: Clock = {
       nowMs: () => Date.now() + aheadSeconds * 1000,
       monotonicMs: () => performance.now(),
+      bootMs: () => performance.now(),
     };
     const identity = cell(first);
     const stop = new AbortController();

@@ -27,8 +27,9 @@ export async function until(
 export const noTelemetry = { take: () => undefined };
 
 /** A logger whose lines a test can read. */
-export function recordingLog(): { log: Logger; lines: string[] } {
+export function recordingLog(copy?: { write(line: string): void }): { log: Logger; lines: string[] } {
   const lines: string[] = [];
-  const log = createLogger({ name: "test", level: "debug", destination: { write: (line) => void lines.push(line) } });
+  const destination = { write: (line: string) => void lines.push(line) };
+  const log = createLogger({ name: "test", level: "debug", destination, ...(copy && { copy }) });
   return { log, lines };
 }

@@ -1,27 +1,27 @@
+import { create, toJson } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
 import type { Command } from "commander";
-import {
-  AgentState,
-  AgentStateSchema,
-  type AgentStatus,
-  AgentStatusSchema,
-  ControllerStateSchema,
-} from "@cloudvlan/gen/agent/v1/agent_pb.js";
-import type { PeerStatus } from "@cloudvlan/gen/engine/v1/engine_pb.js";
-import { formatAddress } from "@cloudvlan/kit/net";
-import { create } from "@bufbuild/protobuf";
+import { type AgentStatus, AgentStatusSchema } from "@cloudvlan/gen/agent/v1/agent_pb.js";
 import { localAgent } from "../agent-client.ts";
-import { local, show } from "../command.ts";
+import { local, type Run, show } from "../command.ts";
 import type { Io } from "../io.ts";
-import { ago, fields, printable, size, table, word } from "../print.ts";
+import { statusLine, statusText } from "../status-text.ts";
+
+/** Milliseconds between two drawings on a terminal: ages grow by themselves. */
+const REDRAW_MS = 1_000;
+/** Cursor to the top left, everything below cleared (ECMA-48: CUP, ED). */
+const TOP = "\u001b[H\u001b[J";
 
 /** `cvlan status` */
 export function statusCommand(program: Command, io: Io): void {
   program
     .command("status")
-    .description("this machine's node: network, addresses, peers, and what is wrong")
-    .addHelpText("after", "\nExample:\n  cvlan status --json | jq .engine.peers\n")
+    .description("this machine's node: health, network, addresses, peers, and what is wrong")
+    .option("--watch", "go on with each change until interrupted; with --json one document a line")
+    .addHelpText("after", "\nExamples:\n  cvlan status\n  cvlan status --watch\n  cvlan status --json | jq .health\n")
     .action(
-      local(io, async (run) => {
+      local<{ watch?: boolean }>(io, async (run) => {
+        if (run.options.watch) return await watch(io, run);
         using agent = localAgent(run.options);
         const { status } = await agent.client.getStatus({}, { signal: io.signal });
         const known = status ?? create(AgentStatusSchema);
@@ -30,70 +30,40 @@ export function statusCommand(program: Command, io: Io): void {
     );
 }
 
-/** The status as people read it. */
-export function statusText(status: AgentStatus, nowMs: number): string {
-  return [headText(status, nowMs), peersText(status.engine?.peers ?? [], nowMs), problemsText(status)]
-    .filter((part) => part !== "")
-    .join("\n");
-}
-
-function headText(status: AgentStatus, nowMs: number): string {
-  const state = word(AgentStateSchema.value[status.state]?.localName);
-  if (status.state === AgentState.UNENROLLED) {
-    return fields([
-      ["state", `${state}; pipe a join string into \`cvlan join\``],
-      ["agent", status.version],
-    ]);
+async function watch(io: Io, { options }: Run<object>): Promise<void> {
+  using agent = localAgent(options);
+  const print = options.json ? jsonLines(io) : io.terminal ? drawing(io) : textLines(io);
+  try {
+    for await (const { status } of agent.client.watchStatus({}, { signal: io.signal })) {
+      if (status) print(status);
+    }
+  } catch (error) {
+    const interrupted = io.signal.aborted && error instanceof ConnectError && error.code === Code.Canceled;
+    if (!interrupted) throw error;
+  } finally {
+    print(undefined);
   }
-  const { engine } = status;
-  const controller = word(ControllerStateSchema.value[status.controller]?.localName);
-  return fields([
-    ["name", status.name],
-    ["network", status.cvlanName || status.cvlanId],
-    ["state", state],
-    ["addresses", (engine?.addresses ?? []).map(({ address }) => formatAddress(address)).join(" ")],
-    [
-      "interface",
-      engine ? `${engine.interfaceName}, UDP port ${engine.listenPort}, MTU ${engine.mtu}` : "engine not running",
-    ],
-    ["controller", `${status.controllerUrl} ${controller}${status.controllerError && `: ${status.controllerError}`}`],
-    ["map", mapText(status, nowMs)],
-    ["certificate", `ends ${ago(status.certificateNotAfter, nowMs)}`],
-    ["agent", status.version],
-  ]);
 }
 
-function mapText({ engine }: AgentStatus, nowMs: number): string {
-  const map = engine?.map;
-  if (!map || map.revision === 0n) return "none yet";
-  return `revision ${map.epoch}.${map.revision}, head ${ago(map.headIssuedAt, nowMs)}${map.stale ? ", STALE" : ""}`;
+/** Takes each status, and undefined at the end. */
+type Printer = (status: AgentStatus | undefined) => void;
+
+function jsonLines(io: Io): Printer {
+  return (status) => status && io.out(`${JSON.stringify(toJson(AgentStatusSchema, status))}\n`);
 }
 
-function peersText(peers: readonly PeerStatus[], nowMs: number): string {
-  if (peers.length === 0) return "";
-  return table(
-    ["PEER", "ADDRESS", "ENDPOINT", "HANDSHAKE", "RECEIVED", "SENT"],
-    [...peers]
-      .sort((a, b) => (a.name < b.name ? -1 : 1))
-      .map((peer) => [
-        peer.name,
-        peer.addresses[0] ? formatAddress(peer.addresses[0].address) : "",
-        peer.endpoint ? endpointText(peer.endpoint) : "",
-        ago(peer.latestHandshakeAt, nowMs),
-        size(peer.bytesReceived),
-        size(peer.bytesSent),
-      ]),
-  );
+function textLines(io: Io): Printer {
+  return (status) => status && io.out(statusLine(status, io.clock.nowMs()));
 }
 
-function problemsText({ problems }: AgentStatus): string {
-  if (problems.length === 0) return "";
-  const lines = problems.map(
-    ({ part, message, remedy }) => `  ${part}: ${printable(message)}${remedy && `; ${printable(remedy)}`}\n`,
-  );
-  return ["problems:\n", ...lines].join("");
-}
-
-function endpointText({ address, port }: { address: string; port: number }): string {
-  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+function drawing(io: Io): Printer {
+  let redraw: NodeJS.Timeout | undefined;
+  return (status) => {
+    clearInterval(redraw);
+    if (!status) return;
+    const since = io.clock.monotonicMs();
+    const draw = () => io.out(TOP + statusText(status, io.clock.nowMs(), io.clock.monotonicMs() - since));
+    draw();
+    redraw = setInterval(draw, REDRAW_MS);
+  };
 }

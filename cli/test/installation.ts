@@ -66,17 +66,27 @@ export interface Ran {
 /** Runs one command line and catches what it prints. */
 export async function cvlan(
   argv: readonly string[],
-  given: { stdin?: string; configHome?: string } = {},
+  given: {
+    stdin?: string;
+    configHome?: string;
+    terminal?: boolean;
+    signal?: AbortSignal;
+    out?: (text: string) => void;
+  } = {},
 ): Promise<Ran> {
   let out = "";
   let err = "";
   const code = await runCli(argv, {
-    out: (text) => void (out += text),
+    out: (text) => {
+      out += text;
+      given.out?.(text);
+    },
     err: (text) => void (err += text),
     stdin: () => Promise.resolve(given.stdin),
+    terminal: given.terminal ?? false,
     clock: systemClock,
     configHome: given.configHome ?? "/nonexistent",
-    signal: AbortSignal.timeout(60_000),
+    signal: given.signal ?? AbortSignal.timeout(60_000),
   });
   return { code, out, err };
 }

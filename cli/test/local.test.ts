@@ -1,10 +1,19 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { AgentService, AgentState, ControllerState, type JoinRequest } from "@cloudvlan/gen/agent/v1/agent_pb.js";
+import {
+  AgentService,
+  AgentState,
+  CheckVerdict,
+  ControllerState,
+  Health,
+  type JoinRequest,
+  PeerState,
+} from "@cloudvlan/gen/agent/v1/agent_pb.js";
 import { Refusal } from "@cloudvlan/kit/errors";
 import { cvlan, localSocket } from "./installation.ts";
 
@@ -24,8 +33,9 @@ const status = {
     addresses: [{ address: new Uint8Array([0xfd, ...Array<number>(14).fill(0), 1]), length: 128 }],
     map: { epoch: 1n, revision: 9n, stale: true },
     peers: [
-      { name: "evil\u001b[31m", addresses: [], bytesReceived: 5n },
+      { nodeId: "node_1", name: "evil\u001b[31m", addresses: [], bytesReceived: 5n },
       {
+        nodeId: "node_2",
         name: "db1",
         addresses: [{ address, length: 32 }],
         endpoint: { address: "2001:db8::2", port: 7 },
@@ -33,6 +43,15 @@ const status = {
       },
     ],
   },
+  health: Health.DEGRADED,
+  healthReason: "at fault: host",
+  headAgeMs: 95_000n,
+  controllerSilenceMs: 200_000n,
+  engineVersion: "0.1.1",
+  peers: [
+    { nodeId: "node_1", name: "evil", state: PeerState.NEVER },
+    { nodeId: "node_2", name: "db1", state: PeerState.IDLE, handshakeAgeMs: 400_000n },
+  ],
   problems: [{ part: "host", message: "the command `ip` is not installed", remedy: "install the package iproute2" }],
 };
 
@@ -40,11 +59,22 @@ describe("cvlan on its own machine", () => {
   let folder: string;
   let server: AsyncDisposable;
   let joins: JoinRequest[] = [];
+  let failing = true;
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "cvlan-local-"));
     server = await localSocket(folder, (router) =>
       router.service(AgentService, {
         getStatus: () => ({ status }),
+        async *watchStatus(_request, { signal }) {
+          yield { status };
+          yield { status: { ...status, engine: { ...status.engine, map: { ...status.engine.map, revision: 10n } } } };
+          await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+        },
+        async *diagnose() {
+          yield { check: { name: "agent", verdict: CheckVerdict.OK, found: "runs" } };
+          const clock = { name: "clock", verdict: CheckVerdict.FAIL, found: "3 h behind", remedy: "set it" };
+          if (failing) yield { check: clock };
+        },
         join: (request) => {
           joins.push(request);
           if (request.joinString.startsWith("cvlan1.bad")) {
@@ -77,6 +107,7 @@ describe("cvlan on its own machine", () => {
   });
   beforeEach(() => {
     joins = [];
+    failing = true;
   });
   const run = (argv: string[], stdin?: string) =>
     cvlan(["--state", folder, ...argv], stdin === undefined ? {} : { stdin });
@@ -86,14 +117,94 @@ describe("cvlan on its own machine", () => {
     assert.equal(code, 0);
     assert.match(out, /name: +web1\n/);
     assert.match(out, /addresses: +fd00::1\n/);
-    assert.match(out, /controller: +https:\/\/vpn\.example\.org unreachable: it is down\n/);
-    assert.match(out, /map: +revision 1\.9, head , STALE\n|map: +revision 1\.9.*STALE\n/);
-    assert.match(out, /db1 +100\.64\.0\.2 +\[2001:db8::2\]:7 +- +2\.0 MiB +0 B\n/);
+    assert.match(out, /health: +degraded: at fault: host\n/);
+    assert.match(out, /controller: +https:\/\/vpn\.example\.org unreachable, heard 3 min ago: it is down\n/);
+    assert.match(out, /map: +revision 1\.9, head 95 s ago, issued at an unknown time, STALE\n/);
+    assert.match(out, /versions: +agent 0\.1\.0, engine 0\.1\.1\n/);
+    assert.match(out, /db1 +idle +100\.64\.0\.2 +\[2001:db8::2\]:7 +7 min ago +2\.0 MiB +0 B\n/);
+    assert.match(out, /evil\?\[31m +never +- +- +- +5 B +0 B\n/);
     assert.match(out, /problems:\n {2}host: the command `ip` is not installed; install the package iproute2\n/);
     assert.ok(!out.includes("\u001b"), "a peer's name moved the terminal");
     const json = JSON.parse((await run(["--json", "status"])).out) as { state: string; engine: { listenPort: number } };
     assert.equal(json.state, "AGENT_STATE_RUNNING");
     assert.equal(json.engine.listenPort, 51_820);
+  });
+
+  it("shows the status with each change, drawn anew on a terminal, a line or a document elsewhere", async () => {
+    const watched = async (lines: number, argv: string[], terminal = false) => {
+      const stop = new AbortController();
+      let seen = "";
+      return await cvlan(["--state", folder, "status", "--watch", ...argv], {
+        terminal,
+        signal: stop.signal,
+        out: (text) => {
+          seen += text;
+          if (seen.split(terminal ? "\u001b[H" : "\n").length > lines) stop.abort();
+        },
+      });
+    };
+    const plain = await watched(2, []);
+    assert.equal(plain.code, 0, plain.err);
+    const [first = "", second = ""] = plain.out.split("\n");
+    assert.match(
+      first,
+      /^\S+Z; degraded: at fault: host; controller unreachable; map revision 1\.9, .*; 0 of 2 peers active$/,
+    );
+    assert.match(second, /map revision 1\.10, head 95 s ago/);
+    const json = await watched(2, ["--json"]);
+    const revisions = json.out
+      .trim()
+      .split("\n")
+      .map((line) => (JSON.parse(line) as { engine: { map: { revision: string } } }).engine.map.revision);
+    assert.deepEqual(revisions.slice(0, 2), ["9", "10"]);
+    const drawn = await watched(3, [], true);
+    assert.equal(drawn.code, 0, drawn.err);
+    const pictures = drawn.out.split("\u001b[H\u001b[J").slice(1);
+    assert.ok(pictures.every((picture) => picture.startsWith("name: ")));
+    // The last picture is drawn a second later, with nothing new but the ages.
+    assert.match(pictures.at(-1) ?? "", /head 9[6-9] s ago/);
+  });
+
+  it("tells what the doctor finds as it is found, and fails when something failed", async () => {
+    const sick = await run(["doctor"]);
+    assert.equal(sick.code, 1);
+    assert.match(sick.out, /^ok {4}agent +runs\nFAIL {2}clock +3 h behind\n +what next: set it\n/);
+    assert.match(sick.err, /failed: clock\n/);
+    const json = await run(["doctor", "--json"]);
+    assert.equal(json.code, 1);
+    const { checks } = JSON.parse(json.out) as { checks: { name: string; verdict: string }[] };
+    assert.deepEqual(
+      checks.map(({ name, verdict }) => [name, verdict]),
+      [
+        ["agent", "CHECK_VERDICT_OK"],
+        ["clock", "CHECK_VERDICT_FAIL"],
+      ],
+    );
+    failing = false;
+    assert.equal((await run(["doctor"])).code, 0);
+  });
+
+  it("looks at what it can when there is no agent, and says what to do", async () => {
+    const state = join(folder, "orphan");
+    await mkdir(state, { mode: 0o700 });
+    const { code, out, err } = await cvlan(["--state", state, "doctor"]);
+    assert.equal(code, 1);
+    assert.match(out, /^FAIL {2}agent +no agent serves .*\n +what next: start cvlan-agent/);
+    assert.match(out, /\nok {4}state /);
+    assert.match(out, /\n(ok|FAIL|WARN) +tun /);
+    assert.match(out, /\n- +reachability +this machine has not joined\n/);
+    assert.match(err, /failed: agent/);
+    // A socket that a dead agent left behind.
+    const dead = createServer();
+    await new Promise<void>((resolve) => dead.listen(join(state, "agent.sock"), resolve));
+    await rename(join(state, "agent.sock"), join(state, "kept.sock"));
+    await new Promise((resolve) => dead.close(resolve));
+    await rename(join(state, "kept.sock"), join(state, "agent.sock"));
+    const left = await cvlan(["--state", state, "doctor", "--json"]);
+    assert.equal(left.code, 1);
+    const { checks } = JSON.parse(left.out) as { checks: { name: string; verdict: string; found: string }[] };
+    assert.equal(checks[0]?.verdict, "CHECK_VERDICT_FAIL");
+    assert.match(checks[0]?.found ?? "", /cannot be reached/);
   });
 
   it("joins by standard input or a file, never by an argument", async () => {

@@ -33,7 +33,7 @@ class ServerNotTrusted extends Error {
 }
 
 /** Every certificate of the installation comes from one CA, nodes' too: only the platform may answer as the platform. */
-function checkPlatform(host: string, certificate: PeerCertificate): Error | undefined {
+export function checkPlatform(host: string, certificate: PeerCertificate): Error | undefined {
   const wrongHost = checkHost(host, certificate);
   if (wrongHost) return wrongHost;
   const uris = (certificate.subjectaltname ?? "").split(", ").filter((name) => name.startsWith("URI:"));

@@ -1,3 +1,3 @@
-export { type ConnectOptions, type Connection, connectTo } from "./connect-to.ts";
+export { checkPlatform, type ConnectOptions, type Connection, connectTo } from "./connect-to.ts";
 export { fetchTrustBundle } from "./trust.ts";
 export { unixTransport } from "./unix.ts";

@@ -36,6 +36,13 @@ function codesOf(error: unknown): string[] {
 export function explainFailure(error: unknown, target: string): ConnectError {
   const codes = codesOf(error);
   const untrusted = codes.find((code) => NOT_TRUSTED.test(code));
+  if (untrusted === "CERT_NOT_YET_VALID" || untrusted === "CERT_HAS_EXPIRED") {
+    const what = untrusted === "CERT_HAS_EXPIRED" ? "past its validity" : "not valid yet";
+    const message = `the certificate of ${target} is ${what}, by this machine's clock (${untrusted})`;
+    return new Refusal("unauthenticated", "SERVER_NOT_TRUSTED", message, {
+      remedy: "check the clock of this machine; when it is right, the controller must renew its certificate",
+    }).toConnectError();
+  }
   if (untrusted !== undefined) {
     return new Refusal("unauthenticated", "SERVER_NOT_TRUSTED", `${target} is not who it should be (${untrusted})`, {
       remedy: "check the URL and the CA this client trusts",

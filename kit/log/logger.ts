@@ -11,11 +11,19 @@ export interface LoggerOptions {
   readonly name: string;
   readonly level: LogLevel;
   /** Where lines go; standard error when absent, since standard output belongs to a command's answer. */
-  readonly destination?: { write(line: string): void };
+  readonly destination?: Destination;
+  /** Gets each line too. */
+  readonly copy?: Destination;
+}
+
+interface Destination {
+  write(line: string): void;
 }
 
 /** Makes the logger of a process. Each line carries time (ISO 8601), level, the fields, and the request id and trace that it belongs to. */
 export function createLogger(options: LoggerOptions): Logger {
+  const destination = options.destination ?? pino.destination({ dest: 2, sync: true });
+  const { copy } = options;
   const sink = pino(
     {
       level: options.level,
@@ -28,9 +36,18 @@ export function createLogger(options: LoggerOptions): Logger {
         return { ...(scope && { request_id: scope.requestId }), ...traceFields() };
       },
     },
-    options.destination ?? pino.destination({ dest: 2, sync: true }),
+    copy === undefined ? destination : both(destination, copy),
   );
   return wrap(sink);
+}
+
+function both(one: Destination, other: Destination): Destination {
+  return {
+    write(line) {
+      one.write(line);
+      other.write(line);
+    },
+  };
 }
 
 function wrap(sink: pino.Logger): Logger {

@@ -13,6 +13,7 @@ import { reportEndpoints, reportLimit } from "./handlers/report.ts";
 import { poll, watchStream } from "./handlers/watch.ts";
 import { keysets } from "./live/keysets.ts";
 import { openMaps } from "./live/maps.ts";
+import packageJson from "./package.json" with { type: "json" };
 
 /** netmap: what each node may know, pushed as it changes. */
 export const netmap = defineService({
@@ -41,7 +42,7 @@ export const netmap = defineService({
           poll: async (request, handler) => ({ updates: await poll(deps, request, nodeOf(handler), handler.signal) }),
           reportEndpoints: async (request, handler) => {
             await reportEndpoints(deps, request, nodeOf(handler), callerOf(handler));
-            return {};
+            return { version: packageJson.version };
           },
         });
       },

@@ -36,6 +36,7 @@ fn describe(status: &mut pb::EngineStatus, identity: &Identity, map: &Map, now: 
     if let Some(own) = &map.own {
         status.name = own.name.clone();
         status.addresses = addresses(own);
+        status.own_routes = own.routes.iter().copied().map(prefix).collect();
         let routes = cvlan_route::interface_routes(Some(own), map.peer_nodes().map(|(_, node)| node));
         status.routes = routes.into_iter().map(prefix).collect();
     }

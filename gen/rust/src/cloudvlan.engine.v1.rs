@@ -234,6 +234,9 @@ pub struct EngineStatus {
     /// Unset until a map came or when DNS is off.
     #[prost(message, optional, tag = "14")]
     pub dns: ::core::option::Option<DnsStatus>,
+    /// Prefixes behind this node that its peers are told to send to it.
+    #[prost(message, repeated, tag = "15")]
+    pub own_routes: ::prost::alloc::vec::Vec<super::super::entity::v1::Prefix>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DnsStatus {

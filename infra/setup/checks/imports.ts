@@ -25,7 +25,7 @@ const TESTS_MAY_IMPORT: readonly string[] = ["infra", "test"];
 
 /** Parts of kit that may be imported from outside of it by a part that is kept lean. */
 const KIT_FOR: Readonly<Record<string, readonly string[]>> = {
-  cli: ["client", "clock", "config", "errors", "ids", "net", "pki", "telemetry"],
+  cli: ["client", "clock", "config", "diagnose", "errors", "ids", "net", "pki", "telemetry"],
 };
 
 /** What the pure core of a service keeps away from: input, output, time and other people's failures. */

@@ -24,7 +24,7 @@ describe("delegated keys", () => {
     let nowMs: number;
     let calls: number;
     let down: boolean;
-    const clock = { nowMs: () => nowMs, monotonicMs: () => nowMs };
+    const clock = { nowMs: () => nowMs, monotonicMs: () => nowMs, bootMs: () => nowMs };
 
     before(async () => {
       folder = mkdtempSync(join(tmpdir(), "cvlan-delegation-"));

@@ -34,6 +34,7 @@ export function testClock(): TestClock {
   return {
     nowMs: () => systemClock.nowMs() + offset,
     monotonicMs: () => systemClock.monotonicMs() + offset,
+    bootMs: () => systemClock.bootMs() + offset,
     forward(ms) {
       offset += ms;
     },

@@ -55,7 +55,12 @@ describe("the head of a map", () => {
     const key = signingKeyFromSeed("key", newSigningSeed());
     const scope = { tenantId: newId("tenant", 0), cvlanId: newId("cvlan", 0) };
     const settings = config.parse({ head_seconds: 1 });
-    const head = heads(settings, { nowMs: () => now, monotonicMs: () => monotonic }, key, scope);
+    const head = heads(
+      settings,
+      { nowMs: () => now, monotonicMs: () => monotonic, bootMs: () => monotonic },
+      key,
+      scope,
+    );
     const first = head(1n, 1n, 1n);
     assert.equal(head(1n, 1n, 1n), first);
     now -= 3_600_000;

@@ -26,6 +26,121 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// One word for the whole node.
+type Health int32
+
+const (
+	Health_HEALTH_UNSPECIFIED Health = 0
+	// Connected, the map is fresh, nothing is at fault.
+	Health_HEALTH_HEALTHY Health = 1
+	// Something is at fault and packets may still flow; `degraded` says which part.
+	Health_HEALTH_DEGRADED Health = 2
+	// Connecting, or connected again after an outage and not yet up to date.
+	Health_HEALTH_RECOVERY Health = 3
+	// Neither the controller nor any peer answers, or this node was revoked.
+	Health_HEALTH_ISOLATED Health = 4
+)
+
+// Enum value maps for Health.
+var (
+	Health_name = map[int32]string{
+		0: "HEALTH_UNSPECIFIED",
+		1: "HEALTH_HEALTHY",
+		2: "HEALTH_DEGRADED",
+		3: "HEALTH_RECOVERY",
+		4: "HEALTH_ISOLATED",
+	}
+	Health_value = map[string]int32{
+		"HEALTH_UNSPECIFIED": 0,
+		"HEALTH_HEALTHY":     1,
+		"HEALTH_DEGRADED":    2,
+		"HEALTH_RECOVERY":    3,
+		"HEALTH_ISOLATED":    4,
+	}
+)
+
+func (x Health) Enum() *Health {
+	p := new(Health)
+	*p = x
+	return p
+}
+
+func (x Health) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Health) Descriptor() protoreflect.EnumDescriptor {
+	return file_cloudvlan_agent_v1_agent_proto_enumTypes[0].Descriptor()
+}
+
+func (Health) Type() protoreflect.EnumType {
+	return &file_cloudvlan_agent_v1_agent_proto_enumTypes[0]
+}
+
+func (x Health) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Health.Descriptor instead.
+func (Health) EnumDescriptor() ([]byte, []int) {
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{0}
+}
+
+type PeerState int32
+
+const (
+	PeerState_PEER_STATE_UNSPECIFIED PeerState = 0
+	// A handshake completed within the last 180 s, for which its keys are good (WireGuard, REJECT_AFTER_TIME).
+	PeerState_PEER_STATE_ACTIVE PeerState = 1
+	// The last handshake is older: nothing was sent since, or nothing came back.
+	PeerState_PEER_STATE_IDLE PeerState = 2
+	// No handshake since the engine started.
+	PeerState_PEER_STATE_NEVER PeerState = 3
+)
+
+// Enum value maps for PeerState.
+var (
+	PeerState_name = map[int32]string{
+		0: "PEER_STATE_UNSPECIFIED",
+		1: "PEER_STATE_ACTIVE",
+		2: "PEER_STATE_IDLE",
+		3: "PEER_STATE_NEVER",
+	}
+	PeerState_value = map[string]int32{
+		"PEER_STATE_UNSPECIFIED": 0,
+		"PEER_STATE_ACTIVE":      1,
+		"PEER_STATE_IDLE":        2,
+		"PEER_STATE_NEVER":       3,
+	}
+)
+
+func (x PeerState) Enum() *PeerState {
+	p := new(PeerState)
+	*p = x
+	return p
+}
+
+func (x PeerState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PeerState) Descriptor() protoreflect.EnumDescriptor {
+	return file_cloudvlan_agent_v1_agent_proto_enumTypes[1].Descriptor()
+}
+
+func (PeerState) Type() protoreflect.EnumType {
+	return &file_cloudvlan_agent_v1_agent_proto_enumTypes[1]
+}
+
+func (x PeerState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PeerState.Descriptor instead.
+func (PeerState) EnumDescriptor() ([]byte, []int) {
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{1}
+}
+
 type AgentState int32
 
 const (
@@ -64,11 +179,11 @@ func (x AgentState) String() string {
 }
 
 func (AgentState) Descriptor() protoreflect.EnumDescriptor {
-	return file_cloudvlan_agent_v1_agent_proto_enumTypes[0].Descriptor()
+	return file_cloudvlan_agent_v1_agent_proto_enumTypes[2].Descriptor()
 }
 
 func (AgentState) Type() protoreflect.EnumType {
-	return &file_cloudvlan_agent_v1_agent_proto_enumTypes[0]
+	return &file_cloudvlan_agent_v1_agent_proto_enumTypes[2]
 }
 
 func (x AgentState) Number() protoreflect.EnumNumber {
@@ -77,7 +192,7 @@ func (x AgentState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AgentState.Descriptor instead.
 func (AgentState) EnumDescriptor() ([]byte, []int) {
-	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{0}
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{2}
 }
 
 type ControllerState int32
@@ -116,11 +231,11 @@ func (x ControllerState) String() string {
 }
 
 func (ControllerState) Descriptor() protoreflect.EnumDescriptor {
-	return file_cloudvlan_agent_v1_agent_proto_enumTypes[1].Descriptor()
+	return file_cloudvlan_agent_v1_agent_proto_enumTypes[3].Descriptor()
 }
 
 func (ControllerState) Type() protoreflect.EnumType {
-	return &file_cloudvlan_agent_v1_agent_proto_enumTypes[1]
+	return &file_cloudvlan_agent_v1_agent_proto_enumTypes[3]
 }
 
 func (x ControllerState) Number() protoreflect.EnumNumber {
@@ -129,7 +244,64 @@ func (x ControllerState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ControllerState.Descriptor instead.
 func (ControllerState) EnumDescriptor() ([]byte, []int) {
-	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{1}
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{3}
+}
+
+type CheckVerdict int32
+
+const (
+	CheckVerdict_CHECK_VERDICT_UNSPECIFIED CheckVerdict = 0
+	CheckVerdict_CHECK_VERDICT_OK          CheckVerdict = 1
+	// Works, and will not always or not everywhere.
+	CheckVerdict_CHECK_VERDICT_WARN CheckVerdict = 2
+	CheckVerdict_CHECK_VERDICT_FAIL CheckVerdict = 3
+	// Could not be looked at, or does not apply; `found` says why.
+	CheckVerdict_CHECK_VERDICT_SKIPPED CheckVerdict = 4
+)
+
+// Enum value maps for CheckVerdict.
+var (
+	CheckVerdict_name = map[int32]string{
+		0: "CHECK_VERDICT_UNSPECIFIED",
+		1: "CHECK_VERDICT_OK",
+		2: "CHECK_VERDICT_WARN",
+		3: "CHECK_VERDICT_FAIL",
+		4: "CHECK_VERDICT_SKIPPED",
+	}
+	CheckVerdict_value = map[string]int32{
+		"CHECK_VERDICT_UNSPECIFIED": 0,
+		"CHECK_VERDICT_OK":          1,
+		"CHECK_VERDICT_WARN":        2,
+		"CHECK_VERDICT_FAIL":        3,
+		"CHECK_VERDICT_SKIPPED":     4,
+	}
+)
+
+func (x CheckVerdict) Enum() *CheckVerdict {
+	p := new(CheckVerdict)
+	*p = x
+	return p
+}
+
+func (x CheckVerdict) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CheckVerdict) Descriptor() protoreflect.EnumDescriptor {
+	return file_cloudvlan_agent_v1_agent_proto_enumTypes[4].Descriptor()
+}
+
+func (CheckVerdict) Type() protoreflect.EnumType {
+	return &file_cloudvlan_agent_v1_agent_proto_enumTypes[4]
+}
+
+func (x CheckVerdict) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CheckVerdict.Descriptor instead.
+func (CheckVerdict) EnumDescriptor() ([]byte, []int) {
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{4}
 }
 
 type JoinRequest struct {
@@ -327,9 +499,28 @@ type AgentStatus struct {
 	Engine  *v1.EngineStatus `protobuf:"bytes,11,opt,name=engine,proto3" json:"engine,omitempty"`
 	Version string           `protobuf:"bytes,12,opt,name=version,proto3" json:"version,omitempty"`
 	// What is wrong on this machine now; empty when nothing is.
-	Problems      []*Problem `protobuf:"bytes,13,rep,name=problems,proto3" json:"problems,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Problems []*Problem `protobuf:"bytes,13,rep,name=problems,proto3" json:"problems,omitempty"`
+	// How well the node is served; unset before it joined.
+	Health Health `protobuf:"varint,14,opt,name=health,proto3,enum=cloudvlan.agent.v1.Health" json:"health,omitempty"`
+	// Why `health` is another than HEALTH_HEALTHY.
+	HealthReason string `protobuf:"bytes,15,opt,name=health_reason,json=healthReason,proto3" json:"health_reason,omitempty"`
+	// Parts at fault, as in `Problem.part`, and `controller` while it is unreachable.
+	Degraded []string `protobuf:"bytes,16,rep,name=degraded,proto3" json:"degraded,omitempty"`
+	// Milliseconds since the newest head that the engine believed came, by a clock that counts sleep; unset: none came since
+	// the agent started. When the head was issued stands in `engine.map.head_issued_at`.
+	HeadAgeMs *uint64 `protobuf:"varint,17,opt,name=head_age_ms,json=headAgeMs,proto3,oneof" json:"head_age_ms,omitempty"`
+	// Milliseconds since the controller last said anything on the map stream, by the same clock.
+	ControllerSilenceMs *uint64 `protobuf:"varint,18,opt,name=controller_silence_ms,json=controllerSilenceMs,proto3,oneof" json:"controller_silence_ms,omitempty"`
+	// Of each peer in `engine.peers`, in that order.
+	Peers []*PeerSummary `protobuf:"bytes,19,rep,name=peers,proto3" json:"peers,omitempty"`
+	// Of the process that took the last report of endpoints; empty when it did not say.
+	ControllerVersion string `protobuf:"bytes,20,opt,name=controller_version,json=controllerVersion,proto3" json:"controller_version,omitempty"`
+	// Of the running engine; empty while it does not answer.
+	EngineVersion string `protobuf:"bytes,21,opt,name=engine_version,json=engineVersion,proto3" json:"engine_version,omitempty"`
+	// Of the contract between nodes, as the engine speaks it.
+	CapabilityVersion uint32 `protobuf:"varint,22,opt,name=capability_version,json=capabilityVersion,proto3" json:"capability_version,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *AgentStatus) Reset() {
@@ -453,10 +644,143 @@ func (x *AgentStatus) GetProblems() []*Problem {
 	return nil
 }
 
+func (x *AgentStatus) GetHealth() Health {
+	if x != nil {
+		return x.Health
+	}
+	return Health_HEALTH_UNSPECIFIED
+}
+
+func (x *AgentStatus) GetHealthReason() string {
+	if x != nil {
+		return x.HealthReason
+	}
+	return ""
+}
+
+func (x *AgentStatus) GetDegraded() []string {
+	if x != nil {
+		return x.Degraded
+	}
+	return nil
+}
+
+func (x *AgentStatus) GetHeadAgeMs() uint64 {
+	if x != nil && x.HeadAgeMs != nil {
+		return *x.HeadAgeMs
+	}
+	return 0
+}
+
+func (x *AgentStatus) GetControllerSilenceMs() uint64 {
+	if x != nil && x.ControllerSilenceMs != nil {
+		return *x.ControllerSilenceMs
+	}
+	return 0
+}
+
+func (x *AgentStatus) GetPeers() []*PeerSummary {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
+}
+
+func (x *AgentStatus) GetControllerVersion() string {
+	if x != nil {
+		return x.ControllerVersion
+	}
+	return ""
+}
+
+func (x *AgentStatus) GetEngineVersion() string {
+	if x != nil {
+		return x.EngineVersion
+	}
+	return ""
+}
+
+func (x *AgentStatus) GetCapabilityVersion() uint32 {
+	if x != nil {
+		return x.CapabilityVersion
+	}
+	return 0
+}
+
+// A peer in short; its addresses, endpoint and bytes stand in `engine.peers`.
+type PeerSummary struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	NodeId string                 `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	Name   string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	State  PeerState              `protobuf:"varint,3,opt,name=state,proto3,enum=cloudvlan.agent.v1.PeerState" json:"state,omitempty"`
+	// Milliseconds; unset while there was none.
+	HandshakeAgeMs *uint64 `protobuf:"varint,4,opt,name=handshake_age_ms,json=handshakeAgeMs,proto3,oneof" json:"handshake_age_ms,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *PeerSummary) Reset() {
+	*x = PeerSummary{}
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerSummary) ProtoMessage() {}
+
+func (x *PeerSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerSummary.ProtoReflect.Descriptor instead.
+func (*PeerSummary) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *PeerSummary) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+func (x *PeerSummary) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PeerSummary) GetState() PeerState {
+	if x != nil {
+		return x.State
+	}
+	return PeerState_PEER_STATE_UNSPECIFIED
+}
+
+func (x *PeerSummary) GetHandshakeAgeMs() uint64 {
+	if x != nil && x.HandshakeAgeMs != nil {
+		return *x.HandshakeAgeMs
+	}
+	return 0
+}
+
 // Something that keeps the node from working, and what to do about it.
 type Problem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Part at fault: `engine`, `map`, `host`, `certificate`, `endpoints` or `join`.
+	// Part at fault: `engine`, `map`, `host`, `certificate`, `endpoints`, `join`, `resolver`, `controller` or `clock`.
 	Part          string `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
 	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	Remedy        string `protobuf:"bytes,3,opt,name=remedy,proto3" json:"remedy,omitempty"`
@@ -466,7 +790,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[5]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -478,7 +802,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[5]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -491,7 +815,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{5}
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Problem) GetPart() string {
@@ -515,6 +839,337 @@ func (x *Problem) GetRemedy() string {
 	return ""
 }
 
+type WatchStatusRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchStatusRequest) Reset() {
+	*x = WatchStatusRequest{}
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchStatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchStatusRequest) ProtoMessage() {}
+
+func (x *WatchStatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchStatusRequest.ProtoReflect.Descriptor instead.
+func (*WatchStatusRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{7}
+}
+
+type WatchStatusResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Status        *AgentStatus           `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchStatusResponse) Reset() {
+	*x = WatchStatusResponse{}
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchStatusResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchStatusResponse) ProtoMessage() {}
+
+func (x *WatchStatusResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchStatusResponse.ProtoReflect.Descriptor instead.
+func (*WatchStatusResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *WatchStatusResponse) GetStatus() *AgentStatus {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
+type DiagnoseRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiagnoseRequest) Reset() {
+	*x = DiagnoseRequest{}
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiagnoseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiagnoseRequest) ProtoMessage() {}
+
+func (x *DiagnoseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiagnoseRequest.ProtoReflect.Descriptor instead.
+func (*DiagnoseRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{9}
+}
+
+type DiagnoseResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Check         *Check                 `protobuf:"bytes,1,opt,name=check,proto3" json:"check,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiagnoseResponse) Reset() {
+	*x = DiagnoseResponse{}
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiagnoseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiagnoseResponse) ProtoMessage() {}
+
+func (x *DiagnoseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiagnoseResponse.ProtoReflect.Descriptor instead.
+func (*DiagnoseResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *DiagnoseResponse) GetCheck() *Check {
+	if x != nil {
+		return x.Check
+	}
+	return nil
+}
+
+// One thing that was looked at.
+type Check struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Stable, for example `clock` or `reachability`; all stand in agent/README.md.
+	Name    string       `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Verdict CheckVerdict `protobuf:"varint,2,opt,name=verdict,proto3,enum=cloudvlan.agent.v1.CheckVerdict" json:"verdict,omitempty"`
+	// What was found.
+	Found string `protobuf:"bytes,3,opt,name=found,proto3" json:"found,omitempty"`
+	// What to do about it, unless all is well.
+	Remedy        string `protobuf:"bytes,4,opt,name=remedy,proto3" json:"remedy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Check) Reset() {
+	*x = Check{}
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Check) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Check) ProtoMessage() {}
+
+func (x *Check) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Check.ProtoReflect.Descriptor instead.
+func (*Check) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Check) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Check) GetVerdict() CheckVerdict {
+	if x != nil {
+		return x.Verdict
+	}
+	return CheckVerdict_CHECK_VERDICT_UNSPECIFIED
+}
+
+func (x *Check) GetFound() string {
+	if x != nil {
+		return x.Found
+	}
+	return ""
+}
+
+func (x *Check) GetRemedy() string {
+	if x != nil {
+		return x.Remedy
+	}
+	return ""
+}
+
+type CollectDebugRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CollectDebugRequest) Reset() {
+	*x = CollectDebugRequest{}
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CollectDebugRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CollectDebugRequest) ProtoMessage() {}
+
+func (x *CollectDebugRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CollectDebugRequest.ProtoReflect.Descriptor instead.
+func (*CollectDebugRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{12}
+}
+
+type CollectDebugResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The agent's configuration in force, by key.
+	Config map[string]string `protobuf:"bytes,1,rep,name=config,proto3" json:"config,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The newest lines of the agent's log, at most 1,000 and 256 KiB.
+	LogLines []string `protobuf:"bytes,2,rep,name=log_lines,json=logLines,proto3" json:"log_lines,omitempty"`
+	// The end of the engine's log, at most 256 KiB.
+	EngineLogLines []string `protobuf:"bytes,3,rep,name=engine_log_lines,json=engineLogLines,proto3" json:"engine_log_lines,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *CollectDebugResponse) Reset() {
+	*x = CollectDebugResponse{}
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CollectDebugResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CollectDebugResponse) ProtoMessage() {}
+
+func (x *CollectDebugResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CollectDebugResponse.ProtoReflect.Descriptor instead.
+func (*CollectDebugResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *CollectDebugResponse) GetConfig() map[string]string {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+func (x *CollectDebugResponse) GetLogLines() []string {
+	if x != nil {
+		return x.LogLines
+	}
+	return nil
+}
+
+func (x *CollectDebugResponse) GetEngineLogLines() []string {
+	if x != nil {
+		return x.EngineLogLines
+	}
+	return nil
+}
+
 type ExplainRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of a peer or overlay address.
@@ -528,7 +1183,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[6]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -540,7 +1195,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[6]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -553,7 +1208,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{6}
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ExplainRequest) GetDestination() string {
@@ -586,7 +1241,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[7]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -598,7 +1253,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[7]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -611,7 +1266,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{7}
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ExplainResponse) GetExplanation() *v1.ExplainResponse {
@@ -633,7 +1288,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[8]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -645,7 +1300,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[8]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -658,7 +1313,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{8}
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PingRequest) GetDestination() string {
@@ -700,7 +1355,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[9]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -712,7 +1367,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[9]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -725,7 +1380,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{9}
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PingResponse) GetAddress() string {
@@ -755,7 +1410,7 @@ const file_cloudvlan_agent_v1_agent_proto_rawDesc = "" +
 	"\x06status\x18\x01 \x01(\v2\x1f.cloudvlan.agent.v1.AgentStatusR\x06status\"\x12\n" +
 	"\x10GetStatusRequest\"L\n" +
 	"\x11GetStatusResponse\x127\n" +
-	"\x06status\x18\x01 \x01(\v2\x1f.cloudvlan.agent.v1.AgentStatusR\x06status\"\xbc\x04\n" +
+	"\x06status\x18\x01 \x01(\v2\x1f.cloudvlan.agent.v1.AgentStatusR\x06status\"\xf5\a\n" +
 	"\vAgentStatus\x124\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1e.cloudvlan.agent.v1.AgentStateR\x05state\x12%\n" +
 	"\x0econtroller_url\x18\x02 \x01(\tR\rcontrollerUrl\x12\x1b\n" +
@@ -773,11 +1428,47 @@ const file_cloudvlan_agent_v1_agent_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\x13certificateNotAfter\x129\n" +
 	"\x06engine\x18\v \x01(\v2!.cloudvlan.engine.v1.EngineStatusR\x06engine\x12\x18\n" +
 	"\aversion\x18\f \x01(\tR\aversion\x127\n" +
-	"\bproblems\x18\r \x03(\v2\x1b.cloudvlan.agent.v1.ProblemR\bproblems\"O\n" +
+	"\bproblems\x18\r \x03(\v2\x1b.cloudvlan.agent.v1.ProblemR\bproblems\x122\n" +
+	"\x06health\x18\x0e \x01(\x0e2\x1a.cloudvlan.agent.v1.HealthR\x06health\x12#\n" +
+	"\rhealth_reason\x18\x0f \x01(\tR\fhealthReason\x12\x1a\n" +
+	"\bdegraded\x18\x10 \x03(\tR\bdegraded\x12#\n" +
+	"\vhead_age_ms\x18\x11 \x01(\x04H\x00R\theadAgeMs\x88\x01\x01\x127\n" +
+	"\x15controller_silence_ms\x18\x12 \x01(\x04H\x01R\x13controllerSilenceMs\x88\x01\x01\x125\n" +
+	"\x05peers\x18\x13 \x03(\v2\x1f.cloudvlan.agent.v1.PeerSummaryR\x05peers\x12-\n" +
+	"\x12controller_version\x18\x14 \x01(\tR\x11controllerVersion\x12%\n" +
+	"\x0eengine_version\x18\x15 \x01(\tR\rengineVersion\x12-\n" +
+	"\x12capability_version\x18\x16 \x01(\rR\x11capabilityVersionB\x0e\n" +
+	"\f_head_age_msB\x18\n" +
+	"\x16_controller_silence_ms\"\xb3\x01\n" +
+	"\vPeerSummary\x12\x17\n" +
+	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x123\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x1d.cloudvlan.agent.v1.PeerStateR\x05state\x12-\n" +
+	"\x10handshake_age_ms\x18\x04 \x01(\x04H\x00R\x0ehandshakeAgeMs\x88\x01\x01B\x13\n" +
+	"\x11_handshake_age_ms\"O\n" +
 	"\aProblem\x12\x12\n" +
 	"\x04part\x18\x01 \x01(\tR\x04part\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x16\n" +
-	"\x06remedy\x18\x03 \x01(\tR\x06remedy\"h\n" +
+	"\x06remedy\x18\x03 \x01(\tR\x06remedy\"\x14\n" +
+	"\x12WatchStatusRequest\"N\n" +
+	"\x13WatchStatusResponse\x127\n" +
+	"\x06status\x18\x01 \x01(\v2\x1f.cloudvlan.agent.v1.AgentStatusR\x06status\"\x11\n" +
+	"\x0fDiagnoseRequest\"C\n" +
+	"\x10DiagnoseResponse\x12/\n" +
+	"\x05check\x18\x01 \x01(\v2\x19.cloudvlan.agent.v1.CheckR\x05check\"\x85\x01\n" +
+	"\x05Check\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12:\n" +
+	"\averdict\x18\x02 \x01(\x0e2 .cloudvlan.agent.v1.CheckVerdictR\averdict\x12\x14\n" +
+	"\x05found\x18\x03 \x01(\tR\x05found\x12\x16\n" +
+	"\x06remedy\x18\x04 \x01(\tR\x06remedy\"\x15\n" +
+	"\x13CollectDebugRequest\"\xe6\x01\n" +
+	"\x14CollectDebugResponse\x12L\n" +
+	"\x06config\x18\x01 \x03(\v24.cloudvlan.agent.v1.CollectDebugResponse.ConfigEntryR\x06config\x12\x1b\n" +
+	"\tlog_lines\x18\x02 \x03(\tR\blogLines\x12(\n" +
+	"\x10engine_log_lines\x18\x03 \x03(\tR\x0eengineLogLines\x1a9\n" +
+	"\vConfigEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"h\n" +
 	"\x0eExplainRequest\x12\"\n" +
 	"\vdestination\x18\x01 \x01(\tB\x00R\vdestination\x12\x1c\n" +
 	"\bprotocol\x18\x02 \x01(\rB\x00R\bprotocol\x12\x14\n" +
@@ -793,7 +1484,18 @@ const file_cloudvlan_agent_v1_agent_proto_rawDesc = "" +
 	"timeout_ms\x18\x04 \x01(\rB\x00R\ttimeoutMs\"a\n" +
 	"\fPingResponse\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x127\n" +
-	"\x05reply\x18\x02 \x01(\v2!.cloudvlan.engine.v1.PingResponseR\x05reply*w\n" +
+	"\x05reply\x18\x02 \x01(\v2!.cloudvlan.engine.v1.PingResponseR\x05reply*s\n" +
+	"\x06Health\x12\x16\n" +
+	"\x12HEALTH_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eHEALTH_HEALTHY\x10\x01\x12\x13\n" +
+	"\x0fHEALTH_DEGRADED\x10\x02\x12\x13\n" +
+	"\x0fHEALTH_RECOVERY\x10\x03\x12\x13\n" +
+	"\x0fHEALTH_ISOLATED\x10\x04*i\n" +
+	"\tPeerState\x12\x1a\n" +
+	"\x16PEER_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11PEER_STATE_ACTIVE\x10\x01\x12\x13\n" +
+	"\x0fPEER_STATE_IDLE\x10\x02\x12\x14\n" +
+	"\x10PEER_STATE_NEVER\x10\x03*w\n" +
 	"\n" +
 	"AgentState\x12\x1b\n" +
 	"\x17AGENT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
@@ -804,10 +1506,19 @@ const file_cloudvlan_agent_v1_agent_proto_rawDesc = "" +
 	"\x1cCONTROLLER_STATE_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aCONTROLLER_STATE_CONNECTED\x10\x01\x12\x1f\n" +
 	"\x1bCONTROLLER_STATE_CONNECTING\x10\x02\x12 \n" +
-	"\x1cCONTROLLER_STATE_UNREACHABLE\x10\x032\x87\x03\n" +
+	"\x1cCONTROLLER_STATE_UNREACHABLE\x10\x03*\x8e\x01\n" +
+	"\fCheckVerdict\x12\x1d\n" +
+	"\x19CHECK_VERDICT_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10CHECK_VERDICT_OK\x10\x01\x12\x16\n" +
+	"\x12CHECK_VERDICT_WARN\x10\x02\x12\x16\n" +
+	"\x12CHECK_VERDICT_FAIL\x10\x03\x12\x19\n" +
+	"\x15CHECK_VERDICT_SKIPPED\x10\x042\xcc\x05\n" +
 	"\fAgentService\x12V\n" +
 	"\x04Join\x12\x1f.cloudvlan.agent.v1.JoinRequest\x1a .cloudvlan.agent.v1.JoinResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x04\x90\x02\x02\x12e\n" +
-	"\tGetStatus\x12$.cloudvlan.agent.v1.GetStatusRequest\x1a%.cloudvlan.agent.v1.GetStatusResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x04\x90\x02\x01\x12_\n" +
+	"\tGetStatus\x12$.cloudvlan.agent.v1.GetStatusRequest\x1a%.cloudvlan.agent.v1.GetStatusResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x04\x90\x02\x01\x12m\n" +
+	"\vWatchStatus\x12&.cloudvlan.agent.v1.WatchStatusRequest\x1a'.cloudvlan.agent.v1.WatchStatusResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x04\x90\x02\x010\x01\x12d\n" +
+	"\bDiagnose\x12#.cloudvlan.agent.v1.DiagnoseRequest\x1a$.cloudvlan.agent.v1.DiagnoseResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x04\x90\x02\x010\x01\x12n\n" +
+	"\fCollectDebug\x12'.cloudvlan.agent.v1.CollectDebugRequest\x1a(.cloudvlan.agent.v1.CollectDebugResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x04\x90\x02\x01\x12_\n" +
 	"\aExplain\x12\".cloudvlan.agent.v1.ExplainRequest\x1a#.cloudvlan.agent.v1.ExplainResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x04\x90\x02\x01\x12W\n" +
 	"\x04Ping\x12\x1f.cloudvlan.agent.v1.PingRequest\x1a .cloudvlan.agent.v1.PingResponse\"\n" +
 	"\x8a\xb5\x18\x06\b\x01\x10\x040\x010\x01B\xbb\x01\n" +
@@ -826,49 +1537,74 @@ func file_cloudvlan_agent_v1_agent_proto_rawDescGZIP() []byte {
 	return file_cloudvlan_agent_v1_agent_proto_rawDescData
 }
 
-var file_cloudvlan_agent_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_cloudvlan_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_cloudvlan_agent_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_cloudvlan_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_cloudvlan_agent_v1_agent_proto_goTypes = []any{
-	(AgentState)(0),               // 0: cloudvlan.agent.v1.AgentState
-	(ControllerState)(0),          // 1: cloudvlan.agent.v1.ControllerState
-	(*JoinRequest)(nil),           // 2: cloudvlan.agent.v1.JoinRequest
-	(*JoinResponse)(nil),          // 3: cloudvlan.agent.v1.JoinResponse
-	(*GetStatusRequest)(nil),      // 4: cloudvlan.agent.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),     // 5: cloudvlan.agent.v1.GetStatusResponse
-	(*AgentStatus)(nil),           // 6: cloudvlan.agent.v1.AgentStatus
-	(*Problem)(nil),               // 7: cloudvlan.agent.v1.Problem
-	(*ExplainRequest)(nil),        // 8: cloudvlan.agent.v1.ExplainRequest
-	(*ExplainResponse)(nil),       // 9: cloudvlan.agent.v1.ExplainResponse
-	(*PingRequest)(nil),           // 10: cloudvlan.agent.v1.PingRequest
-	(*PingResponse)(nil),          // 11: cloudvlan.agent.v1.PingResponse
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(*v1.EngineStatus)(nil),       // 13: cloudvlan.engine.v1.EngineStatus
-	(*v1.ExplainResponse)(nil),    // 14: cloudvlan.engine.v1.ExplainResponse
-	(*v1.PingResponse)(nil),       // 15: cloudvlan.engine.v1.PingResponse
+	(Health)(0),                   // 0: cloudvlan.agent.v1.Health
+	(PeerState)(0),                // 1: cloudvlan.agent.v1.PeerState
+	(AgentState)(0),               // 2: cloudvlan.agent.v1.AgentState
+	(ControllerState)(0),          // 3: cloudvlan.agent.v1.ControllerState
+	(CheckVerdict)(0),             // 4: cloudvlan.agent.v1.CheckVerdict
+	(*JoinRequest)(nil),           // 5: cloudvlan.agent.v1.JoinRequest
+	(*JoinResponse)(nil),          // 6: cloudvlan.agent.v1.JoinResponse
+	(*GetStatusRequest)(nil),      // 7: cloudvlan.agent.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),     // 8: cloudvlan.agent.v1.GetStatusResponse
+	(*AgentStatus)(nil),           // 9: cloudvlan.agent.v1.AgentStatus
+	(*PeerSummary)(nil),           // 10: cloudvlan.agent.v1.PeerSummary
+	(*Problem)(nil),               // 11: cloudvlan.agent.v1.Problem
+	(*WatchStatusRequest)(nil),    // 12: cloudvlan.agent.v1.WatchStatusRequest
+	(*WatchStatusResponse)(nil),   // 13: cloudvlan.agent.v1.WatchStatusResponse
+	(*DiagnoseRequest)(nil),       // 14: cloudvlan.agent.v1.DiagnoseRequest
+	(*DiagnoseResponse)(nil),      // 15: cloudvlan.agent.v1.DiagnoseResponse
+	(*Check)(nil),                 // 16: cloudvlan.agent.v1.Check
+	(*CollectDebugRequest)(nil),   // 17: cloudvlan.agent.v1.CollectDebugRequest
+	(*CollectDebugResponse)(nil),  // 18: cloudvlan.agent.v1.CollectDebugResponse
+	(*ExplainRequest)(nil),        // 19: cloudvlan.agent.v1.ExplainRequest
+	(*ExplainResponse)(nil),       // 20: cloudvlan.agent.v1.ExplainResponse
+	(*PingRequest)(nil),           // 21: cloudvlan.agent.v1.PingRequest
+	(*PingResponse)(nil),          // 22: cloudvlan.agent.v1.PingResponse
+	nil,                           // 23: cloudvlan.agent.v1.CollectDebugResponse.ConfigEntry
+	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
+	(*v1.EngineStatus)(nil),       // 25: cloudvlan.engine.v1.EngineStatus
+	(*v1.ExplainResponse)(nil),    // 26: cloudvlan.engine.v1.ExplainResponse
+	(*v1.PingResponse)(nil),       // 27: cloudvlan.engine.v1.PingResponse
 }
 var file_cloudvlan_agent_v1_agent_proto_depIdxs = []int32{
-	6,  // 0: cloudvlan.agent.v1.JoinResponse.status:type_name -> cloudvlan.agent.v1.AgentStatus
-	6,  // 1: cloudvlan.agent.v1.GetStatusResponse.status:type_name -> cloudvlan.agent.v1.AgentStatus
-	0,  // 2: cloudvlan.agent.v1.AgentStatus.state:type_name -> cloudvlan.agent.v1.AgentState
-	1,  // 3: cloudvlan.agent.v1.AgentStatus.controller:type_name -> cloudvlan.agent.v1.ControllerState
-	12, // 4: cloudvlan.agent.v1.AgentStatus.certificate_not_after:type_name -> google.protobuf.Timestamp
-	13, // 5: cloudvlan.agent.v1.AgentStatus.engine:type_name -> cloudvlan.engine.v1.EngineStatus
-	7,  // 6: cloudvlan.agent.v1.AgentStatus.problems:type_name -> cloudvlan.agent.v1.Problem
-	14, // 7: cloudvlan.agent.v1.ExplainResponse.explanation:type_name -> cloudvlan.engine.v1.ExplainResponse
-	15, // 8: cloudvlan.agent.v1.PingResponse.reply:type_name -> cloudvlan.engine.v1.PingResponse
-	2,  // 9: cloudvlan.agent.v1.AgentService.Join:input_type -> cloudvlan.agent.v1.JoinRequest
-	4,  // 10: cloudvlan.agent.v1.AgentService.GetStatus:input_type -> cloudvlan.agent.v1.GetStatusRequest
-	8,  // 11: cloudvlan.agent.v1.AgentService.Explain:input_type -> cloudvlan.agent.v1.ExplainRequest
-	10, // 12: cloudvlan.agent.v1.AgentService.Ping:input_type -> cloudvlan.agent.v1.PingRequest
-	3,  // 13: cloudvlan.agent.v1.AgentService.Join:output_type -> cloudvlan.agent.v1.JoinResponse
-	5,  // 14: cloudvlan.agent.v1.AgentService.GetStatus:output_type -> cloudvlan.agent.v1.GetStatusResponse
-	9,  // 15: cloudvlan.agent.v1.AgentService.Explain:output_type -> cloudvlan.agent.v1.ExplainResponse
-	11, // 16: cloudvlan.agent.v1.AgentService.Ping:output_type -> cloudvlan.agent.v1.PingResponse
-	13, // [13:17] is the sub-list for method output_type
-	9,  // [9:13] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	9,  // 0: cloudvlan.agent.v1.JoinResponse.status:type_name -> cloudvlan.agent.v1.AgentStatus
+	9,  // 1: cloudvlan.agent.v1.GetStatusResponse.status:type_name -> cloudvlan.agent.v1.AgentStatus
+	2,  // 2: cloudvlan.agent.v1.AgentStatus.state:type_name -> cloudvlan.agent.v1.AgentState
+	3,  // 3: cloudvlan.agent.v1.AgentStatus.controller:type_name -> cloudvlan.agent.v1.ControllerState
+	24, // 4: cloudvlan.agent.v1.AgentStatus.certificate_not_after:type_name -> google.protobuf.Timestamp
+	25, // 5: cloudvlan.agent.v1.AgentStatus.engine:type_name -> cloudvlan.engine.v1.EngineStatus
+	11, // 6: cloudvlan.agent.v1.AgentStatus.problems:type_name -> cloudvlan.agent.v1.Problem
+	0,  // 7: cloudvlan.agent.v1.AgentStatus.health:type_name -> cloudvlan.agent.v1.Health
+	10, // 8: cloudvlan.agent.v1.AgentStatus.peers:type_name -> cloudvlan.agent.v1.PeerSummary
+	1,  // 9: cloudvlan.agent.v1.PeerSummary.state:type_name -> cloudvlan.agent.v1.PeerState
+	9,  // 10: cloudvlan.agent.v1.WatchStatusResponse.status:type_name -> cloudvlan.agent.v1.AgentStatus
+	16, // 11: cloudvlan.agent.v1.DiagnoseResponse.check:type_name -> cloudvlan.agent.v1.Check
+	4,  // 12: cloudvlan.agent.v1.Check.verdict:type_name -> cloudvlan.agent.v1.CheckVerdict
+	23, // 13: cloudvlan.agent.v1.CollectDebugResponse.config:type_name -> cloudvlan.agent.v1.CollectDebugResponse.ConfigEntry
+	26, // 14: cloudvlan.agent.v1.ExplainResponse.explanation:type_name -> cloudvlan.engine.v1.ExplainResponse
+	27, // 15: cloudvlan.agent.v1.PingResponse.reply:type_name -> cloudvlan.engine.v1.PingResponse
+	5,  // 16: cloudvlan.agent.v1.AgentService.Join:input_type -> cloudvlan.agent.v1.JoinRequest
+	7,  // 17: cloudvlan.agent.v1.AgentService.GetStatus:input_type -> cloudvlan.agent.v1.GetStatusRequest
+	12, // 18: cloudvlan.agent.v1.AgentService.WatchStatus:input_type -> cloudvlan.agent.v1.WatchStatusRequest
+	14, // 19: cloudvlan.agent.v1.AgentService.Diagnose:input_type -> cloudvlan.agent.v1.DiagnoseRequest
+	17, // 20: cloudvlan.agent.v1.AgentService.CollectDebug:input_type -> cloudvlan.agent.v1.CollectDebugRequest
+	19, // 21: cloudvlan.agent.v1.AgentService.Explain:input_type -> cloudvlan.agent.v1.ExplainRequest
+	21, // 22: cloudvlan.agent.v1.AgentService.Ping:input_type -> cloudvlan.agent.v1.PingRequest
+	6,  // 23: cloudvlan.agent.v1.AgentService.Join:output_type -> cloudvlan.agent.v1.JoinResponse
+	8,  // 24: cloudvlan.agent.v1.AgentService.GetStatus:output_type -> cloudvlan.agent.v1.GetStatusResponse
+	13, // 25: cloudvlan.agent.v1.AgentService.WatchStatus:output_type -> cloudvlan.agent.v1.WatchStatusResponse
+	15, // 26: cloudvlan.agent.v1.AgentService.Diagnose:output_type -> cloudvlan.agent.v1.DiagnoseResponse
+	18, // 27: cloudvlan.agent.v1.AgentService.CollectDebug:output_type -> cloudvlan.agent.v1.CollectDebugResponse
+	20, // 28: cloudvlan.agent.v1.AgentService.Explain:output_type -> cloudvlan.agent.v1.ExplainResponse
+	22, // 29: cloudvlan.agent.v1.AgentService.Ping:output_type -> cloudvlan.agent.v1.PingResponse
+	23, // [23:30] is the sub-list for method output_type
+	16, // [16:23] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_cloudvlan_agent_v1_agent_proto_init() }
@@ -876,13 +1612,15 @@ func file_cloudvlan_agent_v1_agent_proto_init() {
 	if File_cloudvlan_agent_v1_agent_proto != nil {
 		return
 	}
+	file_cloudvlan_agent_v1_agent_proto_msgTypes[4].OneofWrappers = []any{}
+	file_cloudvlan_agent_v1_agent_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cloudvlan_agent_v1_agent_proto_rawDesc), len(file_cloudvlan_agent_v1_agent_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   10,
+			NumEnums:      5,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -26,6 +26,53 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type TenantKeys int32
+
+const (
+	TenantKeys_TENANT_KEYS_UNSPECIFIED TenantKeys = 0
+	// The root key, which says who may sign; at most 64 times.
+	TenantKeys_TENANT_KEYS_ROOT TenantKeys = 1
+)
+
+// Enum value maps for TenantKeys.
+var (
+	TenantKeys_name = map[int32]string{
+		0: "TENANT_KEYS_UNSPECIFIED",
+		1: "TENANT_KEYS_ROOT",
+	}
+	TenantKeys_value = map[string]int32{
+		"TENANT_KEYS_UNSPECIFIED": 0,
+		"TENANT_KEYS_ROOT":        1,
+	}
+)
+
+func (x TenantKeys) Enum() *TenantKeys {
+	p := new(TenantKeys)
+	*p = x
+	return p
+}
+
+func (x TenantKeys) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TenantKeys) Descriptor() protoreflect.EnumDescriptor {
+	return file_cloudvlan_auth_v1_auth_proto_enumTypes[0].Descriptor()
+}
+
+func (TenantKeys) Type() protoreflect.EnumType {
+	return &file_cloudvlan_auth_v1_auth_proto_enumTypes[0]
+}
+
+func (x TenantKeys) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TenantKeys.Descriptor instead.
+func (TenantKeys) EnumDescriptor() ([]byte, []int) {
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{0}
+}
+
 type CreateTenantRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -298,6 +345,111 @@ func (x *ListTenantsResponse) GetMeta() *v1.ListMeta {
 	return nil
 }
 
+type RotateTenantKeysRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TenantId      string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	Which         TenantKeys             `protobuf:"varint,2,opt,name=which,proto3,enum=cloudvlan.auth.v1.TenantKeys" json:"which,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateTenantKeysRequest) Reset() {
+	*x = RotateTenantKeysRequest{}
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateTenantKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateTenantKeysRequest) ProtoMessage() {}
+
+func (x *RotateTenantKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateTenantKeysRequest.ProtoReflect.Descriptor instead.
+func (*RotateTenantKeysRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *RotateTenantKeysRequest) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *RotateTenantKeysRequest) GetWhich() TenantKeys {
+	if x != nil {
+		return x.Which
+	}
+	return TenantKeys_TENANT_KEYS_UNSPECIFIED
+}
+
+type RotateTenantKeysResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Tenant *v1.Tenant             `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// Of the keyset that was published.
+	KeysetVersion uint64 `protobuf:"varint,2,opt,name=keyset_version,json=keysetVersion,proto3" json:"keyset_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateTenantKeysResponse) Reset() {
+	*x = RotateTenantKeysResponse{}
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateTenantKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateTenantKeysResponse) ProtoMessage() {}
+
+func (x *RotateTenantKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateTenantKeysResponse.ProtoReflect.Descriptor instead.
+func (*RotateTenantKeysResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RotateTenantKeysResponse) GetTenant() *v1.Tenant {
+	if x != nil {
+		return x.Tenant
+	}
+	return nil
+}
+
+func (x *RotateTenantKeysResponse) GetKeysetVersion() uint64 {
+	if x != nil {
+		return x.KeysetVersion
+	}
+	return 0
+}
+
 type CreateApiKeyRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	TenantId string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
@@ -312,7 +464,7 @@ type CreateApiKeyRequest struct {
 
 func (x *CreateApiKeyRequest) Reset() {
 	*x = CreateApiKeyRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[6]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -324,7 +476,7 @@ func (x *CreateApiKeyRequest) String() string {
 func (*CreateApiKeyRequest) ProtoMessage() {}
 
 func (x *CreateApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[6]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -337,7 +489,7 @@ func (x *CreateApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{6}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CreateApiKeyRequest) GetTenantId() string {
@@ -379,7 +531,7 @@ type CreateApiKeyResponse struct {
 
 func (x *CreateApiKeyResponse) Reset() {
 	*x = CreateApiKeyResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[7]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -391,7 +543,7 @@ func (x *CreateApiKeyResponse) String() string {
 func (*CreateApiKeyResponse) ProtoMessage() {}
 
 func (x *CreateApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[7]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -404,7 +556,7 @@ func (x *CreateApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*CreateApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{7}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CreateApiKeyResponse) GetApiKey() *v1.ApiKey {
@@ -431,7 +583,7 @@ type ListApiKeysRequest struct {
 
 func (x *ListApiKeysRequest) Reset() {
 	*x = ListApiKeysRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[8]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -443,7 +595,7 @@ func (x *ListApiKeysRequest) String() string {
 func (*ListApiKeysRequest) ProtoMessage() {}
 
 func (x *ListApiKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[8]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -456,7 +608,7 @@ func (x *ListApiKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListApiKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListApiKeysRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{8}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListApiKeysRequest) GetTenantId() string {
@@ -483,7 +635,7 @@ type ListApiKeysResponse struct {
 
 func (x *ListApiKeysResponse) Reset() {
 	*x = ListApiKeysResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[9]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -495,7 +647,7 @@ func (x *ListApiKeysResponse) String() string {
 func (*ListApiKeysResponse) ProtoMessage() {}
 
 func (x *ListApiKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[9]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -508,7 +660,7 @@ func (x *ListApiKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListApiKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListApiKeysResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{9}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListApiKeysResponse) GetApiKeys() []*v1.ApiKey {
@@ -535,7 +687,7 @@ type RevokeApiKeyRequest struct {
 
 func (x *RevokeApiKeyRequest) Reset() {
 	*x = RevokeApiKeyRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[10]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -547,7 +699,7 @@ func (x *RevokeApiKeyRequest) String() string {
 func (*RevokeApiKeyRequest) ProtoMessage() {}
 
 func (x *RevokeApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[10]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -560,7 +712,7 @@ func (x *RevokeApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{10}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RevokeApiKeyRequest) GetTenantId() string {
@@ -586,7 +738,7 @@ type RevokeApiKeyResponse struct {
 
 func (x *RevokeApiKeyResponse) Reset() {
 	*x = RevokeApiKeyResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[11]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -598,7 +750,7 @@ func (x *RevokeApiKeyResponse) String() string {
 func (*RevokeApiKeyResponse) ProtoMessage() {}
 
 func (x *RevokeApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[11]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -611,7 +763,7 @@ func (x *RevokeApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{11}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RevokeApiKeyResponse) GetApiKey() *v1.ApiKey {
@@ -629,7 +781,7 @@ type WhoAmIRequest struct {
 
 func (x *WhoAmIRequest) Reset() {
 	*x = WhoAmIRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[12]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -641,7 +793,7 @@ func (x *WhoAmIRequest) String() string {
 func (*WhoAmIRequest) ProtoMessage() {}
 
 func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[12]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -654,7 +806,7 @@ func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIRequest.ProtoReflect.Descriptor instead.
 func (*WhoAmIRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{12}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{14}
 }
 
 type WhoAmIResponse struct {
@@ -670,7 +822,7 @@ type WhoAmIResponse struct {
 
 func (x *WhoAmIResponse) Reset() {
 	*x = WhoAmIResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[13]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -682,7 +834,7 @@ func (x *WhoAmIResponse) String() string {
 func (*WhoAmIResponse) ProtoMessage() {}
 
 func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[13]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -695,7 +847,7 @@ func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIResponse.ProtoReflect.Descriptor instead.
 func (*WhoAmIResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{13}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WhoAmIResponse) GetSubject() string {
@@ -734,7 +886,7 @@ type GetTrustBundleRequest struct {
 
 func (x *GetTrustBundleRequest) Reset() {
 	*x = GetTrustBundleRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[14]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -746,7 +898,7 @@ func (x *GetTrustBundleRequest) String() string {
 func (*GetTrustBundleRequest) ProtoMessage() {}
 
 func (x *GetTrustBundleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[14]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -759,7 +911,7 @@ func (x *GetTrustBundleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrustBundleRequest.ProtoReflect.Descriptor instead.
 func (*GetTrustBundleRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{14}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{16}
 }
 
 type GetTrustBundleResponse struct {
@@ -771,7 +923,7 @@ type GetTrustBundleResponse struct {
 
 func (x *GetTrustBundleResponse) Reset() {
 	*x = GetTrustBundleResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[15]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -783,7 +935,7 @@ func (x *GetTrustBundleResponse) String() string {
 func (*GetTrustBundleResponse) ProtoMessage() {}
 
 func (x *GetTrustBundleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[15]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -796,7 +948,7 @@ func (x *GetTrustBundleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrustBundleResponse.ProtoReflect.Descriptor instead.
 func (*GetTrustBundleResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{15}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetTrustBundleResponse) GetBundle() *v1.TrustBundle {
@@ -816,7 +968,7 @@ type RenewCertificateRequest struct {
 
 func (x *RenewCertificateRequest) Reset() {
 	*x = RenewCertificateRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[16]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -828,7 +980,7 @@ func (x *RenewCertificateRequest) String() string {
 func (*RenewCertificateRequest) ProtoMessage() {}
 
 func (x *RenewCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[16]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -841,7 +993,7 @@ func (x *RenewCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewCertificateRequest.ProtoReflect.Descriptor instead.
 func (*RenewCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{16}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RenewCertificateRequest) GetCsr() []byte {
@@ -861,7 +1013,7 @@ type RenewCertificateResponse struct {
 
 func (x *RenewCertificateResponse) Reset() {
 	*x = RenewCertificateResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[17]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -873,7 +1025,7 @@ func (x *RenewCertificateResponse) String() string {
 func (*RenewCertificateResponse) ProtoMessage() {}
 
 func (x *RenewCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[17]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -886,7 +1038,7 @@ func (x *RenewCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewCertificateResponse.ProtoReflect.Descriptor instead.
 func (*RenewCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{17}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RenewCertificateResponse) GetCertificate() *v1.Certificate {
@@ -914,7 +1066,7 @@ type MintCertificateRequest struct {
 
 func (x *MintCertificateRequest) Reset() {
 	*x = MintCertificateRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[18]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -926,7 +1078,7 @@ func (x *MintCertificateRequest) String() string {
 func (*MintCertificateRequest) ProtoMessage() {}
 
 func (x *MintCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[18]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -939,7 +1091,7 @@ func (x *MintCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MintCertificateRequest.ProtoReflect.Descriptor instead.
 func (*MintCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{18}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *MintCertificateRequest) GetTenantId() string {
@@ -973,7 +1125,7 @@ type MintCertificateResponse struct {
 
 func (x *MintCertificateResponse) Reset() {
 	*x = MintCertificateResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[19]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -985,7 +1137,7 @@ func (x *MintCertificateResponse) String() string {
 func (*MintCertificateResponse) ProtoMessage() {}
 
 func (x *MintCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[19]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -998,7 +1150,7 @@ func (x *MintCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MintCertificateResponse.ProtoReflect.Descriptor instead.
 func (*MintCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{19}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *MintCertificateResponse) GetCertificate() *v1.Certificate {
@@ -1032,7 +1184,7 @@ type CallContext struct {
 
 func (x *CallContext) Reset() {
 	*x = CallContext{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[20]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1044,7 +1196,7 @@ func (x *CallContext) String() string {
 func (*CallContext) ProtoMessage() {}
 
 func (x *CallContext) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[20]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1057,7 +1209,7 @@ func (x *CallContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallContext.ProtoReflect.Descriptor instead.
 func (*CallContext) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{20}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CallContext) GetSubject() string {
@@ -1112,7 +1264,7 @@ type AuthenticateRequest struct {
 
 func (x *AuthenticateRequest) Reset() {
 	*x = AuthenticateRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[21]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1124,7 +1276,7 @@ func (x *AuthenticateRequest) String() string {
 func (*AuthenticateRequest) ProtoMessage() {}
 
 func (x *AuthenticateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[21]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1137,7 +1289,7 @@ func (x *AuthenticateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthenticateRequest.ProtoReflect.Descriptor instead.
 func (*AuthenticateRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{21}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AuthenticateRequest) GetApiKey() string {
@@ -1164,7 +1316,7 @@ type AuthenticateResponse struct {
 
 func (x *AuthenticateResponse) Reset() {
 	*x = AuthenticateResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[22]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1176,7 +1328,7 @@ func (x *AuthenticateResponse) String() string {
 func (*AuthenticateResponse) ProtoMessage() {}
 
 func (x *AuthenticateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[22]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1189,7 +1341,7 @@ func (x *AuthenticateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthenticateResponse.ProtoReflect.Descriptor instead.
 func (*AuthenticateResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{22}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AuthenticateResponse) GetContext() *v1.Signed {
@@ -1207,7 +1359,7 @@ type GetContextKeysRequest struct {
 
 func (x *GetContextKeysRequest) Reset() {
 	*x = GetContextKeysRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[23]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1219,7 +1371,7 @@ func (x *GetContextKeysRequest) String() string {
 func (*GetContextKeysRequest) ProtoMessage() {}
 
 func (x *GetContextKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[23]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1232,7 +1384,7 @@ func (x *GetContextKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetContextKeysRequest.ProtoReflect.Descriptor instead.
 func (*GetContextKeysRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{23}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{25}
 }
 
 type GetContextKeysResponse struct {
@@ -1244,7 +1396,7 @@ type GetContextKeysResponse struct {
 
 func (x *GetContextKeysResponse) Reset() {
 	*x = GetContextKeysResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[24]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1256,7 +1408,7 @@ func (x *GetContextKeysResponse) String() string {
 func (*GetContextKeysResponse) ProtoMessage() {}
 
 func (x *GetContextKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[24]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1269,7 +1421,7 @@ func (x *GetContextKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetContextKeysResponse.ProtoReflect.Descriptor instead.
 func (*GetContextKeysResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{24}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetContextKeysResponse) GetKeys() []*ContextKey {
@@ -1290,7 +1442,7 @@ type ContextKey struct {
 
 func (x *ContextKey) Reset() {
 	*x = ContextKey{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[25]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1302,7 +1454,7 @@ func (x *ContextKey) String() string {
 func (*ContextKey) ProtoMessage() {}
 
 func (x *ContextKey) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[25]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1315,7 +1467,7 @@ func (x *ContextKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContextKey.ProtoReflect.Descriptor instead.
 func (*ContextKey) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{25}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ContextKey) GetKeyId() string {
@@ -1345,7 +1497,7 @@ type DelegateKeyRequest struct {
 
 func (x *DelegateKeyRequest) Reset() {
 	*x = DelegateKeyRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[26]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1357,7 +1509,7 @@ func (x *DelegateKeyRequest) String() string {
 func (*DelegateKeyRequest) ProtoMessage() {}
 
 func (x *DelegateKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[26]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1370,7 +1522,7 @@ func (x *DelegateKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DelegateKeyRequest.ProtoReflect.Descriptor instead.
 func (*DelegateKeyRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{26}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DelegateKeyRequest) GetTenantId() string {
@@ -1407,7 +1559,7 @@ type DelegateKeyResponse struct {
 
 func (x *DelegateKeyResponse) Reset() {
 	*x = DelegateKeyResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[27]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1419,7 +1571,7 @@ func (x *DelegateKeyResponse) String() string {
 func (*DelegateKeyResponse) ProtoMessage() {}
 
 func (x *DelegateKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[27]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1432,7 +1584,7 @@ func (x *DelegateKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DelegateKeyResponse.ProtoReflect.Descriptor instead.
 func (*DelegateKeyResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{27}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DelegateKeyResponse) GetKeyId() string {
@@ -1465,7 +1617,7 @@ type GetKeysetRequest struct {
 
 func (x *GetKeysetRequest) Reset() {
 	*x = GetKeysetRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[28]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1477,7 +1629,7 @@ func (x *GetKeysetRequest) String() string {
 func (*GetKeysetRequest) ProtoMessage() {}
 
 func (x *GetKeysetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[28]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1490,7 +1642,7 @@ func (x *GetKeysetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeysetRequest.ProtoReflect.Descriptor instead.
 func (*GetKeysetRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{28}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetKeysetRequest) GetTenantId() string {
@@ -1504,13 +1656,15 @@ type GetKeysetResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Keyset        *v1.Signed             `protobuf:"bytes,1,opt,name=keyset,proto3" json:"keyset,omitempty"`
 	RootPublicKey []byte                 `protobuf:"bytes,2,opt,name=root_public_key,json=rootPublicKey,proto3" json:"root_public_key,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Signed RootTransitions of the tenant, oldest first.
+	RootTransitions []*v1.Signed `protobuf:"bytes,3,rep,name=root_transitions,json=rootTransitions,proto3" json:"root_transitions,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *GetKeysetResponse) Reset() {
 	*x = GetKeysetResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[29]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1522,7 +1676,7 @@ func (x *GetKeysetResponse) String() string {
 func (*GetKeysetResponse) ProtoMessage() {}
 
 func (x *GetKeysetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[29]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1535,7 +1689,7 @@ func (x *GetKeysetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeysetResponse.ProtoReflect.Descriptor instead.
 func (*GetKeysetResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{29}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetKeysetResponse) GetKeyset() *v1.Signed {
@@ -1552,6 +1706,13 @@ func (x *GetKeysetResponse) GetRootPublicKey() []byte {
 	return nil
 }
 
+func (x *GetKeysetResponse) GetRootTransitions() []*v1.Signed {
+	if x != nil {
+		return x.RootTransitions
+	}
+	return nil
+}
+
 type DenyRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	TenantId string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
@@ -1563,7 +1724,7 @@ type DenyRequest struct {
 
 func (x *DenyRequest) Reset() {
 	*x = DenyRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[30]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1575,7 +1736,7 @@ func (x *DenyRequest) String() string {
 func (*DenyRequest) ProtoMessage() {}
 
 func (x *DenyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[30]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1588,7 +1749,7 @@ func (x *DenyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenyRequest.ProtoReflect.Descriptor instead.
 func (*DenyRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{30}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DenyRequest) GetTenantId() string {
@@ -1614,7 +1775,7 @@ type DenyResponse struct {
 
 func (x *DenyResponse) Reset() {
 	*x = DenyResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[31]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1626,7 +1787,7 @@ func (x *DenyResponse) String() string {
 func (*DenyResponse) ProtoMessage() {}
 
 func (x *DenyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[31]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1639,7 +1800,7 @@ func (x *DenyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenyResponse.ProtoReflect.Descriptor instead.
 func (*DenyResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{31}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *DenyResponse) GetRevision() uint64 {
@@ -1659,7 +1820,7 @@ type WatchChangesRequest struct {
 
 func (x *WatchChangesRequest) Reset() {
 	*x = WatchChangesRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[32]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1671,7 +1832,7 @@ func (x *WatchChangesRequest) String() string {
 func (*WatchChangesRequest) ProtoMessage() {}
 
 func (x *WatchChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[32]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1684,7 +1845,7 @@ func (x *WatchChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchChangesRequest.ProtoReflect.Descriptor instead.
 func (*WatchChangesRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{32}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *WatchChangesRequest) GetSince() uint64 {
@@ -1705,7 +1866,7 @@ type WatchChangesResponse struct {
 
 func (x *WatchChangesResponse) Reset() {
 	*x = WatchChangesResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[33]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1717,7 +1878,7 @@ func (x *WatchChangesResponse) String() string {
 func (*WatchChangesResponse) ProtoMessage() {}
 
 func (x *WatchChangesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[33]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1730,7 +1891,7 @@ func (x *WatchChangesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchChangesResponse.ProtoReflect.Descriptor instead.
 func (*WatchChangesResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{33}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *WatchChangesResponse) GetChanges() []*v1.Change {
@@ -1766,7 +1927,13 @@ const file_cloudvlan_auth_v1_auth_proto_rawDesc = "" +
 	"pagination\"\x7f\n" +
 	"\x13ListTenantsResponse\x125\n" +
 	"\atenants\x18\x01 \x03(\v2\x1b.cloudvlan.entity.v1.TenantR\atenants\x121\n" +
-	"\x04meta\x18\x02 \x01(\v2\x1d.cloudvlan.entity.v1.ListMetaR\x04meta\"\xa4\x01\n" +
+	"\x04meta\x18\x02 \x01(\v2\x1d.cloudvlan.entity.v1.ListMetaR\x04meta\"o\n" +
+	"\x17RotateTenantKeysRequest\x12\x1d\n" +
+	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x125\n" +
+	"\x05which\x18\x02 \x01(\x0e2\x1d.cloudvlan.auth.v1.TenantKeysB\x00R\x05which\"v\n" +
+	"\x18RotateTenantKeysResponse\x123\n" +
+	"\x06tenant\x18\x01 \x01(\v2\x1b.cloudvlan.entity.v1.TenantR\x06tenant\x12%\n" +
+	"\x0ekeyset_version\x18\x02 \x01(\x04R\rkeysetVersion\"\xa4\x01\n" +
 	"\x13CreateApiKeyRequest\x12\x1d\n" +
 	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x14\n" +
 	"\x04name\x18\x02 \x01(\tB\x00R\x04name\x125\n" +
@@ -1845,10 +2012,11 @@ const file_cloudvlan_auth_v1_auth_proto_rawDesc = "" +
 	"\x06keyset\x18\x02 \x01(\v2\x1b.cloudvlan.entity.v1.SignedR\x06keyset\x12&\n" +
 	"\x0froot_public_key\x18\x03 \x01(\fR\rrootPublicKey\"1\n" +
 	"\x10GetKeysetRequest\x12\x1d\n" +
-	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\"p\n" +
+	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\"\xb8\x01\n" +
 	"\x11GetKeysetResponse\x123\n" +
 	"\x06keyset\x18\x01 \x01(\v2\x1b.cloudvlan.entity.v1.SignedR\x06keyset\x12&\n" +
-	"\x0froot_public_key\x18\x02 \x01(\fR\rrootPublicKey\"G\n" +
+	"\x0froot_public_key\x18\x02 \x01(\fR\rrootPublicKey\x12F\n" +
+	"\x10root_transitions\x18\x03 \x03(\v2\x1b.cloudvlan.entity.v1.SignedR\x0frootTransitions\"G\n" +
 	"\vDenyRequest\x12\x1d\n" +
 	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x19\n" +
 	"\anode_id\x18\x02 \x01(\tB\x00R\x06nodeId\"*\n" +
@@ -1858,14 +2026,20 @@ const file_cloudvlan_auth_v1_auth_proto_rawDesc = "" +
 	"\x05since\x18\x01 \x01(\x04R\x05since\"i\n" +
 	"\x14WatchChangesResponse\x125\n" +
 	"\achanges\x18\x01 \x03(\v2\x1b.cloudvlan.entity.v1.ChangeR\achanges\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision2\xd0\x02\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision*?\n" +
+	"\n" +
+	"TenantKeys\x12\x1b\n" +
+	"\x17TENANT_KEYS_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10TENANT_KEYS_ROOT\x10\x012\xc9\x03\n" +
 	"\rTenantService\x12k\n" +
 	"\fCreateTenant\x12&.cloudvlan.auth.v1.CreateTenantRequest\x1a'.cloudvlan.auth.v1.CreateTenantResponse\"\n" +
 	"\x8a\xb5\x18\x06\b\v\x10\x010\x01\x12e\n" +
 	"\tGetTenant\x12#.cloudvlan.auth.v1.GetTenantRequest\x1a$.cloudvlan.auth.v1.GetTenantResponse\"\r\x8a\xb5\x18\x06\b\n" +
 	"\x10\x028\x01\x90\x02\x01\x12k\n" +
 	"\vListTenants\x12%.cloudvlan.auth.v1.ListTenantsRequest\x1a&.cloudvlan.auth.v1.ListTenantsResponse\"\r\x8a\xb5\x18\x06\b\n" +
-	"\x10\x018\x01\x90\x02\x012\xb6\x03\n" +
+	"\x10\x018\x01\x90\x02\x01\x12w\n" +
+	"\x10RotateTenantKeys\x12*.cloudvlan.auth.v1.RotateTenantKeysRequest\x1a+.cloudvlan.auth.v1.RotateTenantKeysResponse\"\n" +
+	"\x8a\xb5\x18\x06\b\v\x10\x020\x012\xb6\x03\n" +
 	"\rApiKeyService\x12k\n" +
 	"\fCreateApiKey\x12&.cloudvlan.auth.v1.CreateApiKeyRequest\x1a'.cloudvlan.auth.v1.CreateApiKeyResponse\"\n" +
 	"\x8a\xb5\x18\x06\b\x15\x10\x020\x01\x12k\n" +
@@ -1898,119 +2072,128 @@ func file_cloudvlan_auth_v1_auth_proto_rawDescGZIP() []byte {
 	return file_cloudvlan_auth_v1_auth_proto_rawDescData
 }
 
-var file_cloudvlan_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_cloudvlan_auth_v1_auth_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_cloudvlan_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_cloudvlan_auth_v1_auth_proto_goTypes = []any{
-	(*CreateTenantRequest)(nil),      // 0: cloudvlan.auth.v1.CreateTenantRequest
-	(*CreateTenantResponse)(nil),     // 1: cloudvlan.auth.v1.CreateTenantResponse
-	(*GetTenantRequest)(nil),         // 2: cloudvlan.auth.v1.GetTenantRequest
-	(*GetTenantResponse)(nil),        // 3: cloudvlan.auth.v1.GetTenantResponse
-	(*ListTenantsRequest)(nil),       // 4: cloudvlan.auth.v1.ListTenantsRequest
-	(*ListTenantsResponse)(nil),      // 5: cloudvlan.auth.v1.ListTenantsResponse
-	(*CreateApiKeyRequest)(nil),      // 6: cloudvlan.auth.v1.CreateApiKeyRequest
-	(*CreateApiKeyResponse)(nil),     // 7: cloudvlan.auth.v1.CreateApiKeyResponse
-	(*ListApiKeysRequest)(nil),       // 8: cloudvlan.auth.v1.ListApiKeysRequest
-	(*ListApiKeysResponse)(nil),      // 9: cloudvlan.auth.v1.ListApiKeysResponse
-	(*RevokeApiKeyRequest)(nil),      // 10: cloudvlan.auth.v1.RevokeApiKeyRequest
-	(*RevokeApiKeyResponse)(nil),     // 11: cloudvlan.auth.v1.RevokeApiKeyResponse
-	(*WhoAmIRequest)(nil),            // 12: cloudvlan.auth.v1.WhoAmIRequest
-	(*WhoAmIResponse)(nil),           // 13: cloudvlan.auth.v1.WhoAmIResponse
-	(*GetTrustBundleRequest)(nil),    // 14: cloudvlan.auth.v1.GetTrustBundleRequest
-	(*GetTrustBundleResponse)(nil),   // 15: cloudvlan.auth.v1.GetTrustBundleResponse
-	(*RenewCertificateRequest)(nil),  // 16: cloudvlan.auth.v1.RenewCertificateRequest
-	(*RenewCertificateResponse)(nil), // 17: cloudvlan.auth.v1.RenewCertificateResponse
-	(*MintCertificateRequest)(nil),   // 18: cloudvlan.auth.v1.MintCertificateRequest
-	(*MintCertificateResponse)(nil),  // 19: cloudvlan.auth.v1.MintCertificateResponse
-	(*CallContext)(nil),              // 20: cloudvlan.auth.v1.CallContext
-	(*AuthenticateRequest)(nil),      // 21: cloudvlan.auth.v1.AuthenticateRequest
-	(*AuthenticateResponse)(nil),     // 22: cloudvlan.auth.v1.AuthenticateResponse
-	(*GetContextKeysRequest)(nil),    // 23: cloudvlan.auth.v1.GetContextKeysRequest
-	(*GetContextKeysResponse)(nil),   // 24: cloudvlan.auth.v1.GetContextKeysResponse
-	(*ContextKey)(nil),               // 25: cloudvlan.auth.v1.ContextKey
-	(*DelegateKeyRequest)(nil),       // 26: cloudvlan.auth.v1.DelegateKeyRequest
-	(*DelegateKeyResponse)(nil),      // 27: cloudvlan.auth.v1.DelegateKeyResponse
-	(*GetKeysetRequest)(nil),         // 28: cloudvlan.auth.v1.GetKeysetRequest
-	(*GetKeysetResponse)(nil),        // 29: cloudvlan.auth.v1.GetKeysetResponse
-	(*DenyRequest)(nil),              // 30: cloudvlan.auth.v1.DenyRequest
-	(*DenyResponse)(nil),             // 31: cloudvlan.auth.v1.DenyResponse
-	(*WatchChangesRequest)(nil),      // 32: cloudvlan.auth.v1.WatchChangesRequest
-	(*WatchChangesResponse)(nil),     // 33: cloudvlan.auth.v1.WatchChangesResponse
-	(*v1.Tenant)(nil),                // 34: cloudvlan.entity.v1.Tenant
-	(*v1.Pagination)(nil),            // 35: cloudvlan.entity.v1.Pagination
-	(*v1.ListMeta)(nil),              // 36: cloudvlan.entity.v1.ListMeta
-	(*v1.ApiScope)(nil),              // 37: cloudvlan.entity.v1.ApiScope
-	(*v1.ApiKey)(nil),                // 38: cloudvlan.entity.v1.ApiKey
-	(v11.Permission)(0),              // 39: cloudvlan.options.v1.Permission
-	(*v1.TrustBundle)(nil),           // 40: cloudvlan.entity.v1.TrustBundle
-	(*v1.Certificate)(nil),           // 41: cloudvlan.entity.v1.Certificate
-	(*timestamppb.Timestamp)(nil),    // 42: google.protobuf.Timestamp
-	(*v1.Signed)(nil),                // 43: cloudvlan.entity.v1.Signed
-	(v1.KeyRole)(0),                  // 44: cloudvlan.entity.v1.KeyRole
-	(*v1.Change)(nil),                // 45: cloudvlan.entity.v1.Change
+	(TenantKeys)(0),                  // 0: cloudvlan.auth.v1.TenantKeys
+	(*CreateTenantRequest)(nil),      // 1: cloudvlan.auth.v1.CreateTenantRequest
+	(*CreateTenantResponse)(nil),     // 2: cloudvlan.auth.v1.CreateTenantResponse
+	(*GetTenantRequest)(nil),         // 3: cloudvlan.auth.v1.GetTenantRequest
+	(*GetTenantResponse)(nil),        // 4: cloudvlan.auth.v1.GetTenantResponse
+	(*ListTenantsRequest)(nil),       // 5: cloudvlan.auth.v1.ListTenantsRequest
+	(*ListTenantsResponse)(nil),      // 6: cloudvlan.auth.v1.ListTenantsResponse
+	(*RotateTenantKeysRequest)(nil),  // 7: cloudvlan.auth.v1.RotateTenantKeysRequest
+	(*RotateTenantKeysResponse)(nil), // 8: cloudvlan.auth.v1.RotateTenantKeysResponse
+	(*CreateApiKeyRequest)(nil),      // 9: cloudvlan.auth.v1.CreateApiKeyRequest
+	(*CreateApiKeyResponse)(nil),     // 10: cloudvlan.auth.v1.CreateApiKeyResponse
+	(*ListApiKeysRequest)(nil),       // 11: cloudvlan.auth.v1.ListApiKeysRequest
+	(*ListApiKeysResponse)(nil),      // 12: cloudvlan.auth.v1.ListApiKeysResponse
+	(*RevokeApiKeyRequest)(nil),      // 13: cloudvlan.auth.v1.RevokeApiKeyRequest
+	(*RevokeApiKeyResponse)(nil),     // 14: cloudvlan.auth.v1.RevokeApiKeyResponse
+	(*WhoAmIRequest)(nil),            // 15: cloudvlan.auth.v1.WhoAmIRequest
+	(*WhoAmIResponse)(nil),           // 16: cloudvlan.auth.v1.WhoAmIResponse
+	(*GetTrustBundleRequest)(nil),    // 17: cloudvlan.auth.v1.GetTrustBundleRequest
+	(*GetTrustBundleResponse)(nil),   // 18: cloudvlan.auth.v1.GetTrustBundleResponse
+	(*RenewCertificateRequest)(nil),  // 19: cloudvlan.auth.v1.RenewCertificateRequest
+	(*RenewCertificateResponse)(nil), // 20: cloudvlan.auth.v1.RenewCertificateResponse
+	(*MintCertificateRequest)(nil),   // 21: cloudvlan.auth.v1.MintCertificateRequest
+	(*MintCertificateResponse)(nil),  // 22: cloudvlan.auth.v1.MintCertificateResponse
+	(*CallContext)(nil),              // 23: cloudvlan.auth.v1.CallContext
+	(*AuthenticateRequest)(nil),      // 24: cloudvlan.auth.v1.AuthenticateRequest
+	(*AuthenticateResponse)(nil),     // 25: cloudvlan.auth.v1.AuthenticateResponse
+	(*GetContextKeysRequest)(nil),    // 26: cloudvlan.auth.v1.GetContextKeysRequest
+	(*GetContextKeysResponse)(nil),   // 27: cloudvlan.auth.v1.GetContextKeysResponse
+	(*ContextKey)(nil),               // 28: cloudvlan.auth.v1.ContextKey
+	(*DelegateKeyRequest)(nil),       // 29: cloudvlan.auth.v1.DelegateKeyRequest
+	(*DelegateKeyResponse)(nil),      // 30: cloudvlan.auth.v1.DelegateKeyResponse
+	(*GetKeysetRequest)(nil),         // 31: cloudvlan.auth.v1.GetKeysetRequest
+	(*GetKeysetResponse)(nil),        // 32: cloudvlan.auth.v1.GetKeysetResponse
+	(*DenyRequest)(nil),              // 33: cloudvlan.auth.v1.DenyRequest
+	(*DenyResponse)(nil),             // 34: cloudvlan.auth.v1.DenyResponse
+	(*WatchChangesRequest)(nil),      // 35: cloudvlan.auth.v1.WatchChangesRequest
+	(*WatchChangesResponse)(nil),     // 36: cloudvlan.auth.v1.WatchChangesResponse
+	(*v1.Tenant)(nil),                // 37: cloudvlan.entity.v1.Tenant
+	(*v1.Pagination)(nil),            // 38: cloudvlan.entity.v1.Pagination
+	(*v1.ListMeta)(nil),              // 39: cloudvlan.entity.v1.ListMeta
+	(*v1.ApiScope)(nil),              // 40: cloudvlan.entity.v1.ApiScope
+	(*v1.ApiKey)(nil),                // 41: cloudvlan.entity.v1.ApiKey
+	(v11.Permission)(0),              // 42: cloudvlan.options.v1.Permission
+	(*v1.TrustBundle)(nil),           // 43: cloudvlan.entity.v1.TrustBundle
+	(*v1.Certificate)(nil),           // 44: cloudvlan.entity.v1.Certificate
+	(*timestamppb.Timestamp)(nil),    // 45: google.protobuf.Timestamp
+	(*v1.Signed)(nil),                // 46: cloudvlan.entity.v1.Signed
+	(v1.KeyRole)(0),                  // 47: cloudvlan.entity.v1.KeyRole
+	(*v1.Change)(nil),                // 48: cloudvlan.entity.v1.Change
 }
 var file_cloudvlan_auth_v1_auth_proto_depIdxs = []int32{
-	34, // 0: cloudvlan.auth.v1.CreateTenantResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
-	34, // 1: cloudvlan.auth.v1.GetTenantResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
-	35, // 2: cloudvlan.auth.v1.ListTenantsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	34, // 3: cloudvlan.auth.v1.ListTenantsResponse.tenants:type_name -> cloudvlan.entity.v1.Tenant
-	36, // 4: cloudvlan.auth.v1.ListTenantsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	37, // 5: cloudvlan.auth.v1.CreateApiKeyRequest.scope:type_name -> cloudvlan.entity.v1.ApiScope
-	38, // 6: cloudvlan.auth.v1.CreateApiKeyResponse.api_key:type_name -> cloudvlan.entity.v1.ApiKey
-	35, // 7: cloudvlan.auth.v1.ListApiKeysRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	38, // 8: cloudvlan.auth.v1.ListApiKeysResponse.api_keys:type_name -> cloudvlan.entity.v1.ApiKey
-	36, // 9: cloudvlan.auth.v1.ListApiKeysResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	38, // 10: cloudvlan.auth.v1.RevokeApiKeyResponse.api_key:type_name -> cloudvlan.entity.v1.ApiKey
-	39, // 11: cloudvlan.auth.v1.WhoAmIResponse.permissions:type_name -> cloudvlan.options.v1.Permission
-	40, // 12: cloudvlan.auth.v1.GetTrustBundleResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
-	41, // 13: cloudvlan.auth.v1.RenewCertificateResponse.certificate:type_name -> cloudvlan.entity.v1.Certificate
-	40, // 14: cloudvlan.auth.v1.RenewCertificateResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
-	41, // 15: cloudvlan.auth.v1.MintCertificateResponse.certificate:type_name -> cloudvlan.entity.v1.Certificate
-	40, // 16: cloudvlan.auth.v1.MintCertificateResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
-	39, // 17: cloudvlan.auth.v1.CallContext.permissions:type_name -> cloudvlan.options.v1.Permission
-	42, // 18: cloudvlan.auth.v1.CallContext.issued_at:type_name -> google.protobuf.Timestamp
-	42, // 19: cloudvlan.auth.v1.CallContext.expires_at:type_name -> google.protobuf.Timestamp
-	43, // 20: cloudvlan.auth.v1.AuthenticateResponse.context:type_name -> cloudvlan.entity.v1.Signed
-	25, // 21: cloudvlan.auth.v1.GetContextKeysResponse.keys:type_name -> cloudvlan.auth.v1.ContextKey
-	44, // 22: cloudvlan.auth.v1.DelegateKeyRequest.role:type_name -> cloudvlan.entity.v1.KeyRole
-	43, // 23: cloudvlan.auth.v1.DelegateKeyResponse.keyset:type_name -> cloudvlan.entity.v1.Signed
-	43, // 24: cloudvlan.auth.v1.GetKeysetResponse.keyset:type_name -> cloudvlan.entity.v1.Signed
-	45, // 25: cloudvlan.auth.v1.WatchChangesResponse.changes:type_name -> cloudvlan.entity.v1.Change
-	0,  // 26: cloudvlan.auth.v1.TenantService.CreateTenant:input_type -> cloudvlan.auth.v1.CreateTenantRequest
-	2,  // 27: cloudvlan.auth.v1.TenantService.GetTenant:input_type -> cloudvlan.auth.v1.GetTenantRequest
-	4,  // 28: cloudvlan.auth.v1.TenantService.ListTenants:input_type -> cloudvlan.auth.v1.ListTenantsRequest
-	6,  // 29: cloudvlan.auth.v1.ApiKeyService.CreateApiKey:input_type -> cloudvlan.auth.v1.CreateApiKeyRequest
-	8,  // 30: cloudvlan.auth.v1.ApiKeyService.ListApiKeys:input_type -> cloudvlan.auth.v1.ListApiKeysRequest
-	10, // 31: cloudvlan.auth.v1.ApiKeyService.RevokeApiKey:input_type -> cloudvlan.auth.v1.RevokeApiKeyRequest
-	12, // 32: cloudvlan.auth.v1.ApiKeyService.WhoAmI:input_type -> cloudvlan.auth.v1.WhoAmIRequest
-	14, // 33: cloudvlan.auth.v1.CertificateService.GetTrustBundle:input_type -> cloudvlan.auth.v1.GetTrustBundleRequest
-	16, // 34: cloudvlan.auth.v1.CertificateService.RenewCertificate:input_type -> cloudvlan.auth.v1.RenewCertificateRequest
-	18, // 35: cloudvlan.auth.v1.CertificateService.MintCertificate:input_type -> cloudvlan.auth.v1.MintCertificateRequest
-	21, // 36: cloudvlan.auth.v1.AuthService.Authenticate:input_type -> cloudvlan.auth.v1.AuthenticateRequest
-	23, // 37: cloudvlan.auth.v1.AuthService.GetContextKeys:input_type -> cloudvlan.auth.v1.GetContextKeysRequest
-	26, // 38: cloudvlan.auth.v1.AuthService.DelegateKey:input_type -> cloudvlan.auth.v1.DelegateKeyRequest
-	28, // 39: cloudvlan.auth.v1.AuthService.GetKeyset:input_type -> cloudvlan.auth.v1.GetKeysetRequest
-	30, // 40: cloudvlan.auth.v1.AuthService.Deny:input_type -> cloudvlan.auth.v1.DenyRequest
-	32, // 41: cloudvlan.auth.v1.AuthService.WatchChanges:input_type -> cloudvlan.auth.v1.WatchChangesRequest
-	1,  // 42: cloudvlan.auth.v1.TenantService.CreateTenant:output_type -> cloudvlan.auth.v1.CreateTenantResponse
-	3,  // 43: cloudvlan.auth.v1.TenantService.GetTenant:output_type -> cloudvlan.auth.v1.GetTenantResponse
-	5,  // 44: cloudvlan.auth.v1.TenantService.ListTenants:output_type -> cloudvlan.auth.v1.ListTenantsResponse
-	7,  // 45: cloudvlan.auth.v1.ApiKeyService.CreateApiKey:output_type -> cloudvlan.auth.v1.CreateApiKeyResponse
-	9,  // 46: cloudvlan.auth.v1.ApiKeyService.ListApiKeys:output_type -> cloudvlan.auth.v1.ListApiKeysResponse
-	11, // 47: cloudvlan.auth.v1.ApiKeyService.RevokeApiKey:output_type -> cloudvlan.auth.v1.RevokeApiKeyResponse
-	13, // 48: cloudvlan.auth.v1.ApiKeyService.WhoAmI:output_type -> cloudvlan.auth.v1.WhoAmIResponse
-	15, // 49: cloudvlan.auth.v1.CertificateService.GetTrustBundle:output_type -> cloudvlan.auth.v1.GetTrustBundleResponse
-	17, // 50: cloudvlan.auth.v1.CertificateService.RenewCertificate:output_type -> cloudvlan.auth.v1.RenewCertificateResponse
-	19, // 51: cloudvlan.auth.v1.CertificateService.MintCertificate:output_type -> cloudvlan.auth.v1.MintCertificateResponse
-	22, // 52: cloudvlan.auth.v1.AuthService.Authenticate:output_type -> cloudvlan.auth.v1.AuthenticateResponse
-	24, // 53: cloudvlan.auth.v1.AuthService.GetContextKeys:output_type -> cloudvlan.auth.v1.GetContextKeysResponse
-	27, // 54: cloudvlan.auth.v1.AuthService.DelegateKey:output_type -> cloudvlan.auth.v1.DelegateKeyResponse
-	29, // 55: cloudvlan.auth.v1.AuthService.GetKeyset:output_type -> cloudvlan.auth.v1.GetKeysetResponse
-	31, // 56: cloudvlan.auth.v1.AuthService.Deny:output_type -> cloudvlan.auth.v1.DenyResponse
-	33, // 57: cloudvlan.auth.v1.AuthService.WatchChanges:output_type -> cloudvlan.auth.v1.WatchChangesResponse
-	42, // [42:58] is the sub-list for method output_type
-	26, // [26:42] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	37, // 0: cloudvlan.auth.v1.CreateTenantResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
+	37, // 1: cloudvlan.auth.v1.GetTenantResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
+	38, // 2: cloudvlan.auth.v1.ListTenantsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	37, // 3: cloudvlan.auth.v1.ListTenantsResponse.tenants:type_name -> cloudvlan.entity.v1.Tenant
+	39, // 4: cloudvlan.auth.v1.ListTenantsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	0,  // 5: cloudvlan.auth.v1.RotateTenantKeysRequest.which:type_name -> cloudvlan.auth.v1.TenantKeys
+	37, // 6: cloudvlan.auth.v1.RotateTenantKeysResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
+	40, // 7: cloudvlan.auth.v1.CreateApiKeyRequest.scope:type_name -> cloudvlan.entity.v1.ApiScope
+	41, // 8: cloudvlan.auth.v1.CreateApiKeyResponse.api_key:type_name -> cloudvlan.entity.v1.ApiKey
+	38, // 9: cloudvlan.auth.v1.ListApiKeysRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	41, // 10: cloudvlan.auth.v1.ListApiKeysResponse.api_keys:type_name -> cloudvlan.entity.v1.ApiKey
+	39, // 11: cloudvlan.auth.v1.ListApiKeysResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	41, // 12: cloudvlan.auth.v1.RevokeApiKeyResponse.api_key:type_name -> cloudvlan.entity.v1.ApiKey
+	42, // 13: cloudvlan.auth.v1.WhoAmIResponse.permissions:type_name -> cloudvlan.options.v1.Permission
+	43, // 14: cloudvlan.auth.v1.GetTrustBundleResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
+	44, // 15: cloudvlan.auth.v1.RenewCertificateResponse.certificate:type_name -> cloudvlan.entity.v1.Certificate
+	43, // 16: cloudvlan.auth.v1.RenewCertificateResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
+	44, // 17: cloudvlan.auth.v1.MintCertificateResponse.certificate:type_name -> cloudvlan.entity.v1.Certificate
+	43, // 18: cloudvlan.auth.v1.MintCertificateResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
+	42, // 19: cloudvlan.auth.v1.CallContext.permissions:type_name -> cloudvlan.options.v1.Permission
+	45, // 20: cloudvlan.auth.v1.CallContext.issued_at:type_name -> google.protobuf.Timestamp
+	45, // 21: cloudvlan.auth.v1.CallContext.expires_at:type_name -> google.protobuf.Timestamp
+	46, // 22: cloudvlan.auth.v1.AuthenticateResponse.context:type_name -> cloudvlan.entity.v1.Signed
+	28, // 23: cloudvlan.auth.v1.GetContextKeysResponse.keys:type_name -> cloudvlan.auth.v1.ContextKey
+	47, // 24: cloudvlan.auth.v1.DelegateKeyRequest.role:type_name -> cloudvlan.entity.v1.KeyRole
+	46, // 25: cloudvlan.auth.v1.DelegateKeyResponse.keyset:type_name -> cloudvlan.entity.v1.Signed
+	46, // 26: cloudvlan.auth.v1.GetKeysetResponse.keyset:type_name -> cloudvlan.entity.v1.Signed
+	46, // 27: cloudvlan.auth.v1.GetKeysetResponse.root_transitions:type_name -> cloudvlan.entity.v1.Signed
+	48, // 28: cloudvlan.auth.v1.WatchChangesResponse.changes:type_name -> cloudvlan.entity.v1.Change
+	1,  // 29: cloudvlan.auth.v1.TenantService.CreateTenant:input_type -> cloudvlan.auth.v1.CreateTenantRequest
+	3,  // 30: cloudvlan.auth.v1.TenantService.GetTenant:input_type -> cloudvlan.auth.v1.GetTenantRequest
+	5,  // 31: cloudvlan.auth.v1.TenantService.ListTenants:input_type -> cloudvlan.auth.v1.ListTenantsRequest
+	7,  // 32: cloudvlan.auth.v1.TenantService.RotateTenantKeys:input_type -> cloudvlan.auth.v1.RotateTenantKeysRequest
+	9,  // 33: cloudvlan.auth.v1.ApiKeyService.CreateApiKey:input_type -> cloudvlan.auth.v1.CreateApiKeyRequest
+	11, // 34: cloudvlan.auth.v1.ApiKeyService.ListApiKeys:input_type -> cloudvlan.auth.v1.ListApiKeysRequest
+	13, // 35: cloudvlan.auth.v1.ApiKeyService.RevokeApiKey:input_type -> cloudvlan.auth.v1.RevokeApiKeyRequest
+	15, // 36: cloudvlan.auth.v1.ApiKeyService.WhoAmI:input_type -> cloudvlan.auth.v1.WhoAmIRequest
+	17, // 37: cloudvlan.auth.v1.CertificateService.GetTrustBundle:input_type -> cloudvlan.auth.v1.GetTrustBundleRequest
+	19, // 38: cloudvlan.auth.v1.CertificateService.RenewCertificate:input_type -> cloudvlan.auth.v1.RenewCertificateRequest
+	21, // 39: cloudvlan.auth.v1.CertificateService.MintCertificate:input_type -> cloudvlan.auth.v1.MintCertificateRequest
+	24, // 40: cloudvlan.auth.v1.AuthService.Authenticate:input_type -> cloudvlan.auth.v1.AuthenticateRequest
+	26, // 41: cloudvlan.auth.v1.AuthService.GetContextKeys:input_type -> cloudvlan.auth.v1.GetContextKeysRequest
+	29, // 42: cloudvlan.auth.v1.AuthService.DelegateKey:input_type -> cloudvlan.auth.v1.DelegateKeyRequest
+	31, // 43: cloudvlan.auth.v1.AuthService.GetKeyset:input_type -> cloudvlan.auth.v1.GetKeysetRequest
+	33, // 44: cloudvlan.auth.v1.AuthService.Deny:input_type -> cloudvlan.auth.v1.DenyRequest
+	35, // 45: cloudvlan.auth.v1.AuthService.WatchChanges:input_type -> cloudvlan.auth.v1.WatchChangesRequest
+	2,  // 46: cloudvlan.auth.v1.TenantService.CreateTenant:output_type -> cloudvlan.auth.v1.CreateTenantResponse
+	4,  // 47: cloudvlan.auth.v1.TenantService.GetTenant:output_type -> cloudvlan.auth.v1.GetTenantResponse
+	6,  // 48: cloudvlan.auth.v1.TenantService.ListTenants:output_type -> cloudvlan.auth.v1.ListTenantsResponse
+	8,  // 49: cloudvlan.auth.v1.TenantService.RotateTenantKeys:output_type -> cloudvlan.auth.v1.RotateTenantKeysResponse
+	10, // 50: cloudvlan.auth.v1.ApiKeyService.CreateApiKey:output_type -> cloudvlan.auth.v1.CreateApiKeyResponse
+	12, // 51: cloudvlan.auth.v1.ApiKeyService.ListApiKeys:output_type -> cloudvlan.auth.v1.ListApiKeysResponse
+	14, // 52: cloudvlan.auth.v1.ApiKeyService.RevokeApiKey:output_type -> cloudvlan.auth.v1.RevokeApiKeyResponse
+	16, // 53: cloudvlan.auth.v1.ApiKeyService.WhoAmI:output_type -> cloudvlan.auth.v1.WhoAmIResponse
+	18, // 54: cloudvlan.auth.v1.CertificateService.GetTrustBundle:output_type -> cloudvlan.auth.v1.GetTrustBundleResponse
+	20, // 55: cloudvlan.auth.v1.CertificateService.RenewCertificate:output_type -> cloudvlan.auth.v1.RenewCertificateResponse
+	22, // 56: cloudvlan.auth.v1.CertificateService.MintCertificate:output_type -> cloudvlan.auth.v1.MintCertificateResponse
+	25, // 57: cloudvlan.auth.v1.AuthService.Authenticate:output_type -> cloudvlan.auth.v1.AuthenticateResponse
+	27, // 58: cloudvlan.auth.v1.AuthService.GetContextKeys:output_type -> cloudvlan.auth.v1.GetContextKeysResponse
+	30, // 59: cloudvlan.auth.v1.AuthService.DelegateKey:output_type -> cloudvlan.auth.v1.DelegateKeyResponse
+	32, // 60: cloudvlan.auth.v1.AuthService.GetKeyset:output_type -> cloudvlan.auth.v1.GetKeysetResponse
+	34, // 61: cloudvlan.auth.v1.AuthService.Deny:output_type -> cloudvlan.auth.v1.DenyResponse
+	36, // 62: cloudvlan.auth.v1.AuthService.WatchChanges:output_type -> cloudvlan.auth.v1.WatchChangesResponse
+	46, // [46:63] is the sub-list for method output_type
+	29, // [29:46] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_cloudvlan_auth_v1_auth_proto_init() }
@@ -2023,13 +2206,14 @@ func file_cloudvlan_auth_v1_auth_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cloudvlan_auth_v1_auth_proto_rawDesc), len(file_cloudvlan_auth_v1_auth_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   34,
+			NumEnums:      1,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   4,
 		},
 		GoTypes:           file_cloudvlan_auth_v1_auth_proto_goTypes,
 		DependencyIndexes: file_cloudvlan_auth_v1_auth_proto_depIdxs,
+		EnumInfos:         file_cloudvlan_auth_v1_auth_proto_enumTypes,
 		MessageInfos:      file_cloudvlan_auth_v1_auth_proto_msgTypes,
 	}.Build()
 	File_cloudvlan_auth_v1_auth_proto = out.File

@@ -1385,7 +1385,9 @@ type EngineStatus struct {
 	Counters      map[string]uint64 `protobuf:"bytes,12,rep,name=counters,proto3" json:"counters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	InterfaceKind InterfaceKind     `protobuf:"varint,13,opt,name=interface_kind,json=interfaceKind,proto3,enum=cloudvlan.engine.v1.InterfaceKind" json:"interface_kind,omitempty"`
 	// Unset until a map came or when DNS is off.
-	Dns           *DnsStatus `protobuf:"bytes,14,opt,name=dns,proto3" json:"dns,omitempty"`
+	Dns *DnsStatus `protobuf:"bytes,14,opt,name=dns,proto3" json:"dns,omitempty"`
+	// Prefixes behind this node that its peers are told to send to it.
+	OwnRoutes     []*v1.Prefix `protobuf:"bytes,15,rep,name=own_routes,json=ownRoutes,proto3" json:"own_routes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1514,6 +1516,13 @@ func (x *EngineStatus) GetInterfaceKind() InterfaceKind {
 func (x *EngineStatus) GetDns() *DnsStatus {
 	if x != nil {
 		return x.Dns
+	}
+	return nil
+}
+
+func (x *EngineStatus) GetOwnRoutes() []*v1.Prefix {
+	if x != nil {
+		return x.OwnRoutes
 	}
 	return nil
 }
@@ -2547,7 +2556,7 @@ const file_cloudvlan_engine_v1_engine_proto_rawDesc = "" +
 	"generation\"\x12\n" +
 	"\x10GetStatusRequest\"N\n" +
 	"\x11GetStatusResponse\x129\n" +
-	"\x06status\x18\x01 \x01(\v2!.cloudvlan.engine.v1.EngineStatusR\x06status\"\xdd\x05\n" +
+	"\x06status\x18\x01 \x01(\v2!.cloudvlan.engine.v1.EngineStatusR\x06status\"\x99\x06\n" +
 	"\fEngineStatus\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12\x1e\n" +
@@ -2569,7 +2578,9 @@ const file_cloudvlan_engine_v1_engine_proto_rawDesc = "" +
 	"\x05peers\x18\v \x03(\v2\x1f.cloudvlan.engine.v1.PeerStatusR\x05peers\x12K\n" +
 	"\bcounters\x18\f \x03(\v2/.cloudvlan.engine.v1.EngineStatus.CountersEntryR\bcounters\x12I\n" +
 	"\x0einterface_kind\x18\r \x01(\x0e2\".cloudvlan.engine.v1.InterfaceKindR\rinterfaceKind\x120\n" +
-	"\x03dns\x18\x0e \x01(\v2\x1e.cloudvlan.engine.v1.DnsStatusR\x03dns\x1a;\n" +
+	"\x03dns\x18\x0e \x01(\v2\x1e.cloudvlan.engine.v1.DnsStatusR\x03dns\x12:\n" +
+	"\n" +
+	"own_routes\x18\x0f \x03(\v2\x1b.cloudvlan.entity.v1.PrefixR\townRoutes\x1a;\n" +
 	"\rCountersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xd0\x01\n" +
@@ -2769,42 +2780,43 @@ var file_cloudvlan_engine_v1_engine_proto_depIdxs = []int32{
 	37, // 28: cloudvlan.engine.v1.EngineStatus.counters:type_name -> cloudvlan.engine.v1.EngineStatus.CountersEntry
 	0,  // 29: cloudvlan.engine.v1.EngineStatus.interface_kind:type_name -> cloudvlan.engine.v1.InterfaceKind
 	22, // 30: cloudvlan.engine.v1.EngineStatus.dns:type_name -> cloudvlan.engine.v1.DnsStatus
-	39, // 31: cloudvlan.engine.v1.DnsStatus.listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
-	43, // 32: cloudvlan.engine.v1.DnsStatus.routes:type_name -> cloudvlan.entity.v1.DnsRoute
-	42, // 33: cloudvlan.engine.v1.PeerStatus.addresses:type_name -> cloudvlan.entity.v1.Prefix
-	39, // 34: cloudvlan.engine.v1.PeerStatus.endpoint:type_name -> cloudvlan.entity.v1.NodeEndpoint
-	41, // 35: cloudvlan.engine.v1.PeerStatus.latest_handshake_at:type_name -> google.protobuf.Timestamp
-	41, // 36: cloudvlan.engine.v1.EngineEvent.occurred_at:type_name -> google.protobuf.Timestamp
-	25, // 37: cloudvlan.engine.v1.ExplainRequest.packet:type_name -> cloudvlan.engine.v1.Packet
-	3,  // 38: cloudvlan.engine.v1.ExplainRequest.direction:type_name -> cloudvlan.engine.v1.Direction
-	28, // 39: cloudvlan.engine.v1.ExplainResponse.hops:type_name -> cloudvlan.engine.v1.Hop
-	44, // 40: cloudvlan.engine.v1.EvaluateRequest.source:type_name -> cloudvlan.entity.v1.NodeRecord
-	44, // 41: cloudvlan.engine.v1.EvaluateRequest.destination:type_name -> cloudvlan.entity.v1.NodeRecord
-	45, // 42: cloudvlan.engine.v1.EvaluateRequest.rules:type_name -> cloudvlan.entity.v1.RuleRecord
-	25, // 43: cloudvlan.engine.v1.EvaluateRequest.packets:type_name -> cloudvlan.engine.v1.Packet
-	35, // 44: cloudvlan.engine.v1.EvaluateResponse.verdicts:type_name -> cloudvlan.engine.v1.Verdict
-	46, // 45: cloudvlan.engine.v1.Verdict.action:type_name -> cloudvlan.entity.v1.PolicyAction
-	4,  // 46: cloudvlan.engine.v1.EngineService.GetIdentity:input_type -> cloudvlan.engine.v1.GetIdentityRequest
-	6,  // 47: cloudvlan.engine.v1.EngineService.Prove:input_type -> cloudvlan.engine.v1.ProveRequest
-	8,  // 48: cloudvlan.engine.v1.EngineService.Apply:input_type -> cloudvlan.engine.v1.ApplyRequest
-	15, // 49: cloudvlan.engine.v1.EngineService.Watch:input_type -> cloudvlan.engine.v1.WatchRequest
-	19, // 50: cloudvlan.engine.v1.EngineService.GetStatus:input_type -> cloudvlan.engine.v1.GetStatusRequest
-	26, // 51: cloudvlan.engine.v1.EngineService.Explain:input_type -> cloudvlan.engine.v1.ExplainRequest
-	29, // 52: cloudvlan.engine.v1.EngineService.Ping:input_type -> cloudvlan.engine.v1.PingRequest
-	31, // 53: cloudvlan.engine.v1.EngineService.Shutdown:input_type -> cloudvlan.engine.v1.ShutdownRequest
-	5,  // 54: cloudvlan.engine.v1.EngineService.GetIdentity:output_type -> cloudvlan.engine.v1.GetIdentityResponse
-	7,  // 55: cloudvlan.engine.v1.EngineService.Prove:output_type -> cloudvlan.engine.v1.ProveResponse
-	9,  // 56: cloudvlan.engine.v1.EngineService.Apply:output_type -> cloudvlan.engine.v1.ApplyResponse
-	16, // 57: cloudvlan.engine.v1.EngineService.Watch:output_type -> cloudvlan.engine.v1.WatchResponse
-	20, // 58: cloudvlan.engine.v1.EngineService.GetStatus:output_type -> cloudvlan.engine.v1.GetStatusResponse
-	27, // 59: cloudvlan.engine.v1.EngineService.Explain:output_type -> cloudvlan.engine.v1.ExplainResponse
-	30, // 60: cloudvlan.engine.v1.EngineService.Ping:output_type -> cloudvlan.engine.v1.PingResponse
-	32, // 61: cloudvlan.engine.v1.EngineService.Shutdown:output_type -> cloudvlan.engine.v1.ShutdownResponse
-	54, // [54:62] is the sub-list for method output_type
-	46, // [46:54] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	42, // 31: cloudvlan.engine.v1.EngineStatus.own_routes:type_name -> cloudvlan.entity.v1.Prefix
+	39, // 32: cloudvlan.engine.v1.DnsStatus.listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
+	43, // 33: cloudvlan.engine.v1.DnsStatus.routes:type_name -> cloudvlan.entity.v1.DnsRoute
+	42, // 34: cloudvlan.engine.v1.PeerStatus.addresses:type_name -> cloudvlan.entity.v1.Prefix
+	39, // 35: cloudvlan.engine.v1.PeerStatus.endpoint:type_name -> cloudvlan.entity.v1.NodeEndpoint
+	41, // 36: cloudvlan.engine.v1.PeerStatus.latest_handshake_at:type_name -> google.protobuf.Timestamp
+	41, // 37: cloudvlan.engine.v1.EngineEvent.occurred_at:type_name -> google.protobuf.Timestamp
+	25, // 38: cloudvlan.engine.v1.ExplainRequest.packet:type_name -> cloudvlan.engine.v1.Packet
+	3,  // 39: cloudvlan.engine.v1.ExplainRequest.direction:type_name -> cloudvlan.engine.v1.Direction
+	28, // 40: cloudvlan.engine.v1.ExplainResponse.hops:type_name -> cloudvlan.engine.v1.Hop
+	44, // 41: cloudvlan.engine.v1.EvaluateRequest.source:type_name -> cloudvlan.entity.v1.NodeRecord
+	44, // 42: cloudvlan.engine.v1.EvaluateRequest.destination:type_name -> cloudvlan.entity.v1.NodeRecord
+	45, // 43: cloudvlan.engine.v1.EvaluateRequest.rules:type_name -> cloudvlan.entity.v1.RuleRecord
+	25, // 44: cloudvlan.engine.v1.EvaluateRequest.packets:type_name -> cloudvlan.engine.v1.Packet
+	35, // 45: cloudvlan.engine.v1.EvaluateResponse.verdicts:type_name -> cloudvlan.engine.v1.Verdict
+	46, // 46: cloudvlan.engine.v1.Verdict.action:type_name -> cloudvlan.entity.v1.PolicyAction
+	4,  // 47: cloudvlan.engine.v1.EngineService.GetIdentity:input_type -> cloudvlan.engine.v1.GetIdentityRequest
+	6,  // 48: cloudvlan.engine.v1.EngineService.Prove:input_type -> cloudvlan.engine.v1.ProveRequest
+	8,  // 49: cloudvlan.engine.v1.EngineService.Apply:input_type -> cloudvlan.engine.v1.ApplyRequest
+	15, // 50: cloudvlan.engine.v1.EngineService.Watch:input_type -> cloudvlan.engine.v1.WatchRequest
+	19, // 51: cloudvlan.engine.v1.EngineService.GetStatus:input_type -> cloudvlan.engine.v1.GetStatusRequest
+	26, // 52: cloudvlan.engine.v1.EngineService.Explain:input_type -> cloudvlan.engine.v1.ExplainRequest
+	29, // 53: cloudvlan.engine.v1.EngineService.Ping:input_type -> cloudvlan.engine.v1.PingRequest
+	31, // 54: cloudvlan.engine.v1.EngineService.Shutdown:input_type -> cloudvlan.engine.v1.ShutdownRequest
+	5,  // 55: cloudvlan.engine.v1.EngineService.GetIdentity:output_type -> cloudvlan.engine.v1.GetIdentityResponse
+	7,  // 56: cloudvlan.engine.v1.EngineService.Prove:output_type -> cloudvlan.engine.v1.ProveResponse
+	9,  // 57: cloudvlan.engine.v1.EngineService.Apply:output_type -> cloudvlan.engine.v1.ApplyResponse
+	16, // 58: cloudvlan.engine.v1.EngineService.Watch:output_type -> cloudvlan.engine.v1.WatchResponse
+	20, // 59: cloudvlan.engine.v1.EngineService.GetStatus:output_type -> cloudvlan.engine.v1.GetStatusResponse
+	27, // 60: cloudvlan.engine.v1.EngineService.Explain:output_type -> cloudvlan.engine.v1.ExplainResponse
+	30, // 61: cloudvlan.engine.v1.EngineService.Ping:output_type -> cloudvlan.engine.v1.PingResponse
+	32, // 62: cloudvlan.engine.v1.EngineService.Shutdown:output_type -> cloudvlan.engine.v1.ShutdownResponse
+	55, // [55:63] is the sub-list for method output_type
+	47, // [47:55] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_cloudvlan_engine_v1_engine_proto_init() }

@@ -32,10 +32,12 @@ type Cvlan struct {
 	// IPv4 pool, CIDR, /8 to /30; 100.64.0.0/10 unless said otherwise. Other tenants may use the same.
 	Ipv4Pool string `protobuf:"bytes,4,opt,name=ipv4_pool,json=ipv4Pool,proto3" json:"ipv4_pool,omitempty"`
 	// IPv6 /64 within the installation's ULA /48.
-	Ipv6Prefix    string      `protobuf:"bytes,5,opt,name=ipv6_prefix,json=ipv6Prefix,proto3" json:"ipv6_prefix,omitempty"`
-	Status        Status      `protobuf:"varint,6,opt,name=status,proto3,enum=cloudvlan.entity.v1.Status" json:"status,omitempty"`
-	Provenance    *Provenance `protobuf:"bytes,7,opt,name=provenance,proto3" json:"provenance,omitempty"`
-	ClusterId     string      `protobuf:"bytes,8,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	Ipv6Prefix string      `protobuf:"bytes,5,opt,name=ipv6_prefix,json=ipv6Prefix,proto3" json:"ipv6_prefix,omitempty"`
+	Status     Status      `protobuf:"varint,6,opt,name=status,proto3,enum=cloudvlan.entity.v1.Status" json:"status,omitempty"`
+	Provenance *Provenance `protobuf:"bytes,7,opt,name=provenance,proto3" json:"provenance,omitempty"`
+	ClusterId  string      `protobuf:"bytes,8,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	// Nodes are `<name>.<dns_domain>`.
+	DnsDomain     string `protobuf:"bytes,9,opt,name=dns_domain,json=dnsDomain,proto3" json:"dns_domain,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -126,6 +128,13 @@ func (x *Cvlan) GetClusterId() string {
 	return ""
 }
 
+func (x *Cvlan) GetDnsDomain() string {
+	if x != nil {
+		return x.DnsDomain
+	}
+	return ""
+}
+
 type CvlanStats struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Nodes         uint64                 `protobuf:"varint,1,opt,name=nodes,proto3" json:"nodes,omitempty"`
@@ -182,7 +191,7 @@ var File_cloudvlan_entity_v1_cvlan_proto protoreflect.FileDescriptor
 
 const file_cloudvlan_entity_v1_cvlan_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcloudvlan/entity/v1/cvlan.proto\x12\x13cloudvlan.entity.v1\x1a cloudvlan/entity/v1/common.proto\"\x9d\x02\n" +
+	"\x1fcloudvlan/entity/v1/cvlan.proto\x12\x13cloudvlan.entity.v1\x1a cloudvlan/entity/v1/common.proto\"\xbc\x02\n" +
 	"\x05Cvlan\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\ttenant_id\x18\x02 \x01(\tR\btenantId\x12\x14\n" +
@@ -195,7 +204,9 @@ const file_cloudvlan_entity_v1_cvlan_proto_rawDesc = "" +
 	"provenance\x18\a \x01(\v2\x1f.cloudvlan.entity.v1.ProvenanceR\n" +
 	"provenance\x12\x1d\n" +
 	"\n" +
-	"cluster_id\x18\b \x01(\tR\tclusterId\"h\n" +
+	"cluster_id\x18\b \x01(\tR\tclusterId\x12\x1d\n" +
+	"\n" +
+	"dns_domain\x18\t \x01(\tR\tdnsDomain\"h\n" +
 	"\n" +
 	"CvlanStats\x12\x14\n" +
 	"\x05nodes\x18\x01 \x01(\x04R\x05nodes\x12D\n" +

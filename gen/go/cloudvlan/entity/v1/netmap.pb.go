@@ -550,7 +550,10 @@ type DnsRecord struct {
 	// Nodes are `<name>.<domain>`; lower case, without a trailing dot.
 	Domain string `protobuf:"bytes,4,opt,name=domain,proto3" json:"domain,omitempty"`
 	// Suffixes that other servers answer for.
-	Routes        []*DnsRoute `protobuf:"bytes,5,rep,name=routes,proto3" json:"routes,omitempty"`
+	Routes []*DnsRoute `protobuf:"bytes,5,rep,name=routes,proto3" json:"routes,omitempty"`
+	// Address pools of the cvlan: names of addresses in them (in-addr.arpa, ip6.arpa) are answered from the map and asked of
+	// nobody else.
+	Prefixes      []*Prefix `protobuf:"bytes,6,rep,name=prefixes,proto3" json:"prefixes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -616,6 +619,13 @@ func (x *DnsRecord) GetDomain() string {
 func (x *DnsRecord) GetRoutes() []*DnsRoute {
 	if x != nil {
 		return x.Routes
+	}
+	return nil
+}
+
+func (x *DnsRecord) GetPrefixes() []*Prefix {
+	if x != nil {
+		return x.Prefixes
 	}
 	return nil
 }
@@ -738,8 +748,10 @@ type RootTransition struct {
 	// Ed25519, 32 bytes.
 	RootPublicKey []byte                 `protobuf:"bytes,3,opt,name=root_public_key,json=rootPublicKey,proto3" json:"root_public_key,omitempty"`
 	IssuedAt      *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Ed25519, 32 bytes: the key that goes and that signed this, for those who know only its digest.
+	FormerRootPublicKey []byte `protobuf:"bytes,5,opt,name=former_root_public_key,json=formerRootPublicKey,proto3" json:"former_root_public_key,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *RootTransition) Reset() {
@@ -796,6 +808,13 @@ func (x *RootTransition) GetRootPublicKey() []byte {
 func (x *RootTransition) GetIssuedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.IssuedAt
+	}
+	return nil
+}
+
+func (x *RootTransition) GetFormerRootPublicKey() []byte {
+	if x != nil {
+		return x.FormerRootPublicKey
 	}
 	return nil
 }
@@ -1248,9 +1267,10 @@ type MapUpdate struct {
 	// Rule ids, 16 bytes each.
 	RemovedRules [][]byte        `protobuf:"bytes,10,rep,name=removed_rules,json=removedRules,proto3" json:"removed_rules,omitempty"`
 	Hints        []*EndpointHint `protobuf:"bytes,11,rep,name=hints,proto3" json:"hints,omitempty"`
-	// Signed DnsRecord; set in a full map and when it changed.
+	// Signed DnsRecord; set in the first step of a stream and when it changed. It does not move the revision.
 	Dns []byte `protobuf:"bytes,12,opt,name=dns,proto3" json:"dns,omitempty"`
-	// Signed RootTransitions after the root key the viewer pinned, oldest first; verified before `keyset`.
+	// Signed RootTransitions of the tenant, oldest first, up to 64; set with `keyset` and verified before it. Those up to the
+	// root key that the viewer has pinned say nothing new to it.
 	RootTransitions [][]byte `protobuf:"bytes,13,rep,name=root_transitions,json=rootTransitions,proto3" json:"root_transitions,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -1469,24 +1489,26 @@ const file_cloudvlan_entity_v1_netmap_proto_rawDesc = "" +
 	"\x12capability_version\x18\f \x01(\rR\x11capabilityVersion\":\n" +
 	"\x06Prefix\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\fR\aaddress\x12\x16\n" +
-	"\x06length\x18\x02 \x01(\rR\x06length\"\xbb\x01\n" +
+	"\x06length\x18\x02 \x01(\rR\x06length\"\xf4\x01\n" +
 	"\tDnsRecord\x12\x1b\n" +
 	"\ttenant_id\x18\x01 \x01(\tR\btenantId\x12\x19\n" +
 	"\bcvlan_id\x18\x02 \x01(\tR\acvlanId\x12'\n" +
 	"\x0frecord_revision\x18\x03 \x01(\x04R\x0erecordRevision\x12\x16\n" +
 	"\x06domain\x18\x04 \x01(\tR\x06domain\x125\n" +
-	"\x06routes\x18\x05 \x03(\v2\x1d.cloudvlan.entity.v1.DnsRouteR\x06routes\"f\n" +
+	"\x06routes\x18\x05 \x03(\v2\x1d.cloudvlan.entity.v1.DnsRouteR\x06routes\x127\n" +
+	"\bprefixes\x18\x06 \x03(\v2\x1b.cloudvlan.entity.v1.PrefixR\bprefixes\"f\n" +
 	"\bDnsRoute\x12\x18\n" +
 	"\x06suffix\x18\x01 \x01(\tB\x00R\x06suffix\x12@\n" +
 	"\tupstreams\x18\x02 \x03(\v2 .cloudvlan.entity.v1.DnsUpstreamB\x00R\tupstreams\"?\n" +
 	"\vDnsUpstream\x12\x1a\n" +
 	"\aaddress\x18\x01 \x01(\tB\x00R\aaddress\x12\x14\n" +
-	"\x04port\x18\x02 \x01(\rB\x00R\x04port\"\xaa\x01\n" +
+	"\x04port\x18\x02 \x01(\rB\x00R\x04port\"\xdf\x01\n" +
 	"\x0eRootTransition\x12\x1b\n" +
 	"\ttenant_id\x18\x01 \x01(\tR\btenantId\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12&\n" +
 	"\x0froot_public_key\x18\x03 \x01(\fR\rrootPublicKey\x127\n" +
-	"\tissued_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\"\x8b\x04\n" +
+	"\tissued_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\x123\n" +
+	"\x16former_root_public_key\x18\x05 \x01(\fR\x13formerRootPublicKey\"\x8b\x04\n" +
 	"\n" +
 	"RuleRecord\x12\x1b\n" +
 	"\ttenant_id\x18\x01 \x01(\tR\btenantId\x12\x19\n" +
@@ -1605,25 +1627,26 @@ var file_cloudvlan_entity_v1_netmap_proto_depIdxs = []int32{
 	6,  // 6: cloudvlan.entity.v1.NodeRecord.addresses:type_name -> cloudvlan.entity.v1.Prefix
 	6,  // 7: cloudvlan.entity.v1.NodeRecord.routes:type_name -> cloudvlan.entity.v1.Prefix
 	8,  // 8: cloudvlan.entity.v1.DnsRecord.routes:type_name -> cloudvlan.entity.v1.DnsRoute
-	9,  // 9: cloudvlan.entity.v1.DnsRoute.upstreams:type_name -> cloudvlan.entity.v1.DnsUpstream
-	17, // 10: cloudvlan.entity.v1.RootTransition.issued_at:type_name -> google.protobuf.Timestamp
-	19, // 11: cloudvlan.entity.v1.RuleRecord.action:type_name -> cloudvlan.entity.v1.PolicyAction
-	12, // 12: cloudvlan.entity.v1.RuleRecord.sources:type_name -> cloudvlan.entity.v1.RuleSelector
-	12, // 13: cloudvlan.entity.v1.RuleRecord.destinations:type_name -> cloudvlan.entity.v1.RuleSelector
-	20, // 14: cloudvlan.entity.v1.RuleRecord.protocol:type_name -> cloudvlan.entity.v1.PolicyProtocol
-	21, // 15: cloudvlan.entity.v1.RuleRecord.ports:type_name -> cloudvlan.entity.v1.PortRange
-	22, // 16: cloudvlan.entity.v1.RuleRecord.tunnel:type_name -> cloudvlan.entity.v1.TunnelProtocol
-	6,  // 17: cloudvlan.entity.v1.RuleSelector.prefix:type_name -> cloudvlan.entity.v1.Prefix
-	17, // 18: cloudvlan.entity.v1.MapHead.issued_at:type_name -> google.protobuf.Timestamp
-	17, // 19: cloudvlan.entity.v1.MapHead.expires_at:type_name -> google.protobuf.Timestamp
-	1,  // 20: cloudvlan.entity.v1.MapHead.stale_policy:type_name -> cloudvlan.entity.v1.StalePolicy
-	16, // 21: cloudvlan.entity.v1.MapUpdate.hints:type_name -> cloudvlan.entity.v1.EndpointHint
-	23, // 22: cloudvlan.entity.v1.EndpointHint.endpoints:type_name -> cloudvlan.entity.v1.NodeEndpoint
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	6,  // 9: cloudvlan.entity.v1.DnsRecord.prefixes:type_name -> cloudvlan.entity.v1.Prefix
+	9,  // 10: cloudvlan.entity.v1.DnsRoute.upstreams:type_name -> cloudvlan.entity.v1.DnsUpstream
+	17, // 11: cloudvlan.entity.v1.RootTransition.issued_at:type_name -> google.protobuf.Timestamp
+	19, // 12: cloudvlan.entity.v1.RuleRecord.action:type_name -> cloudvlan.entity.v1.PolicyAction
+	12, // 13: cloudvlan.entity.v1.RuleRecord.sources:type_name -> cloudvlan.entity.v1.RuleSelector
+	12, // 14: cloudvlan.entity.v1.RuleRecord.destinations:type_name -> cloudvlan.entity.v1.RuleSelector
+	20, // 15: cloudvlan.entity.v1.RuleRecord.protocol:type_name -> cloudvlan.entity.v1.PolicyProtocol
+	21, // 16: cloudvlan.entity.v1.RuleRecord.ports:type_name -> cloudvlan.entity.v1.PortRange
+	22, // 17: cloudvlan.entity.v1.RuleRecord.tunnel:type_name -> cloudvlan.entity.v1.TunnelProtocol
+	6,  // 18: cloudvlan.entity.v1.RuleSelector.prefix:type_name -> cloudvlan.entity.v1.Prefix
+	17, // 19: cloudvlan.entity.v1.MapHead.issued_at:type_name -> google.protobuf.Timestamp
+	17, // 20: cloudvlan.entity.v1.MapHead.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 21: cloudvlan.entity.v1.MapHead.stale_policy:type_name -> cloudvlan.entity.v1.StalePolicy
+	16, // 22: cloudvlan.entity.v1.MapUpdate.hints:type_name -> cloudvlan.entity.v1.EndpointHint
+	23, // 23: cloudvlan.entity.v1.EndpointHint.endpoints:type_name -> cloudvlan.entity.v1.NodeEndpoint
+	24, // [24:24] is the sub-list for method output_type
+	24, // [24:24] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_cloudvlan_entity_v1_netmap_proto_init() }

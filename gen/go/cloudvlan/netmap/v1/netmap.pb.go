@@ -13,6 +13,7 @@ import (
 	_ "cloudvlan/gen/go/cloudvlan/options/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -324,7 +325,9 @@ func (x *ReportEndpointsRequest) GetEndpoints() []*v1.NodeEndpoint {
 }
 
 type ReportEndpointsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the process that answered.
+	Version       string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -359,11 +362,202 @@ func (*ReportEndpointsResponse) Descriptor() ([]byte, []int) {
 	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{6}
 }
 
+func (x *ReportEndpointsResponse) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+type ListPresenceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TenantId      string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	CvlanId       string                 `protobuf:"bytes,2,opt,name=cvlan_id,json=cvlanId,proto3" json:"cvlan_id,omitempty"`
+	NodeIds       []string               `protobuf:"bytes,3,rep,name=node_ids,json=nodeIds,proto3" json:"node_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPresenceRequest) Reset() {
+	*x = ListPresenceRequest{}
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPresenceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPresenceRequest) ProtoMessage() {}
+
+func (x *ListPresenceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPresenceRequest.ProtoReflect.Descriptor instead.
+func (*ListPresenceRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ListPresenceRequest) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *ListPresenceRequest) GetCvlanId() string {
+	if x != nil {
+		return x.CvlanId
+	}
+	return ""
+}
+
+func (x *ListPresenceRequest) GetNodeIds() []string {
+	if x != nil {
+		return x.NodeIds
+	}
+	return nil
+}
+
+type ListPresenceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the request, without those that never opened a stream.
+	Nodes         []*NodePresence `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPresenceResponse) Reset() {
+	*x = ListPresenceResponse{}
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPresenceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPresenceResponse) ProtoMessage() {}
+
+func (x *ListPresenceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPresenceResponse.ProtoReflect.Descriptor instead.
+func (*ListPresenceResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ListPresenceResponse) GetNodes() []*NodePresence {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+type NodePresence struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	NodeId string                 `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	Online bool                   `protobuf:"varint,2,opt,name=online,proto3" json:"online,omitempty"`
+	// When its latest stream was opened.
+	Since *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	// When the stream was last known to be open: while online at most 10 s ago.
+	LastSeen *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`
+	// Map revision the node stood at when it opened the stream; 0 when it held no map.
+	Revision      uint64 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodePresence) Reset() {
+	*x = NodePresence{}
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodePresence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodePresence) ProtoMessage() {}
+
+func (x *NodePresence) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodePresence.ProtoReflect.Descriptor instead.
+func (*NodePresence) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *NodePresence) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+func (x *NodePresence) GetOnline() bool {
+	if x != nil {
+		return x.Online
+	}
+	return false
+}
+
+func (x *NodePresence) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *NodePresence) GetLastSeen() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastSeen
+	}
+	return nil
+}
+
+func (x *NodePresence) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 var File_cloudvlan_netmap_v1_netmap_proto protoreflect.FileDescriptor
 
 const file_cloudvlan_netmap_v1_netmap_proto_rawDesc = "" +
 	"\n" +
-	" cloudvlan/netmap/v1/netmap.proto\x12\x13cloudvlan.netmap.v1\x1a cloudvlan/entity/v1/netmap.proto\x1a\x1ecloudvlan/entity/v1/node.proto\x1a\"cloudvlan/options/v1/options.proto\"f\n" +
+	" cloudvlan/netmap/v1/netmap.proto\x12\x13cloudvlan.netmap.v1\x1a cloudvlan/entity/v1/netmap.proto\x1a\x1ecloudvlan/entity/v1/node.proto\x1a\"cloudvlan/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"f\n" +
 	"\vMapPosition\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12%\n" +
@@ -379,8 +573,21 @@ const file_cloudvlan_netmap_v1_netmap_proto_rawDesc = "" +
 	"\fPollResponse\x128\n" +
 	"\aupdates\x18\x01 \x03(\v2\x1e.cloudvlan.entity.v1.MapUpdateR\aupdates\"[\n" +
 	"\x16ReportEndpointsRequest\x12A\n" +
-	"\tendpoints\x18\x01 \x03(\v2!.cloudvlan.entity.v1.NodeEndpointB\x00R\tendpoints\"\x19\n" +
-	"\x17ReportEndpointsResponse2\xd0\x02\n" +
+	"\tendpoints\x18\x01 \x03(\v2!.cloudvlan.entity.v1.NodeEndpointB\x00R\tendpoints\"3\n" +
+	"\x17ReportEndpointsResponse\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\"n\n" +
+	"\x13ListPresenceRequest\x12\x1d\n" +
+	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x1b\n" +
+	"\bcvlan_id\x18\x02 \x01(\tB\x00R\acvlanId\x12\x1b\n" +
+	"\bnode_ids\x18\x03 \x03(\tB\x00R\anodeIds\"O\n" +
+	"\x14ListPresenceResponse\x127\n" +
+	"\x05nodes\x18\x01 \x03(\v2!.cloudvlan.netmap.v1.NodePresenceR\x05nodes\"\xc6\x01\n" +
+	"\fNodePresence\x12\x17\n" +
+	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x16\n" +
+	"\x06online\x18\x02 \x01(\bR\x06online\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x127\n" +
+	"\tlast_seen\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\x12\x1a\n" +
+	"\brevision\x18\x05 \x01(\x04R\brevision2\xd0\x02\n" +
 	"\rNetmapService\x12b\n" +
 	"\x05Watch\x12!.cloudvlan.netmap.v1.WatchRequest\x1a\".cloudvlan.netmap.v1.WatchResponse\"\x10\x8a\xb5\x18\t\b\x01\x10\x03\x1a\x01\x038\x01\x90\x02\x010\x01\x12]\n" +
 	"\x04Poll\x12 .cloudvlan.netmap.v1.PollRequest\x1a!.cloudvlan.netmap.v1.PollResponse\"\x10\x8a\xb5\x18\t\b\x01\x10\x03\x1a\x01\x038\x01\x90\x02\x01\x12|\n" +
@@ -399,7 +606,7 @@ func file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP() []byte {
 	return file_cloudvlan_netmap_v1_netmap_proto_rawDescData
 }
 
-var file_cloudvlan_netmap_v1_netmap_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_cloudvlan_netmap_v1_netmap_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_cloudvlan_netmap_v1_netmap_proto_goTypes = []any{
 	(*MapPosition)(nil),             // 0: cloudvlan.netmap.v1.MapPosition
 	(*WatchRequest)(nil),            // 1: cloudvlan.netmap.v1.WatchRequest
@@ -408,26 +615,33 @@ var file_cloudvlan_netmap_v1_netmap_proto_goTypes = []any{
 	(*PollResponse)(nil),            // 4: cloudvlan.netmap.v1.PollResponse
 	(*ReportEndpointsRequest)(nil),  // 5: cloudvlan.netmap.v1.ReportEndpointsRequest
 	(*ReportEndpointsResponse)(nil), // 6: cloudvlan.netmap.v1.ReportEndpointsResponse
-	(*v1.MapUpdate)(nil),            // 7: cloudvlan.entity.v1.MapUpdate
-	(*v1.NodeEndpoint)(nil),         // 8: cloudvlan.entity.v1.NodeEndpoint
+	(*ListPresenceRequest)(nil),     // 7: cloudvlan.netmap.v1.ListPresenceRequest
+	(*ListPresenceResponse)(nil),    // 8: cloudvlan.netmap.v1.ListPresenceResponse
+	(*NodePresence)(nil),            // 9: cloudvlan.netmap.v1.NodePresence
+	(*v1.MapUpdate)(nil),            // 10: cloudvlan.entity.v1.MapUpdate
+	(*v1.NodeEndpoint)(nil),         // 11: cloudvlan.entity.v1.NodeEndpoint
+	(*timestamppb.Timestamp)(nil),   // 12: google.protobuf.Timestamp
 }
 var file_cloudvlan_netmap_v1_netmap_proto_depIdxs = []int32{
-	0, // 0: cloudvlan.netmap.v1.WatchRequest.position:type_name -> cloudvlan.netmap.v1.MapPosition
-	7, // 1: cloudvlan.netmap.v1.WatchResponse.update:type_name -> cloudvlan.entity.v1.MapUpdate
-	0, // 2: cloudvlan.netmap.v1.PollRequest.position:type_name -> cloudvlan.netmap.v1.MapPosition
-	7, // 3: cloudvlan.netmap.v1.PollResponse.updates:type_name -> cloudvlan.entity.v1.MapUpdate
-	8, // 4: cloudvlan.netmap.v1.ReportEndpointsRequest.endpoints:type_name -> cloudvlan.entity.v1.NodeEndpoint
-	1, // 5: cloudvlan.netmap.v1.NetmapService.Watch:input_type -> cloudvlan.netmap.v1.WatchRequest
-	3, // 6: cloudvlan.netmap.v1.NetmapService.Poll:input_type -> cloudvlan.netmap.v1.PollRequest
-	5, // 7: cloudvlan.netmap.v1.NetmapService.ReportEndpoints:input_type -> cloudvlan.netmap.v1.ReportEndpointsRequest
-	2, // 8: cloudvlan.netmap.v1.NetmapService.Watch:output_type -> cloudvlan.netmap.v1.WatchResponse
-	4, // 9: cloudvlan.netmap.v1.NetmapService.Poll:output_type -> cloudvlan.netmap.v1.PollResponse
-	6, // 10: cloudvlan.netmap.v1.NetmapService.ReportEndpoints:output_type -> cloudvlan.netmap.v1.ReportEndpointsResponse
-	8, // [8:11] is the sub-list for method output_type
-	5, // [5:8] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	0,  // 0: cloudvlan.netmap.v1.WatchRequest.position:type_name -> cloudvlan.netmap.v1.MapPosition
+	10, // 1: cloudvlan.netmap.v1.WatchResponse.update:type_name -> cloudvlan.entity.v1.MapUpdate
+	0,  // 2: cloudvlan.netmap.v1.PollRequest.position:type_name -> cloudvlan.netmap.v1.MapPosition
+	10, // 3: cloudvlan.netmap.v1.PollResponse.updates:type_name -> cloudvlan.entity.v1.MapUpdate
+	11, // 4: cloudvlan.netmap.v1.ReportEndpointsRequest.endpoints:type_name -> cloudvlan.entity.v1.NodeEndpoint
+	9,  // 5: cloudvlan.netmap.v1.ListPresenceResponse.nodes:type_name -> cloudvlan.netmap.v1.NodePresence
+	12, // 6: cloudvlan.netmap.v1.NodePresence.since:type_name -> google.protobuf.Timestamp
+	12, // 7: cloudvlan.netmap.v1.NodePresence.last_seen:type_name -> google.protobuf.Timestamp
+	1,  // 8: cloudvlan.netmap.v1.NetmapService.Watch:input_type -> cloudvlan.netmap.v1.WatchRequest
+	3,  // 9: cloudvlan.netmap.v1.NetmapService.Poll:input_type -> cloudvlan.netmap.v1.PollRequest
+	5,  // 10: cloudvlan.netmap.v1.NetmapService.ReportEndpoints:input_type -> cloudvlan.netmap.v1.ReportEndpointsRequest
+	2,  // 11: cloudvlan.netmap.v1.NetmapService.Watch:output_type -> cloudvlan.netmap.v1.WatchResponse
+	4,  // 12: cloudvlan.netmap.v1.NetmapService.Poll:output_type -> cloudvlan.netmap.v1.PollResponse
+	6,  // 13: cloudvlan.netmap.v1.NetmapService.ReportEndpoints:output_type -> cloudvlan.netmap.v1.ReportEndpointsResponse
+	11, // [11:14] is the sub-list for method output_type
+	8,  // [8:11] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_cloudvlan_netmap_v1_netmap_proto_init() }
@@ -441,7 +655,7 @@ func file_cloudvlan_netmap_v1_netmap_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cloudvlan_netmap_v1_netmap_proto_rawDesc), len(file_cloudvlan_netmap_v1_netmap_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

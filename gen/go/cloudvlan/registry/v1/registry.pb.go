@@ -30,7 +30,10 @@ type CreateCvlanRequest struct {
 	TenantId string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
 	Name     string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// CIDR, /8 to /30; empty means 100.64.0.0/10.
-	Ipv4Pool      string `protobuf:"bytes,3,opt,name=ipv4_pool,json=ipv4Pool,proto3" json:"ipv4_pool,omitempty"`
+	Ipv4Pool string `protobuf:"bytes,3,opt,name=ipv4_pool,json=ipv4Pool,proto3" json:"ipv4_pool,omitempty"`
+	// Lower case, without a trailing dot, not a public suffix alone, unique in the tenant; empty means
+	// `<name>.cvlan.internal`. At most 189 bytes: `<node>.<domain>` has 253 at most (RFC 1035).
+	DnsDomain     string `protobuf:"bytes,4,opt,name=dns_domain,json=dnsDomain,proto3" json:"dns_domain,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -82,6 +85,13 @@ func (x *CreateCvlanRequest) GetName() string {
 func (x *CreateCvlanRequest) GetIpv4Pool() string {
 	if x != nil {
 		return x.Ipv4Pool
+	}
+	return ""
+}
+
+func (x *CreateCvlanRequest) GetDnsDomain() string {
+	if x != nil {
+		return x.DnsDomain
 	}
 	return ""
 }
@@ -338,6 +348,120 @@ func (x *ListCvlansResponse) GetMeta() *v1.ListMeta {
 	return nil
 }
 
+type UpdateCvlanRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	TenantId string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	CvlanId  string                 `protobuf:"bytes,2,opt,name=cvlan_id,json=cvlanId,proto3" json:"cvlan_id,omitempty"`
+	// Unset: keep.
+	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Unset: keep. Empty: `<name>.cvlan.internal`. Otherwise as in CreateCvlanRequest.
+	DnsDomain     *string `protobuf:"bytes,4,opt,name=dns_domain,json=dnsDomain,proto3,oneof" json:"dns_domain,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateCvlanRequest) Reset() {
+	*x = UpdateCvlanRequest{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateCvlanRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateCvlanRequest) ProtoMessage() {}
+
+func (x *UpdateCvlanRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateCvlanRequest.ProtoReflect.Descriptor instead.
+func (*UpdateCvlanRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *UpdateCvlanRequest) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *UpdateCvlanRequest) GetCvlanId() string {
+	if x != nil {
+		return x.CvlanId
+	}
+	return ""
+}
+
+func (x *UpdateCvlanRequest) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *UpdateCvlanRequest) GetDnsDomain() string {
+	if x != nil && x.DnsDomain != nil {
+		return *x.DnsDomain
+	}
+	return ""
+}
+
+type UpdateCvlanResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cvlan         *v1.Cvlan              `protobuf:"bytes,1,opt,name=cvlan,proto3" json:"cvlan,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateCvlanResponse) Reset() {
+	*x = UpdateCvlanResponse{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateCvlanResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateCvlanResponse) ProtoMessage() {}
+
+func (x *UpdateCvlanResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateCvlanResponse.ProtoReflect.Descriptor instead.
+func (*UpdateCvlanResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *UpdateCvlanResponse) GetCvlan() *v1.Cvlan {
+	if x != nil {
+		return x.Cvlan
+	}
+	return nil
+}
+
 type DeleteCvlanRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TenantId      string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
@@ -348,7 +472,7 @@ type DeleteCvlanRequest struct {
 
 func (x *DeleteCvlanRequest) Reset() {
 	*x = DeleteCvlanRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[6]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -360,7 +484,7 @@ func (x *DeleteCvlanRequest) String() string {
 func (*DeleteCvlanRequest) ProtoMessage() {}
 
 func (x *DeleteCvlanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[6]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -373,7 +497,7 @@ func (x *DeleteCvlanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCvlanRequest.ProtoReflect.Descriptor instead.
 func (*DeleteCvlanRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{6}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DeleteCvlanRequest) GetTenantId() string {
@@ -398,7 +522,7 @@ type DeleteCvlanResponse struct {
 
 func (x *DeleteCvlanResponse) Reset() {
 	*x = DeleteCvlanResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[7]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -410,7 +534,7 @@ func (x *DeleteCvlanResponse) String() string {
 func (*DeleteCvlanResponse) ProtoMessage() {}
 
 func (x *DeleteCvlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[7]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -423,7 +547,95 @@ func (x *DeleteCvlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCvlanResponse.ProtoReflect.Descriptor instead.
 func (*DeleteCvlanResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{7}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{9}
+}
+
+type GetTenantStatsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TenantId      string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTenantStatsRequest) Reset() {
+	*x = GetTenantStatsRequest{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTenantStatsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTenantStatsRequest) ProtoMessage() {}
+
+func (x *GetTenantStatsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTenantStatsRequest.ProtoReflect.Descriptor instead.
+func (*GetTenantStatsRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GetTenantStatsRequest) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+type GetTenantStatsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stats         *v1.TenantStats        `protobuf:"bytes,1,opt,name=stats,proto3" json:"stats,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTenantStatsResponse) Reset() {
+	*x = GetTenantStatsResponse{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTenantStatsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTenantStatsResponse) ProtoMessage() {}
+
+func (x *GetTenantStatsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTenantStatsResponse.ProtoReflect.Descriptor instead.
+func (*GetTenantStatsResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *GetTenantStatsResponse) GetStats() *v1.TenantStats {
+	if x != nil {
+		return x.Stats
+	}
+	return nil
 }
 
 type GetNodeRequest struct {
@@ -436,7 +648,7 @@ type GetNodeRequest struct {
 
 func (x *GetNodeRequest) Reset() {
 	*x = GetNodeRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[8]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -448,7 +660,7 @@ func (x *GetNodeRequest) String() string {
 func (*GetNodeRequest) ProtoMessage() {}
 
 func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[8]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -461,7 +673,7 @@ func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNodeRequest.ProtoReflect.Descriptor instead.
 func (*GetNodeRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{8}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetNodeRequest) GetTenantId() string {
@@ -487,7 +699,7 @@ type GetNodeResponse struct {
 
 func (x *GetNodeResponse) Reset() {
 	*x = GetNodeResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[9]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -499,7 +711,7 @@ func (x *GetNodeResponse) String() string {
 func (*GetNodeResponse) ProtoMessage() {}
 
 func (x *GetNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[9]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -512,7 +724,7 @@ func (x *GetNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNodeResponse.ProtoReflect.Descriptor instead.
 func (*GetNodeResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{9}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetNodeResponse) GetNode() *v1.Node {
@@ -534,7 +746,7 @@ type ListNodesRequest struct {
 
 func (x *ListNodesRequest) Reset() {
 	*x = ListNodesRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[10]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -546,7 +758,7 @@ func (x *ListNodesRequest) String() string {
 func (*ListNodesRequest) ProtoMessage() {}
 
 func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[10]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -559,7 +771,7 @@ func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
 func (*ListNodesRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{10}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListNodesRequest) GetTenantId() string {
@@ -593,7 +805,7 @@ type ListNodesResponse struct {
 
 func (x *ListNodesResponse) Reset() {
 	*x = ListNodesResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[11]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -605,7 +817,7 @@ func (x *ListNodesResponse) String() string {
 func (*ListNodesResponse) ProtoMessage() {}
 
 func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[11]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -618,7 +830,7 @@ func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesResponse.ProtoReflect.Descriptor instead.
 func (*ListNodesResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{11}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListNodesResponse) GetNodes() []*v1.Node {
@@ -651,7 +863,7 @@ type UpdateNodeRequest struct {
 
 func (x *UpdateNodeRequest) Reset() {
 	*x = UpdateNodeRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[12]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -663,7 +875,7 @@ func (x *UpdateNodeRequest) String() string {
 func (*UpdateNodeRequest) ProtoMessage() {}
 
 func (x *UpdateNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[12]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -676,7 +888,7 @@ func (x *UpdateNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateNodeRequest.ProtoReflect.Descriptor instead.
 func (*UpdateNodeRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{12}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *UpdateNodeRequest) GetTenantId() string {
@@ -723,7 +935,7 @@ type TagSet struct {
 
 func (x *TagSet) Reset() {
 	*x = TagSet{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[13]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -735,7 +947,7 @@ func (x *TagSet) String() string {
 func (*TagSet) ProtoMessage() {}
 
 func (x *TagSet) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[13]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -748,7 +960,7 @@ func (x *TagSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TagSet.ProtoReflect.Descriptor instead.
 func (*TagSet) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{13}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TagSet) GetTags() map[string]string {
@@ -767,7 +979,7 @@ type RouteSet struct {
 
 func (x *RouteSet) Reset() {
 	*x = RouteSet{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[14]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -779,7 +991,7 @@ func (x *RouteSet) String() string {
 func (*RouteSet) ProtoMessage() {}
 
 func (x *RouteSet) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[14]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -792,7 +1004,7 @@ func (x *RouteSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteSet.ProtoReflect.Descriptor instead.
 func (*RouteSet) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{14}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RouteSet) GetRoutes() []*v1.NodeRoute {
@@ -811,7 +1023,7 @@ type UpdateNodeResponse struct {
 
 func (x *UpdateNodeResponse) Reset() {
 	*x = UpdateNodeResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[15]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -823,7 +1035,7 @@ func (x *UpdateNodeResponse) String() string {
 func (*UpdateNodeResponse) ProtoMessage() {}
 
 func (x *UpdateNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[15]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -836,7 +1048,7 @@ func (x *UpdateNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateNodeResponse.ProtoReflect.Descriptor instead.
 func (*UpdateNodeResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{15}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *UpdateNodeResponse) GetNode() *v1.Node {
@@ -856,7 +1068,7 @@ type RevokeNodeRequest struct {
 
 func (x *RevokeNodeRequest) Reset() {
 	*x = RevokeNodeRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[16]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -868,7 +1080,7 @@ func (x *RevokeNodeRequest) String() string {
 func (*RevokeNodeRequest) ProtoMessage() {}
 
 func (x *RevokeNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[16]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -881,7 +1093,7 @@ func (x *RevokeNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeNodeRequest.ProtoReflect.Descriptor instead.
 func (*RevokeNodeRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{16}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RevokeNodeRequest) GetTenantId() string {
@@ -907,7 +1119,7 @@ type RevokeNodeResponse struct {
 
 func (x *RevokeNodeResponse) Reset() {
 	*x = RevokeNodeResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[17]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -919,7 +1131,7 @@ func (x *RevokeNodeResponse) String() string {
 func (*RevokeNodeResponse) ProtoMessage() {}
 
 func (x *RevokeNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[17]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -932,7 +1144,7 @@ func (x *RevokeNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeNodeResponse.ProtoReflect.Descriptor instead.
 func (*RevokeNodeResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{17}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RevokeNodeResponse) GetNode() *v1.Node {
@@ -953,7 +1165,7 @@ type CreateGroupRequest struct {
 
 func (x *CreateGroupRequest) Reset() {
 	*x = CreateGroupRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[18]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -965,7 +1177,7 @@ func (x *CreateGroupRequest) String() string {
 func (*CreateGroupRequest) ProtoMessage() {}
 
 func (x *CreateGroupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[18]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -978,7 +1190,7 @@ func (x *CreateGroupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateGroupRequest.ProtoReflect.Descriptor instead.
 func (*CreateGroupRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{18}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CreateGroupRequest) GetTenantId() string {
@@ -1011,7 +1223,7 @@ type CreateGroupResponse struct {
 
 func (x *CreateGroupResponse) Reset() {
 	*x = CreateGroupResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[19]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1023,7 +1235,7 @@ func (x *CreateGroupResponse) String() string {
 func (*CreateGroupResponse) ProtoMessage() {}
 
 func (x *CreateGroupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[19]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1036,7 +1248,7 @@ func (x *CreateGroupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateGroupResponse.ProtoReflect.Descriptor instead.
 func (*CreateGroupResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{19}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CreateGroupResponse) GetGroup() *v1.Group {
@@ -1057,7 +1269,7 @@ type ListGroupsRequest struct {
 
 func (x *ListGroupsRequest) Reset() {
 	*x = ListGroupsRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[20]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1069,7 +1281,7 @@ func (x *ListGroupsRequest) String() string {
 func (*ListGroupsRequest) ProtoMessage() {}
 
 func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[20]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1082,7 +1294,7 @@ func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGroupsRequest.ProtoReflect.Descriptor instead.
 func (*ListGroupsRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{20}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListGroupsRequest) GetTenantId() string {
@@ -1116,7 +1328,7 @@ type ListGroupsResponse struct {
 
 func (x *ListGroupsResponse) Reset() {
 	*x = ListGroupsResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[21]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1128,7 +1340,7 @@ func (x *ListGroupsResponse) String() string {
 func (*ListGroupsResponse) ProtoMessage() {}
 
 func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[21]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1141,7 +1353,7 @@ func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGroupsResponse.ProtoReflect.Descriptor instead.
 func (*ListGroupsResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{21}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListGroupsResponse) GetGroups() []*v1.GroupWithCount {
@@ -1158,6 +1370,318 @@ func (x *ListGroupsResponse) GetMeta() *v1.ListMeta {
 	return nil
 }
 
+type GetGroupRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TenantId      string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	GroupId       string                 `protobuf:"bytes,2,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetGroupRequest) Reset() {
+	*x = GetGroupRequest{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetGroupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetGroupRequest) ProtoMessage() {}
+
+func (x *GetGroupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetGroupRequest.ProtoReflect.Descriptor instead.
+func (*GetGroupRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *GetGroupRequest) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *GetGroupRequest) GetGroupId() string {
+	if x != nil {
+		return x.GroupId
+	}
+	return ""
+}
+
+type GetGroupResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         *v1.GroupWithCount     `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetGroupResponse) Reset() {
+	*x = GetGroupResponse{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetGroupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetGroupResponse) ProtoMessage() {}
+
+func (x *GetGroupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetGroupResponse.ProtoReflect.Descriptor instead.
+func (*GetGroupResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *GetGroupResponse) GetGroup() *v1.GroupWithCount {
+	if x != nil {
+		return x.Group
+	}
+	return nil
+}
+
+type UpdateGroupRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TenantId      string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	GroupId       string                 `protobuf:"bytes,2,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateGroupRequest) Reset() {
+	*x = UpdateGroupRequest{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateGroupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateGroupRequest) ProtoMessage() {}
+
+func (x *UpdateGroupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateGroupRequest.ProtoReflect.Descriptor instead.
+func (*UpdateGroupRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *UpdateGroupRequest) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *UpdateGroupRequest) GetGroupId() string {
+	if x != nil {
+		return x.GroupId
+	}
+	return ""
+}
+
+func (x *UpdateGroupRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type UpdateGroupResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         *v1.Group              `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateGroupResponse) Reset() {
+	*x = UpdateGroupResponse{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateGroupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateGroupResponse) ProtoMessage() {}
+
+func (x *UpdateGroupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateGroupResponse.ProtoReflect.Descriptor instead.
+func (*UpdateGroupResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *UpdateGroupResponse) GetGroup() *v1.Group {
+	if x != nil {
+		return x.Group
+	}
+	return nil
+}
+
+type ListGroupMembersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TenantId      string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	GroupId       string                 `protobuf:"bytes,2,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,3,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListGroupMembersRequest) Reset() {
+	*x = ListGroupMembersRequest{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListGroupMembersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListGroupMembersRequest) ProtoMessage() {}
+
+func (x *ListGroupMembersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListGroupMembersRequest.ProtoReflect.Descriptor instead.
+func (*ListGroupMembersRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ListGroupMembersRequest) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *ListGroupMembersRequest) GetGroupId() string {
+	if x != nil {
+		return x.GroupId
+	}
+	return ""
+}
+
+func (x *ListGroupMembersRequest) GetPagination() *v1.Pagination {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
+type ListGroupMembersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Members       []*v1.GroupMember      `protobuf:"bytes,1,rep,name=members,proto3" json:"members,omitempty"`
+	Meta          *v1.ListMeta           `protobuf:"bytes,2,opt,name=meta,proto3" json:"meta,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListGroupMembersResponse) Reset() {
+	*x = ListGroupMembersResponse{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListGroupMembersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListGroupMembersResponse) ProtoMessage() {}
+
+func (x *ListGroupMembersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListGroupMembersResponse.ProtoReflect.Descriptor instead.
+func (*ListGroupMembersResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ListGroupMembersResponse) GetMembers() []*v1.GroupMember {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *ListGroupMembersResponse) GetMeta() *v1.ListMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 type DeleteGroupRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TenantId      string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
@@ -1168,7 +1692,7 @@ type DeleteGroupRequest struct {
 
 func (x *DeleteGroupRequest) Reset() {
 	*x = DeleteGroupRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[22]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1180,7 +1704,7 @@ func (x *DeleteGroupRequest) String() string {
 func (*DeleteGroupRequest) ProtoMessage() {}
 
 func (x *DeleteGroupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[22]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1193,7 +1717,7 @@ func (x *DeleteGroupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteGroupRequest.ProtoReflect.Descriptor instead.
 func (*DeleteGroupRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{22}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DeleteGroupRequest) GetTenantId() string {
@@ -1218,7 +1742,7 @@ type DeleteGroupResponse struct {
 
 func (x *DeleteGroupResponse) Reset() {
 	*x = DeleteGroupResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[23]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1230,7 +1754,7 @@ func (x *DeleteGroupResponse) String() string {
 func (*DeleteGroupResponse) ProtoMessage() {}
 
 func (x *DeleteGroupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[23]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1243,7 +1767,7 @@ func (x *DeleteGroupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteGroupResponse.ProtoReflect.Descriptor instead.
 func (*DeleteGroupResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{23}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{33}
 }
 
 type AddGroupMemberRequest struct {
@@ -1257,7 +1781,7 @@ type AddGroupMemberRequest struct {
 
 func (x *AddGroupMemberRequest) Reset() {
 	*x = AddGroupMemberRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[24]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1269,7 +1793,7 @@ func (x *AddGroupMemberRequest) String() string {
 func (*AddGroupMemberRequest) ProtoMessage() {}
 
 func (x *AddGroupMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[24]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1282,7 +1806,7 @@ func (x *AddGroupMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddGroupMemberRequest.ProtoReflect.Descriptor instead.
 func (*AddGroupMemberRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{24}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AddGroupMemberRequest) GetTenantId() string {
@@ -1314,7 +1838,7 @@ type AddGroupMemberResponse struct {
 
 func (x *AddGroupMemberResponse) Reset() {
 	*x = AddGroupMemberResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[25]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1326,7 +1850,7 @@ func (x *AddGroupMemberResponse) String() string {
 func (*AddGroupMemberResponse) ProtoMessage() {}
 
 func (x *AddGroupMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[25]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1339,7 +1863,7 @@ func (x *AddGroupMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddGroupMemberResponse.ProtoReflect.Descriptor instead.
 func (*AddGroupMemberResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{25}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{35}
 }
 
 type RemoveGroupMemberRequest struct {
@@ -1353,7 +1877,7 @@ type RemoveGroupMemberRequest struct {
 
 func (x *RemoveGroupMemberRequest) Reset() {
 	*x = RemoveGroupMemberRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[26]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1365,7 +1889,7 @@ func (x *RemoveGroupMemberRequest) String() string {
 func (*RemoveGroupMemberRequest) ProtoMessage() {}
 
 func (x *RemoveGroupMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[26]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1378,7 +1902,7 @@ func (x *RemoveGroupMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveGroupMemberRequest.ProtoReflect.Descriptor instead.
 func (*RemoveGroupMemberRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{26}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RemoveGroupMemberRequest) GetTenantId() string {
@@ -1410,7 +1934,7 @@ type RemoveGroupMemberResponse struct {
 
 func (x *RemoveGroupMemberResponse) Reset() {
 	*x = RemoveGroupMemberResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[27]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1422,7 +1946,7 @@ func (x *RemoveGroupMemberResponse) String() string {
 func (*RemoveGroupMemberResponse) ProtoMessage() {}
 
 func (x *RemoveGroupMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[27]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1435,7 +1959,7 @@ func (x *RemoveGroupMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveGroupMemberResponse.ProtoReflect.Descriptor instead.
 func (*RemoveGroupMemberResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{27}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{37}
 }
 
 type ListTagsRequest struct {
@@ -1448,7 +1972,7 @@ type ListTagsRequest struct {
 
 func (x *ListTagsRequest) Reset() {
 	*x = ListTagsRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[28]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1460,7 +1984,7 @@ func (x *ListTagsRequest) String() string {
 func (*ListTagsRequest) ProtoMessage() {}
 
 func (x *ListTagsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[28]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1473,7 +1997,7 @@ func (x *ListTagsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTagsRequest.ProtoReflect.Descriptor instead.
 func (*ListTagsRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{28}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListTagsRequest) GetTenantId() string {
@@ -1499,7 +2023,7 @@ type ListTagsResponse struct {
 
 func (x *ListTagsResponse) Reset() {
 	*x = ListTagsResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[29]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1511,7 +2035,7 @@ func (x *ListTagsResponse) String() string {
 func (*ListTagsResponse) ProtoMessage() {}
 
 func (x *ListTagsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[29]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1524,7 +2048,7 @@ func (x *ListTagsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTagsResponse.ProtoReflect.Descriptor instead.
 func (*ListTagsResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{29}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListTagsResponse) GetTags() []*v1.TagSummary {
@@ -1544,7 +2068,7 @@ type CreateRegionRequest struct {
 
 func (x *CreateRegionRequest) Reset() {
 	*x = CreateRegionRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[30]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1556,7 +2080,7 @@ func (x *CreateRegionRequest) String() string {
 func (*CreateRegionRequest) ProtoMessage() {}
 
 func (x *CreateRegionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[30]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1569,7 +2093,7 @@ func (x *CreateRegionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRegionRequest.ProtoReflect.Descriptor instead.
 func (*CreateRegionRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{30}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CreateRegionRequest) GetName() string {
@@ -1595,7 +2119,7 @@ type CreateRegionResponse struct {
 
 func (x *CreateRegionResponse) Reset() {
 	*x = CreateRegionResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[31]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1607,7 +2131,7 @@ func (x *CreateRegionResponse) String() string {
 func (*CreateRegionResponse) ProtoMessage() {}
 
 func (x *CreateRegionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[31]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1620,7 +2144,7 @@ func (x *CreateRegionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRegionResponse.ProtoReflect.Descriptor instead.
 func (*CreateRegionResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{31}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CreateRegionResponse) GetRegion() *v1.Region {
@@ -1639,7 +2163,7 @@ type ListRegionsRequest struct {
 
 func (x *ListRegionsRequest) Reset() {
 	*x = ListRegionsRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[32]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1651,7 +2175,7 @@ func (x *ListRegionsRequest) String() string {
 func (*ListRegionsRequest) ProtoMessage() {}
 
 func (x *ListRegionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[32]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1664,7 +2188,7 @@ func (x *ListRegionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegionsRequest.ProtoReflect.Descriptor instead.
 func (*ListRegionsRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{32}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListRegionsRequest) GetPagination() *v1.Pagination {
@@ -1684,7 +2208,7 @@ type ListRegionsResponse struct {
 
 func (x *ListRegionsResponse) Reset() {
 	*x = ListRegionsResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[33]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1696,7 +2220,7 @@ func (x *ListRegionsResponse) String() string {
 func (*ListRegionsResponse) ProtoMessage() {}
 
 func (x *ListRegionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[33]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1709,7 +2233,7 @@ func (x *ListRegionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegionsResponse.ProtoReflect.Descriptor instead.
 func (*ListRegionsResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{33}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListRegionsResponse) GetRegions() []*v1.Region {
@@ -1726,6 +2250,200 @@ func (x *ListRegionsResponse) GetMeta() *v1.ListMeta {
 	return nil
 }
 
+type GetRegionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RegionId      string                 `protobuf:"bytes,1,opt,name=region_id,json=regionId,proto3" json:"region_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRegionRequest) Reset() {
+	*x = GetRegionRequest{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRegionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRegionRequest) ProtoMessage() {}
+
+func (x *GetRegionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRegionRequest.ProtoReflect.Descriptor instead.
+func (*GetRegionRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *GetRegionRequest) GetRegionId() string {
+	if x != nil {
+		return x.RegionId
+	}
+	return ""
+}
+
+type GetRegionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Region        *v1.Region             `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRegionResponse) Reset() {
+	*x = GetRegionResponse{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRegionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRegionResponse) ProtoMessage() {}
+
+func (x *GetRegionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRegionResponse.ProtoReflect.Descriptor instead.
+func (*GetRegionResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *GetRegionResponse) GetRegion() *v1.Region {
+	if x != nil {
+		return x.Region
+	}
+	return nil
+}
+
+type UpdateRegionRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	RegionId string                 `protobuf:"bytes,1,opt,name=region_id,json=regionId,proto3" json:"region_id,omitempty"`
+	// Unset: keep.
+	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Unset: keep.
+	DisplayName   *string `protobuf:"bytes,3,opt,name=display_name,json=displayName,proto3,oneof" json:"display_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateRegionRequest) Reset() {
+	*x = UpdateRegionRequest{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateRegionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateRegionRequest) ProtoMessage() {}
+
+func (x *UpdateRegionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateRegionRequest.ProtoReflect.Descriptor instead.
+func (*UpdateRegionRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *UpdateRegionRequest) GetRegionId() string {
+	if x != nil {
+		return x.RegionId
+	}
+	return ""
+}
+
+func (x *UpdateRegionRequest) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *UpdateRegionRequest) GetDisplayName() string {
+	if x != nil && x.DisplayName != nil {
+		return *x.DisplayName
+	}
+	return ""
+}
+
+type UpdateRegionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Region        *v1.Region             `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateRegionResponse) Reset() {
+	*x = UpdateRegionResponse{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateRegionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateRegionResponse) ProtoMessage() {}
+
+func (x *UpdateRegionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateRegionResponse.ProtoReflect.Descriptor instead.
+func (*UpdateRegionResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *UpdateRegionResponse) GetRegion() *v1.Region {
+	if x != nil {
+		return x.Region
+	}
+	return nil
+}
+
 type DeleteRegionRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RegionId      string                 `protobuf:"bytes,1,opt,name=region_id,json=regionId,proto3" json:"region_id,omitempty"`
@@ -1735,7 +2453,7 @@ type DeleteRegionRequest struct {
 
 func (x *DeleteRegionRequest) Reset() {
 	*x = DeleteRegionRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[34]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1747,7 +2465,7 @@ func (x *DeleteRegionRequest) String() string {
 func (*DeleteRegionRequest) ProtoMessage() {}
 
 func (x *DeleteRegionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[34]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1760,7 +2478,7 @@ func (x *DeleteRegionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRegionRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRegionRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{34}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *DeleteRegionRequest) GetRegionId() string {
@@ -1778,7 +2496,7 @@ type DeleteRegionResponse struct {
 
 func (x *DeleteRegionResponse) Reset() {
 	*x = DeleteRegionResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[35]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1790,7 +2508,7 @@ func (x *DeleteRegionResponse) String() string {
 func (*DeleteRegionResponse) ProtoMessage() {}
 
 func (x *DeleteRegionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[35]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1803,7 +2521,7 @@ func (x *DeleteRegionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRegionResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRegionResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{35}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{49}
 }
 
 type CreateJoinTokenRequest struct {
@@ -1822,7 +2540,7 @@ type CreateJoinTokenRequest struct {
 
 func (x *CreateJoinTokenRequest) Reset() {
 	*x = CreateJoinTokenRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[36]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1834,7 +2552,7 @@ func (x *CreateJoinTokenRequest) String() string {
 func (*CreateJoinTokenRequest) ProtoMessage() {}
 
 func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[36]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1847,7 +2565,7 @@ func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{36}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *CreateJoinTokenRequest) GetTenantId() string {
@@ -1903,7 +2621,7 @@ type CreateJoinTokenResponse struct {
 
 func (x *CreateJoinTokenResponse) Reset() {
 	*x = CreateJoinTokenResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[37]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1915,7 +2633,7 @@ func (x *CreateJoinTokenResponse) String() string {
 func (*CreateJoinTokenResponse) ProtoMessage() {}
 
 func (x *CreateJoinTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[37]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1928,7 +2646,7 @@ func (x *CreateJoinTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{37}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *CreateJoinTokenResponse) GetToken() *v1.JoinToken {
@@ -1956,7 +2674,7 @@ type ListJoinTokensRequest struct {
 
 func (x *ListJoinTokensRequest) Reset() {
 	*x = ListJoinTokensRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[38]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1968,7 +2686,7 @@ func (x *ListJoinTokensRequest) String() string {
 func (*ListJoinTokensRequest) ProtoMessage() {}
 
 func (x *ListJoinTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[38]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1981,7 +2699,7 @@ func (x *ListJoinTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJoinTokensRequest.ProtoReflect.Descriptor instead.
 func (*ListJoinTokensRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{38}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListJoinTokensRequest) GetTenantId() string {
@@ -2015,7 +2733,7 @@ type ListJoinTokensResponse struct {
 
 func (x *ListJoinTokensResponse) Reset() {
 	*x = ListJoinTokensResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[39]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2027,7 +2745,7 @@ func (x *ListJoinTokensResponse) String() string {
 func (*ListJoinTokensResponse) ProtoMessage() {}
 
 func (x *ListJoinTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[39]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2040,7 +2758,7 @@ func (x *ListJoinTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJoinTokensResponse.ProtoReflect.Descriptor instead.
 func (*ListJoinTokensResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{39}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListJoinTokensResponse) GetTokens() []*v1.JoinToken {
@@ -2067,7 +2785,7 @@ type RevokeJoinTokenRequest struct {
 
 func (x *RevokeJoinTokenRequest) Reset() {
 	*x = RevokeJoinTokenRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[40]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2079,7 +2797,7 @@ func (x *RevokeJoinTokenRequest) String() string {
 func (*RevokeJoinTokenRequest) ProtoMessage() {}
 
 func (x *RevokeJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[40]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2092,7 +2810,7 @@ func (x *RevokeJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*RevokeJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{40}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RevokeJoinTokenRequest) GetTenantId() string {
@@ -2118,7 +2836,7 @@ type RevokeJoinTokenResponse struct {
 
 func (x *RevokeJoinTokenResponse) Reset() {
 	*x = RevokeJoinTokenResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[41]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2130,7 +2848,7 @@ func (x *RevokeJoinTokenResponse) String() string {
 func (*RevokeJoinTokenResponse) ProtoMessage() {}
 
 func (x *RevokeJoinTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[41]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2143,12 +2861,259 @@ func (x *RevokeJoinTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeJoinTokenResponse.ProtoReflect.Descriptor instead.
 func (*RevokeJoinTokenResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{41}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RevokeJoinTokenResponse) GetToken() *v1.JoinToken {
 	if x != nil {
 		return x.Token
+	}
+	return nil
+}
+
+type GetSettingsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Layer v1.SettingsLayer       `protobuf:"varint,1,opt,name=layer,proto3,enum=cloudvlan.entity.v1.SettingsLayer" json:"layer,omitempty"`
+	// Empty for the layers of platform and cluster, which only callers of the platform read by themselves.
+	TenantId string `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	// Set for the layer of a cvlan alone.
+	CvlanId       string `protobuf:"bytes,3,opt,name=cvlan_id,json=cvlanId,proto3" json:"cvlan_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSettingsRequest) Reset() {
+	*x = GetSettingsRequest{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSettingsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSettingsRequest) ProtoMessage() {}
+
+func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSettingsRequest.ProtoReflect.Descriptor instead.
+func (*GetSettingsRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *GetSettingsRequest) GetLayer() v1.SettingsLayer {
+	if x != nil {
+		return x.Layer
+	}
+	return v1.SettingsLayer(0)
+}
+
+func (x *GetSettingsRequest) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *GetSettingsRequest) GetCvlanId() string {
+	if x != nil {
+		return x.CvlanId
+	}
+	return ""
+}
+
+type GetSettingsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Own   *v1.LayerSettings      `protobuf:"bytes,1,opt,name=own,proto3" json:"own,omitempty"`
+	// Of a cvlan that has nothing set below this layer.
+	Effective     *v1.EffectiveSettings `protobuf:"bytes,2,opt,name=effective,proto3" json:"effective,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSettingsResponse) Reset() {
+	*x = GetSettingsResponse{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSettingsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSettingsResponse) ProtoMessage() {}
+
+func (x *GetSettingsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSettingsResponse.ProtoReflect.Descriptor instead.
+func (*GetSettingsResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *GetSettingsResponse) GetOwn() *v1.LayerSettings {
+	if x != nil {
+		return x.Own
+	}
+	return nil
+}
+
+func (x *GetSettingsResponse) GetEffective() *v1.EffectiveSettings {
+	if x != nil {
+		return x.Effective
+	}
+	return nil
+}
+
+type UpdateSettingsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The platform's layer is changed in the configuration of the processes.
+	Layer v1.SettingsLayer `protobuf:"varint,1,opt,name=layer,proto3,enum=cloudvlan.entity.v1.SettingsLayer" json:"layer,omitempty"`
+	// As in GetSettingsRequest.
+	TenantId string       `protobuf:"bytes,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	CvlanId  string       `protobuf:"bytes,3,opt,name=cvlan_id,json=cvlanId,proto3" json:"cvlan_id,omitempty"`
+	Settings *v1.Settings `protobuf:"bytes,4,opt,name=settings,proto3" json:"settings,omitempty"`
+	// Revision the settings were made from; another one in force is a conflict. Unset: replace whatever is there.
+	BaseRevision  *uint64 `protobuf:"varint,5,opt,name=base_revision,json=baseRevision,proto3,oneof" json:"base_revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateSettingsRequest) Reset() {
+	*x = UpdateSettingsRequest{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateSettingsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateSettingsRequest) ProtoMessage() {}
+
+func (x *UpdateSettingsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateSettingsRequest.ProtoReflect.Descriptor instead.
+func (*UpdateSettingsRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *UpdateSettingsRequest) GetLayer() v1.SettingsLayer {
+	if x != nil {
+		return x.Layer
+	}
+	return v1.SettingsLayer(0)
+}
+
+func (x *UpdateSettingsRequest) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *UpdateSettingsRequest) GetCvlanId() string {
+	if x != nil {
+		return x.CvlanId
+	}
+	return ""
+}
+
+func (x *UpdateSettingsRequest) GetSettings() *v1.Settings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *UpdateSettingsRequest) GetBaseRevision() uint64 {
+	if x != nil && x.BaseRevision != nil {
+		return *x.BaseRevision
+	}
+	return 0
+}
+
+type UpdateSettingsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Own   *v1.LayerSettings      `protobuf:"bytes,1,opt,name=own,proto3" json:"own,omitempty"`
+	// As in GetSettingsResponse.
+	Effective     *v1.EffectiveSettings `protobuf:"bytes,2,opt,name=effective,proto3" json:"effective,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateSettingsResponse) Reset() {
+	*x = UpdateSettingsResponse{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateSettingsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateSettingsResponse) ProtoMessage() {}
+
+func (x *UpdateSettingsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateSettingsResponse.ProtoReflect.Descriptor instead.
+func (*UpdateSettingsResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *UpdateSettingsResponse) GetOwn() *v1.LayerSettings {
+	if x != nil {
+		return x.Own
+	}
+	return nil
+}
+
+func (x *UpdateSettingsResponse) GetEffective() *v1.EffectiveSettings {
+	if x != nil {
+		return x.Effective
 	}
 	return nil
 }
@@ -2161,7 +3126,7 @@ type BeginJoinRequest struct {
 
 func (x *BeginJoinRequest) Reset() {
 	*x = BeginJoinRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[42]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2173,7 +3138,7 @@ func (x *BeginJoinRequest) String() string {
 func (*BeginJoinRequest) ProtoMessage() {}
 
 func (x *BeginJoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[42]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2186,7 +3151,7 @@ func (x *BeginJoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginJoinRequest.ProtoReflect.Descriptor instead.
 func (*BeginJoinRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{42}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{60}
 }
 
 type BeginJoinResponse struct {
@@ -2201,7 +3166,7 @@ type BeginJoinResponse struct {
 
 func (x *BeginJoinResponse) Reset() {
 	*x = BeginJoinResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[43]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2213,7 +3178,7 @@ func (x *BeginJoinResponse) String() string {
 func (*BeginJoinResponse) ProtoMessage() {}
 
 func (x *BeginJoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[43]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2226,7 +3191,7 @@ func (x *BeginJoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginJoinResponse.ProtoReflect.Descriptor instead.
 func (*BeginJoinResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{43}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *BeginJoinResponse) GetServerPublicKey() []byte {
@@ -2268,7 +3233,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[44]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2280,7 +3245,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[44]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2293,7 +3258,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{44}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *JoinRequest) GetTenantId() string {
@@ -2378,18 +3343,20 @@ type JoinResponse struct {
 	Node        *v1.Node               `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	Certificate *v1.Certificate        `protobuf:"bytes,2,opt,name=certificate,proto3" json:"certificate,omitempty"`
 	Bundle      *v1.TrustBundle        `protobuf:"bytes,3,opt,name=bundle,proto3" json:"bundle,omitempty"`
-	// Ed25519, 32 bytes; its SHA-256 stands in the join string.
+	// Ed25519, 32 bytes. Its SHA-256 stands in the join string, or that of a former one from which `root_transitions` lead here.
 	RootPublicKey []byte `protobuf:"bytes,4,opt,name=root_public_key,json=rootPublicKey,proto3" json:"root_public_key,omitempty"`
 	// Signed Keyset.
-	Keyset        *v1.Signed `protobuf:"bytes,5,opt,name=keyset,proto3" json:"keyset,omitempty"`
-	CvlanName     string     `protobuf:"bytes,6,opt,name=cvlan_name,json=cvlanName,proto3" json:"cvlan_name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Keyset    *v1.Signed `protobuf:"bytes,5,opt,name=keyset,proto3" json:"keyset,omitempty"`
+	CvlanName string     `protobuf:"bytes,6,opt,name=cvlan_name,json=cvlanName,proto3" json:"cvlan_name,omitempty"`
+	// Signed RootTransitions of the tenant, oldest first, up to 64.
+	RootTransitions []*v1.Signed `protobuf:"bytes,7,rep,name=root_transitions,json=rootTransitions,proto3" json:"root_transitions,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[45]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2401,7 +3368,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[45]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2414,7 +3381,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{45}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *JoinResponse) GetNode() *v1.Node {
@@ -2459,6 +3426,13 @@ func (x *JoinResponse) GetCvlanName() string {
 	return ""
 }
 
+func (x *JoinResponse) GetRootTransitions() []*v1.Signed {
+	if x != nil {
+		return x.RootTransitions
+	}
+	return nil
+}
+
 type ResolveTargetsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TenantId      string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
@@ -2470,7 +3444,7 @@ type ResolveTargetsRequest struct {
 
 func (x *ResolveTargetsRequest) Reset() {
 	*x = ResolveTargetsRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[46]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2482,7 +3456,7 @@ func (x *ResolveTargetsRequest) String() string {
 func (*ResolveTargetsRequest) ProtoMessage() {}
 
 func (x *ResolveTargetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[46]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2495,7 +3469,7 @@ func (x *ResolveTargetsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveTargetsRequest.ProtoReflect.Descriptor instead.
 func (*ResolveTargetsRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{46}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ResolveTargetsRequest) GetTenantId() string {
@@ -2529,7 +3503,7 @@ type ResolveTargetsResponse struct {
 
 func (x *ResolveTargetsResponse) Reset() {
 	*x = ResolveTargetsResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[47]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2541,7 +3515,7 @@ func (x *ResolveTargetsResponse) String() string {
 func (*ResolveTargetsResponse) ProtoMessage() {}
 
 func (x *ResolveTargetsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[47]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2554,7 +3528,7 @@ func (x *ResolveTargetsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveTargetsResponse.ProtoReflect.Descriptor instead.
 func (*ResolveTargetsResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{47}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ResolveTargetsResponse) GetTargets() []*ResolvedTarget {
@@ -2574,7 +3548,7 @@ type ResolvedTarget struct {
 
 func (x *ResolvedTarget) Reset() {
 	*x = ResolvedTarget{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[48]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2586,7 +3560,7 @@ func (x *ResolvedTarget) String() string {
 func (*ResolvedTarget) ProtoMessage() {}
 
 func (x *ResolvedTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[48]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2599,7 +3573,7 @@ func (x *ResolvedTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolvedTarget.ProtoReflect.Descriptor instead.
 func (*ResolvedTarget) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{48}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ResolvedTarget) GetSelector() *v1.RuleSelector {
@@ -2620,7 +3594,7 @@ type WatchChangesRequest struct {
 
 func (x *WatchChangesRequest) Reset() {
 	*x = WatchChangesRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[49]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2632,7 +3606,7 @@ func (x *WatchChangesRequest) String() string {
 func (*WatchChangesRequest) ProtoMessage() {}
 
 func (x *WatchChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[49]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2645,7 +3619,7 @@ func (x *WatchChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchChangesRequest.ProtoReflect.Descriptor instead.
 func (*WatchChangesRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{49}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *WatchChangesRequest) GetTenantId() string {
@@ -2679,7 +3653,7 @@ type WatchChangesResponse struct {
 
 func (x *WatchChangesResponse) Reset() {
 	*x = WatchChangesResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[50]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2691,7 +3665,7 @@ func (x *WatchChangesResponse) String() string {
 func (*WatchChangesResponse) ProtoMessage() {}
 
 func (x *WatchChangesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[50]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2704,7 +3678,7 @@ func (x *WatchChangesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchChangesResponse.ProtoReflect.Descriptor instead.
 func (*WatchChangesResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{50}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *WatchChangesResponse) GetChanges() []*v1.Change {
@@ -2725,11 +3699,13 @@ var File_cloudvlan_registry_v1_registry_proto protoreflect.FileDescriptor
 
 const file_cloudvlan_registry_v1_registry_proto_rawDesc = "" +
 	"\n" +
-	"$cloudvlan/registry/v1/registry.proto\x12\x15cloudvlan.registry.v1\x1a%cloudvlan/entity/v1/certificate.proto\x1a cloudvlan/entity/v1/common.proto\x1a\x1fcloudvlan/entity/v1/cvlan.proto\x1a$cloudvlan/entity/v1/enrollment.proto\x1a cloudvlan/entity/v1/events.proto\x1a\x1fcloudvlan/entity/v1/group.proto\x1a cloudvlan/entity/v1/netmap.proto\x1a\x1ecloudvlan/entity/v1/node.proto\x1a cloudvlan/entity/v1/policy.proto\x1a cloudvlan/entity/v1/region.proto\x1a\x1dcloudvlan/entity/v1/tag.proto\x1a\"cloudvlan/options/v1/options.proto\"h\n" +
+	"$cloudvlan/registry/v1/registry.proto\x12\x15cloudvlan.registry.v1\x1a%cloudvlan/entity/v1/certificate.proto\x1a cloudvlan/entity/v1/common.proto\x1a\x1fcloudvlan/entity/v1/cvlan.proto\x1a$cloudvlan/entity/v1/enrollment.proto\x1a cloudvlan/entity/v1/events.proto\x1a\x1fcloudvlan/entity/v1/group.proto\x1a cloudvlan/entity/v1/netmap.proto\x1a\x1ecloudvlan/entity/v1/node.proto\x1a cloudvlan/entity/v1/policy.proto\x1a cloudvlan/entity/v1/region.proto\x1a\"cloudvlan/entity/v1/settings.proto\x1a\x1dcloudvlan/entity/v1/tag.proto\x1a cloudvlan/entity/v1/tenant.proto\x1a\"cloudvlan/options/v1/options.proto\"\x89\x01\n" +
 	"\x12CreateCvlanRequest\x12\x1d\n" +
 	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x14\n" +
 	"\x04name\x18\x02 \x01(\tB\x00R\x04name\x12\x1d\n" +
-	"\tipv4_pool\x18\x03 \x01(\tB\x00R\bipv4Pool\"G\n" +
+	"\tipv4_pool\x18\x03 \x01(\tB\x00R\bipv4Pool\x12\x1f\n" +
+	"\n" +
+	"dns_domain\x18\x04 \x01(\tB\x00R\tdnsDomain\"G\n" +
 	"\x13CreateCvlanResponse\x120\n" +
 	"\x05cvlan\x18\x01 \x01(\v2\x1a.cloudvlan.entity.v1.CvlanR\x05cvlan\"M\n" +
 	"\x0fGetCvlanRequest\x12\x1d\n" +
@@ -2745,11 +3721,25 @@ const file_cloudvlan_registry_v1_registry_proto_rawDesc = "" +
 	"pagination\"{\n" +
 	"\x12ListCvlansResponse\x122\n" +
 	"\x06cvlans\x18\x01 \x03(\v2\x1a.cloudvlan.entity.v1.CvlanR\x06cvlans\x121\n" +
-	"\x04meta\x18\x02 \x01(\v2\x1d.cloudvlan.entity.v1.ListMetaR\x04meta\"P\n" +
+	"\x04meta\x18\x02 \x01(\v2\x1d.cloudvlan.entity.v1.ListMetaR\x04meta\"\xa9\x01\n" +
+	"\x12UpdateCvlanRequest\x12\x1d\n" +
+	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x1b\n" +
+	"\bcvlan_id\x18\x02 \x01(\tB\x00R\acvlanId\x12\x19\n" +
+	"\x04name\x18\x03 \x01(\tB\x00H\x00R\x04name\x88\x01\x01\x12$\n" +
+	"\n" +
+	"dns_domain\x18\x04 \x01(\tB\x00H\x01R\tdnsDomain\x88\x01\x01B\a\n" +
+	"\x05_nameB\r\n" +
+	"\v_dns_domain\"G\n" +
+	"\x13UpdateCvlanResponse\x120\n" +
+	"\x05cvlan\x18\x01 \x01(\v2\x1a.cloudvlan.entity.v1.CvlanR\x05cvlan\"P\n" +
 	"\x12DeleteCvlanRequest\x12\x1d\n" +
 	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x1b\n" +
 	"\bcvlan_id\x18\x02 \x01(\tB\x00R\acvlanId\"\x15\n" +
-	"\x13DeleteCvlanResponse\"J\n" +
+	"\x13DeleteCvlanResponse\"6\n" +
+	"\x15GetTenantStatsRequest\x12\x1d\n" +
+	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\"P\n" +
+	"\x16GetTenantStatsResponse\x126\n" +
+	"\x05stats\x18\x01 \x01(\v2 .cloudvlan.entity.v1.TenantStatsR\x05stats\"J\n" +
 	"\x0eGetNodeRequest\x12\x1d\n" +
 	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x19\n" +
 	"\anode_id\x18\x02 \x01(\tB\x00R\x06nodeId\"@\n" +
@@ -2799,6 +3789,26 @@ const file_cloudvlan_registry_v1_registry_proto_rawDesc = "" +
 	"pagination\"\x84\x01\n" +
 	"\x12ListGroupsResponse\x12;\n" +
 	"\x06groups\x18\x01 \x03(\v2#.cloudvlan.entity.v1.GroupWithCountR\x06groups\x121\n" +
+	"\x04meta\x18\x02 \x01(\v2\x1d.cloudvlan.entity.v1.ListMetaR\x04meta\"M\n" +
+	"\x0fGetGroupRequest\x12\x1d\n" +
+	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x1b\n" +
+	"\bgroup_id\x18\x02 \x01(\tB\x00R\agroupId\"M\n" +
+	"\x10GetGroupResponse\x129\n" +
+	"\x05group\x18\x01 \x01(\v2#.cloudvlan.entity.v1.GroupWithCountR\x05group\"f\n" +
+	"\x12UpdateGroupRequest\x12\x1d\n" +
+	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x1b\n" +
+	"\bgroup_id\x18\x02 \x01(\tB\x00R\agroupId\x12\x14\n" +
+	"\x04name\x18\x03 \x01(\tB\x00R\x04name\"G\n" +
+	"\x13UpdateGroupResponse\x120\n" +
+	"\x05group\x18\x01 \x01(\v2\x1a.cloudvlan.entity.v1.GroupR\x05group\"\x96\x01\n" +
+	"\x17ListGroupMembersRequest\x12\x1d\n" +
+	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x1b\n" +
+	"\bgroup_id\x18\x02 \x01(\tB\x00R\agroupId\x12?\n" +
+	"\n" +
+	"pagination\x18\x03 \x01(\v2\x1f.cloudvlan.entity.v1.PaginationR\n" +
+	"pagination\"\x89\x01\n" +
+	"\x18ListGroupMembersResponse\x12:\n" +
+	"\amembers\x18\x01 \x03(\v2 .cloudvlan.entity.v1.GroupMemberR\amembers\x121\n" +
 	"\x04meta\x18\x02 \x01(\v2\x1d.cloudvlan.entity.v1.ListMetaR\x04meta\"P\n" +
 	"\x12DeleteGroupRequest\x12\x1d\n" +
 	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x1b\n" +
@@ -2830,7 +3840,19 @@ const file_cloudvlan_registry_v1_registry_proto_rawDesc = "" +
 	"pagination\"\x7f\n" +
 	"\x13ListRegionsResponse\x125\n" +
 	"\aregions\x18\x01 \x03(\v2\x1b.cloudvlan.entity.v1.RegionR\aregions\x121\n" +
-	"\x04meta\x18\x02 \x01(\v2\x1d.cloudvlan.entity.v1.ListMetaR\x04meta\"4\n" +
+	"\x04meta\x18\x02 \x01(\v2\x1d.cloudvlan.entity.v1.ListMetaR\x04meta\"1\n" +
+	"\x10GetRegionRequest\x12\x1d\n" +
+	"\tregion_id\x18\x01 \x01(\tB\x00R\bregionId\"H\n" +
+	"\x11GetRegionResponse\x123\n" +
+	"\x06region\x18\x01 \x01(\v2\x1b.cloudvlan.entity.v1.RegionR\x06region\"\x93\x01\n" +
+	"\x13UpdateRegionRequest\x12\x1d\n" +
+	"\tregion_id\x18\x01 \x01(\tB\x00R\bregionId\x12\x19\n" +
+	"\x04name\x18\x02 \x01(\tB\x00H\x00R\x04name\x88\x01\x01\x12(\n" +
+	"\fdisplay_name\x18\x03 \x01(\tB\x00H\x01R\vdisplayName\x88\x01\x01B\a\n" +
+	"\x05_nameB\x0f\n" +
+	"\r_display_name\"K\n" +
+	"\x14UpdateRegionResponse\x123\n" +
+	"\x06region\x18\x01 \x01(\v2\x1b.cloudvlan.entity.v1.RegionR\x06region\"4\n" +
 	"\x13DeleteRegionRequest\x12\x1d\n" +
 	"\tregion_id\x18\x01 \x01(\tB\x00R\bregionId\"\x16\n" +
 	"\x14DeleteRegionResponse\"\x87\x02\n" +
@@ -2859,7 +3881,24 @@ const file_cloudvlan_registry_v1_registry_proto_rawDesc = "" +
 	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x1b\n" +
 	"\btoken_id\x18\x02 \x01(\tB\x00R\atokenId\"O\n" +
 	"\x17RevokeJoinTokenResponse\x124\n" +
-	"\x05token\x18\x01 \x01(\v2\x1e.cloudvlan.entity.v1.JoinTokenR\x05token\"\x12\n" +
+	"\x05token\x18\x01 \x01(\v2\x1e.cloudvlan.entity.v1.JoinTokenR\x05token\"\x8c\x01\n" +
+	"\x12GetSettingsRequest\x12:\n" +
+	"\x05layer\x18\x01 \x01(\x0e2\".cloudvlan.entity.v1.SettingsLayerB\x00R\x05layer\x12\x1d\n" +
+	"\ttenant_id\x18\x02 \x01(\tB\x00R\btenantId\x12\x1b\n" +
+	"\bcvlan_id\x18\x03 \x01(\tB\x00R\acvlanId\"\x91\x01\n" +
+	"\x13GetSettingsResponse\x124\n" +
+	"\x03own\x18\x01 \x01(\v2\".cloudvlan.entity.v1.LayerSettingsR\x03own\x12D\n" +
+	"\teffective\x18\x02 \x01(\v2&.cloudvlan.entity.v1.EffectiveSettingsR\teffective\"\x88\x02\n" +
+	"\x15UpdateSettingsRequest\x12:\n" +
+	"\x05layer\x18\x01 \x01(\x0e2\".cloudvlan.entity.v1.SettingsLayerB\x00R\x05layer\x12\x1d\n" +
+	"\ttenant_id\x18\x02 \x01(\tB\x00R\btenantId\x12\x1b\n" +
+	"\bcvlan_id\x18\x03 \x01(\tB\x00R\acvlanId\x12;\n" +
+	"\bsettings\x18\x04 \x01(\v2\x1d.cloudvlan.entity.v1.SettingsB\x00R\bsettings\x12(\n" +
+	"\rbase_revision\x18\x05 \x01(\x04H\x00R\fbaseRevision\x88\x01\x01B\x10\n" +
+	"\x0e_base_revision\"\x94\x01\n" +
+	"\x16UpdateSettingsResponse\x124\n" +
+	"\x03own\x18\x01 \x01(\v2\".cloudvlan.entity.v1.LayerSettingsR\x03own\x12D\n" +
+	"\teffective\x18\x02 \x01(\v2&.cloudvlan.entity.v1.EffectiveSettingsR\teffective\"\x12\n" +
 	"\x10BeginJoinRequest\"]\n" +
 	"\x11BeginJoinResponse\x12*\n" +
 	"\x11server_public_key\x18\x01 \x01(\fR\x0fserverPublicKey\x12\x1c\n" +
@@ -2876,7 +3915,7 @@ const file_cloudvlan_registry_v1_registry_proto_rawDesc = "" +
 	"\rcontrol_proof\x18\t \x01(\fB\x00R\fcontrolProof\x12\x14\n" +
 	"\x04name\x18\n" +
 	" \x01(\tB\x00R\x04name\x12-\n" +
-	"\x12capability_version\x18\v \x01(\rR\x11capabilityVersion\"\xb7\x02\n" +
+	"\x12capability_version\x18\v \x01(\rR\x11capabilityVersion\"\xff\x02\n" +
 	"\fJoinResponse\x12-\n" +
 	"\x04node\x18\x01 \x01(\v2\x19.cloudvlan.entity.v1.NodeR\x04node\x12B\n" +
 	"\vcertificate\x18\x02 \x01(\v2 .cloudvlan.entity.v1.CertificateR\vcertificate\x128\n" +
@@ -2884,7 +3923,8 @@ const file_cloudvlan_registry_v1_registry_proto_rawDesc = "" +
 	"\x0froot_public_key\x18\x04 \x01(\fR\rrootPublicKey\x123\n" +
 	"\x06keyset\x18\x05 \x01(\v2\x1b.cloudvlan.entity.v1.SignedR\x06keyset\x12\x1d\n" +
 	"\n" +
-	"cvlan_name\x18\x06 \x01(\tR\tcvlanName\"\x92\x01\n" +
+	"cvlan_name\x18\x06 \x01(\tR\tcvlanName\x12F\n" +
+	"\x10root_transitions\x18\a \x03(\v2\x1b.cloudvlan.entity.v1.SignedR\x0frootTransitions\"\x92\x01\n" +
 	"\x15ResolveTargetsRequest\x12\x1d\n" +
 	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x1b\n" +
 	"\bcvlan_id\x18\x02 \x01(\tB\x00R\acvlanId\x12=\n" +
@@ -2899,13 +3939,14 @@ const file_cloudvlan_registry_v1_registry_proto_rawDesc = "" +
 	"\x05since\x18\x03 \x01(\x04R\x05since\"i\n" +
 	"\x14WatchChangesResponse\x125\n" +
 	"\achanges\x18\x01 \x03(\v2\x1b.cloudvlan.entity.v1.ChangeR\achanges\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision2\xd1\x03\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision2\xc4\x04\n" +
 	"\fCvlanService\x12p\n" +
 	"\vCreateCvlan\x12).cloudvlan.registry.v1.CreateCvlanRequest\x1a*.cloudvlan.registry.v1.CreateCvlanResponse\"\n" +
 	"\x8a\xb5\x18\x06\b\x1f\x10\x020\x01\x12j\n" +
 	"\bGetCvlan\x12&.cloudvlan.registry.v1.GetCvlanRequest\x1a'.cloudvlan.registry.v1.GetCvlanResponse\"\r\x8a\xb5\x18\x06\b\x1e\x10\x028\x01\x90\x02\x01\x12p\n" +
 	"\n" +
 	"ListCvlans\x12(.cloudvlan.registry.v1.ListCvlansRequest\x1a).cloudvlan.registry.v1.ListCvlansResponse\"\r\x8a\xb5\x18\x06\b\x1e\x10\x028\x01\x90\x02\x01\x12q\n" +
+	"\vUpdateCvlan\x12).cloudvlan.registry.v1.UpdateCvlanRequest\x1a*.cloudvlan.registry.v1.UpdateCvlanResponse\"\v\x8a\xb5\x18\x04\b\x1f\x10\x02\x90\x02\x02\x12q\n" +
 	"\vDeleteCvlan\x12).cloudvlan.registry.v1.DeleteCvlanRequest\x1a*.cloudvlan.registry.v1.DeleteCvlanResponse\"\v\x8a\xb5\x18\x04\b\x1f\x10\x02\x90\x02\x022\xc5\x03\n" +
 	"\vNodeService\x12g\n" +
 	"\aGetNode\x12%.cloudvlan.registry.v1.GetNodeRequest\x1a&.cloudvlan.registry.v1.GetNodeResponse\"\r\x8a\xb5\x18\x06\b(\x10\x028\x01\x90\x02\x01\x12m\n" +
@@ -2954,7 +3995,7 @@ func file_cloudvlan_registry_v1_registry_proto_rawDescGZIP() []byte {
 	return file_cloudvlan_registry_v1_registry_proto_rawDescData
 }
 
-var file_cloudvlan_registry_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
+var file_cloudvlan_registry_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 70)
 var file_cloudvlan_registry_v1_registry_proto_goTypes = []any{
 	(*CreateCvlanRequest)(nil),        // 0: cloudvlan.registry.v1.CreateCvlanRequest
 	(*CreateCvlanResponse)(nil),       // 1: cloudvlan.registry.v1.CreateCvlanResponse
@@ -2962,165 +4003,208 @@ var file_cloudvlan_registry_v1_registry_proto_goTypes = []any{
 	(*GetCvlanResponse)(nil),          // 3: cloudvlan.registry.v1.GetCvlanResponse
 	(*ListCvlansRequest)(nil),         // 4: cloudvlan.registry.v1.ListCvlansRequest
 	(*ListCvlansResponse)(nil),        // 5: cloudvlan.registry.v1.ListCvlansResponse
-	(*DeleteCvlanRequest)(nil),        // 6: cloudvlan.registry.v1.DeleteCvlanRequest
-	(*DeleteCvlanResponse)(nil),       // 7: cloudvlan.registry.v1.DeleteCvlanResponse
-	(*GetNodeRequest)(nil),            // 8: cloudvlan.registry.v1.GetNodeRequest
-	(*GetNodeResponse)(nil),           // 9: cloudvlan.registry.v1.GetNodeResponse
-	(*ListNodesRequest)(nil),          // 10: cloudvlan.registry.v1.ListNodesRequest
-	(*ListNodesResponse)(nil),         // 11: cloudvlan.registry.v1.ListNodesResponse
-	(*UpdateNodeRequest)(nil),         // 12: cloudvlan.registry.v1.UpdateNodeRequest
-	(*TagSet)(nil),                    // 13: cloudvlan.registry.v1.TagSet
-	(*RouteSet)(nil),                  // 14: cloudvlan.registry.v1.RouteSet
-	(*UpdateNodeResponse)(nil),        // 15: cloudvlan.registry.v1.UpdateNodeResponse
-	(*RevokeNodeRequest)(nil),         // 16: cloudvlan.registry.v1.RevokeNodeRequest
-	(*RevokeNodeResponse)(nil),        // 17: cloudvlan.registry.v1.RevokeNodeResponse
-	(*CreateGroupRequest)(nil),        // 18: cloudvlan.registry.v1.CreateGroupRequest
-	(*CreateGroupResponse)(nil),       // 19: cloudvlan.registry.v1.CreateGroupResponse
-	(*ListGroupsRequest)(nil),         // 20: cloudvlan.registry.v1.ListGroupsRequest
-	(*ListGroupsResponse)(nil),        // 21: cloudvlan.registry.v1.ListGroupsResponse
-	(*DeleteGroupRequest)(nil),        // 22: cloudvlan.registry.v1.DeleteGroupRequest
-	(*DeleteGroupResponse)(nil),       // 23: cloudvlan.registry.v1.DeleteGroupResponse
-	(*AddGroupMemberRequest)(nil),     // 24: cloudvlan.registry.v1.AddGroupMemberRequest
-	(*AddGroupMemberResponse)(nil),    // 25: cloudvlan.registry.v1.AddGroupMemberResponse
-	(*RemoveGroupMemberRequest)(nil),  // 26: cloudvlan.registry.v1.RemoveGroupMemberRequest
-	(*RemoveGroupMemberResponse)(nil), // 27: cloudvlan.registry.v1.RemoveGroupMemberResponse
-	(*ListTagsRequest)(nil),           // 28: cloudvlan.registry.v1.ListTagsRequest
-	(*ListTagsResponse)(nil),          // 29: cloudvlan.registry.v1.ListTagsResponse
-	(*CreateRegionRequest)(nil),       // 30: cloudvlan.registry.v1.CreateRegionRequest
-	(*CreateRegionResponse)(nil),      // 31: cloudvlan.registry.v1.CreateRegionResponse
-	(*ListRegionsRequest)(nil),        // 32: cloudvlan.registry.v1.ListRegionsRequest
-	(*ListRegionsResponse)(nil),       // 33: cloudvlan.registry.v1.ListRegionsResponse
-	(*DeleteRegionRequest)(nil),       // 34: cloudvlan.registry.v1.DeleteRegionRequest
-	(*DeleteRegionResponse)(nil),      // 35: cloudvlan.registry.v1.DeleteRegionResponse
-	(*CreateJoinTokenRequest)(nil),    // 36: cloudvlan.registry.v1.CreateJoinTokenRequest
-	(*CreateJoinTokenResponse)(nil),   // 37: cloudvlan.registry.v1.CreateJoinTokenResponse
-	(*ListJoinTokensRequest)(nil),     // 38: cloudvlan.registry.v1.ListJoinTokensRequest
-	(*ListJoinTokensResponse)(nil),    // 39: cloudvlan.registry.v1.ListJoinTokensResponse
-	(*RevokeJoinTokenRequest)(nil),    // 40: cloudvlan.registry.v1.RevokeJoinTokenRequest
-	(*RevokeJoinTokenResponse)(nil),   // 41: cloudvlan.registry.v1.RevokeJoinTokenResponse
-	(*BeginJoinRequest)(nil),          // 42: cloudvlan.registry.v1.BeginJoinRequest
-	(*BeginJoinResponse)(nil),         // 43: cloudvlan.registry.v1.BeginJoinResponse
-	(*JoinRequest)(nil),               // 44: cloudvlan.registry.v1.JoinRequest
-	(*JoinResponse)(nil),              // 45: cloudvlan.registry.v1.JoinResponse
-	(*ResolveTargetsRequest)(nil),     // 46: cloudvlan.registry.v1.ResolveTargetsRequest
-	(*ResolveTargetsResponse)(nil),    // 47: cloudvlan.registry.v1.ResolveTargetsResponse
-	(*ResolvedTarget)(nil),            // 48: cloudvlan.registry.v1.ResolvedTarget
-	(*WatchChangesRequest)(nil),       // 49: cloudvlan.registry.v1.WatchChangesRequest
-	(*WatchChangesResponse)(nil),      // 50: cloudvlan.registry.v1.WatchChangesResponse
-	nil,                               // 51: cloudvlan.registry.v1.TagSet.TagsEntry
-	(*v1.Cvlan)(nil),                  // 52: cloudvlan.entity.v1.Cvlan
-	(*v1.CvlanStats)(nil),             // 53: cloudvlan.entity.v1.CvlanStats
-	(*v1.Pagination)(nil),             // 54: cloudvlan.entity.v1.Pagination
-	(*v1.ListMeta)(nil),               // 55: cloudvlan.entity.v1.ListMeta
-	(*v1.Node)(nil),                   // 56: cloudvlan.entity.v1.Node
-	(*v1.NodeRoute)(nil),              // 57: cloudvlan.entity.v1.NodeRoute
-	(*v1.Group)(nil),                  // 58: cloudvlan.entity.v1.Group
-	(*v1.GroupWithCount)(nil),         // 59: cloudvlan.entity.v1.GroupWithCount
-	(*v1.TagSummary)(nil),             // 60: cloudvlan.entity.v1.TagSummary
-	(*v1.Region)(nil),                 // 61: cloudvlan.entity.v1.Region
-	(v1.NodeKind)(0),                  // 62: cloudvlan.entity.v1.NodeKind
-	(*v1.JoinToken)(nil),              // 63: cloudvlan.entity.v1.JoinToken
-	(*v1.Certificate)(nil),            // 64: cloudvlan.entity.v1.Certificate
-	(*v1.TrustBundle)(nil),            // 65: cloudvlan.entity.v1.TrustBundle
-	(*v1.Signed)(nil),                 // 66: cloudvlan.entity.v1.Signed
-	(*v1.PolicyTarget)(nil),           // 67: cloudvlan.entity.v1.PolicyTarget
-	(*v1.RuleSelector)(nil),           // 68: cloudvlan.entity.v1.RuleSelector
-	(*v1.Change)(nil),                 // 69: cloudvlan.entity.v1.Change
+	(*UpdateCvlanRequest)(nil),        // 6: cloudvlan.registry.v1.UpdateCvlanRequest
+	(*UpdateCvlanResponse)(nil),       // 7: cloudvlan.registry.v1.UpdateCvlanResponse
+	(*DeleteCvlanRequest)(nil),        // 8: cloudvlan.registry.v1.DeleteCvlanRequest
+	(*DeleteCvlanResponse)(nil),       // 9: cloudvlan.registry.v1.DeleteCvlanResponse
+	(*GetTenantStatsRequest)(nil),     // 10: cloudvlan.registry.v1.GetTenantStatsRequest
+	(*GetTenantStatsResponse)(nil),    // 11: cloudvlan.registry.v1.GetTenantStatsResponse
+	(*GetNodeRequest)(nil),            // 12: cloudvlan.registry.v1.GetNodeRequest
+	(*GetNodeResponse)(nil),           // 13: cloudvlan.registry.v1.GetNodeResponse
+	(*ListNodesRequest)(nil),          // 14: cloudvlan.registry.v1.ListNodesRequest
+	(*ListNodesResponse)(nil),         // 15: cloudvlan.registry.v1.ListNodesResponse
+	(*UpdateNodeRequest)(nil),         // 16: cloudvlan.registry.v1.UpdateNodeRequest
+	(*TagSet)(nil),                    // 17: cloudvlan.registry.v1.TagSet
+	(*RouteSet)(nil),                  // 18: cloudvlan.registry.v1.RouteSet
+	(*UpdateNodeResponse)(nil),        // 19: cloudvlan.registry.v1.UpdateNodeResponse
+	(*RevokeNodeRequest)(nil),         // 20: cloudvlan.registry.v1.RevokeNodeRequest
+	(*RevokeNodeResponse)(nil),        // 21: cloudvlan.registry.v1.RevokeNodeResponse
+	(*CreateGroupRequest)(nil),        // 22: cloudvlan.registry.v1.CreateGroupRequest
+	(*CreateGroupResponse)(nil),       // 23: cloudvlan.registry.v1.CreateGroupResponse
+	(*ListGroupsRequest)(nil),         // 24: cloudvlan.registry.v1.ListGroupsRequest
+	(*ListGroupsResponse)(nil),        // 25: cloudvlan.registry.v1.ListGroupsResponse
+	(*GetGroupRequest)(nil),           // 26: cloudvlan.registry.v1.GetGroupRequest
+	(*GetGroupResponse)(nil),          // 27: cloudvlan.registry.v1.GetGroupResponse
+	(*UpdateGroupRequest)(nil),        // 28: cloudvlan.registry.v1.UpdateGroupRequest
+	(*UpdateGroupResponse)(nil),       // 29: cloudvlan.registry.v1.UpdateGroupResponse
+	(*ListGroupMembersRequest)(nil),   // 30: cloudvlan.registry.v1.ListGroupMembersRequest
+	(*ListGroupMembersResponse)(nil),  // 31: cloudvlan.registry.v1.ListGroupMembersResponse
+	(*DeleteGroupRequest)(nil),        // 32: cloudvlan.registry.v1.DeleteGroupRequest
+	(*DeleteGroupResponse)(nil),       // 33: cloudvlan.registry.v1.DeleteGroupResponse
+	(*AddGroupMemberRequest)(nil),     // 34: cloudvlan.registry.v1.AddGroupMemberRequest
+	(*AddGroupMemberResponse)(nil),    // 35: cloudvlan.registry.v1.AddGroupMemberResponse
+	(*RemoveGroupMemberRequest)(nil),  // 36: cloudvlan.registry.v1.RemoveGroupMemberRequest
+	(*RemoveGroupMemberResponse)(nil), // 37: cloudvlan.registry.v1.RemoveGroupMemberResponse
+	(*ListTagsRequest)(nil),           // 38: cloudvlan.registry.v1.ListTagsRequest
+	(*ListTagsResponse)(nil),          // 39: cloudvlan.registry.v1.ListTagsResponse
+	(*CreateRegionRequest)(nil),       // 40: cloudvlan.registry.v1.CreateRegionRequest
+	(*CreateRegionResponse)(nil),      // 41: cloudvlan.registry.v1.CreateRegionResponse
+	(*ListRegionsRequest)(nil),        // 42: cloudvlan.registry.v1.ListRegionsRequest
+	(*ListRegionsResponse)(nil),       // 43: cloudvlan.registry.v1.ListRegionsResponse
+	(*GetRegionRequest)(nil),          // 44: cloudvlan.registry.v1.GetRegionRequest
+	(*GetRegionResponse)(nil),         // 45: cloudvlan.registry.v1.GetRegionResponse
+	(*UpdateRegionRequest)(nil),       // 46: cloudvlan.registry.v1.UpdateRegionRequest
+	(*UpdateRegionResponse)(nil),      // 47: cloudvlan.registry.v1.UpdateRegionResponse
+	(*DeleteRegionRequest)(nil),       // 48: cloudvlan.registry.v1.DeleteRegionRequest
+	(*DeleteRegionResponse)(nil),      // 49: cloudvlan.registry.v1.DeleteRegionResponse
+	(*CreateJoinTokenRequest)(nil),    // 50: cloudvlan.registry.v1.CreateJoinTokenRequest
+	(*CreateJoinTokenResponse)(nil),   // 51: cloudvlan.registry.v1.CreateJoinTokenResponse
+	(*ListJoinTokensRequest)(nil),     // 52: cloudvlan.registry.v1.ListJoinTokensRequest
+	(*ListJoinTokensResponse)(nil),    // 53: cloudvlan.registry.v1.ListJoinTokensResponse
+	(*RevokeJoinTokenRequest)(nil),    // 54: cloudvlan.registry.v1.RevokeJoinTokenRequest
+	(*RevokeJoinTokenResponse)(nil),   // 55: cloudvlan.registry.v1.RevokeJoinTokenResponse
+	(*GetSettingsRequest)(nil),        // 56: cloudvlan.registry.v1.GetSettingsRequest
+	(*GetSettingsResponse)(nil),       // 57: cloudvlan.registry.v1.GetSettingsResponse
+	(*UpdateSettingsRequest)(nil),     // 58: cloudvlan.registry.v1.UpdateSettingsRequest
+	(*UpdateSettingsResponse)(nil),    // 59: cloudvlan.registry.v1.UpdateSettingsResponse
+	(*BeginJoinRequest)(nil),          // 60: cloudvlan.registry.v1.BeginJoinRequest
+	(*BeginJoinResponse)(nil),         // 61: cloudvlan.registry.v1.BeginJoinResponse
+	(*JoinRequest)(nil),               // 62: cloudvlan.registry.v1.JoinRequest
+	(*JoinResponse)(nil),              // 63: cloudvlan.registry.v1.JoinResponse
+	(*ResolveTargetsRequest)(nil),     // 64: cloudvlan.registry.v1.ResolveTargetsRequest
+	(*ResolveTargetsResponse)(nil),    // 65: cloudvlan.registry.v1.ResolveTargetsResponse
+	(*ResolvedTarget)(nil),            // 66: cloudvlan.registry.v1.ResolvedTarget
+	(*WatchChangesRequest)(nil),       // 67: cloudvlan.registry.v1.WatchChangesRequest
+	(*WatchChangesResponse)(nil),      // 68: cloudvlan.registry.v1.WatchChangesResponse
+	nil,                               // 69: cloudvlan.registry.v1.TagSet.TagsEntry
+	(*v1.Cvlan)(nil),                  // 70: cloudvlan.entity.v1.Cvlan
+	(*v1.CvlanStats)(nil),             // 71: cloudvlan.entity.v1.CvlanStats
+	(*v1.Pagination)(nil),             // 72: cloudvlan.entity.v1.Pagination
+	(*v1.ListMeta)(nil),               // 73: cloudvlan.entity.v1.ListMeta
+	(*v1.TenantStats)(nil),            // 74: cloudvlan.entity.v1.TenantStats
+	(*v1.Node)(nil),                   // 75: cloudvlan.entity.v1.Node
+	(*v1.NodeRoute)(nil),              // 76: cloudvlan.entity.v1.NodeRoute
+	(*v1.Group)(nil),                  // 77: cloudvlan.entity.v1.Group
+	(*v1.GroupWithCount)(nil),         // 78: cloudvlan.entity.v1.GroupWithCount
+	(*v1.GroupMember)(nil),            // 79: cloudvlan.entity.v1.GroupMember
+	(*v1.TagSummary)(nil),             // 80: cloudvlan.entity.v1.TagSummary
+	(*v1.Region)(nil),                 // 81: cloudvlan.entity.v1.Region
+	(v1.NodeKind)(0),                  // 82: cloudvlan.entity.v1.NodeKind
+	(*v1.JoinToken)(nil),              // 83: cloudvlan.entity.v1.JoinToken
+	(v1.SettingsLayer)(0),             // 84: cloudvlan.entity.v1.SettingsLayer
+	(*v1.LayerSettings)(nil),          // 85: cloudvlan.entity.v1.LayerSettings
+	(*v1.EffectiveSettings)(nil),      // 86: cloudvlan.entity.v1.EffectiveSettings
+	(*v1.Settings)(nil),               // 87: cloudvlan.entity.v1.Settings
+	(*v1.Certificate)(nil),            // 88: cloudvlan.entity.v1.Certificate
+	(*v1.TrustBundle)(nil),            // 89: cloudvlan.entity.v1.TrustBundle
+	(*v1.Signed)(nil),                 // 90: cloudvlan.entity.v1.Signed
+	(*v1.PolicyTarget)(nil),           // 91: cloudvlan.entity.v1.PolicyTarget
+	(*v1.RuleSelector)(nil),           // 92: cloudvlan.entity.v1.RuleSelector
+	(*v1.Change)(nil),                 // 93: cloudvlan.entity.v1.Change
 }
 var file_cloudvlan_registry_v1_registry_proto_depIdxs = []int32{
-	52, // 0: cloudvlan.registry.v1.CreateCvlanResponse.cvlan:type_name -> cloudvlan.entity.v1.Cvlan
-	52, // 1: cloudvlan.registry.v1.GetCvlanResponse.cvlan:type_name -> cloudvlan.entity.v1.Cvlan
-	53, // 2: cloudvlan.registry.v1.GetCvlanResponse.stats:type_name -> cloudvlan.entity.v1.CvlanStats
-	54, // 3: cloudvlan.registry.v1.ListCvlansRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	52, // 4: cloudvlan.registry.v1.ListCvlansResponse.cvlans:type_name -> cloudvlan.entity.v1.Cvlan
-	55, // 5: cloudvlan.registry.v1.ListCvlansResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	56, // 6: cloudvlan.registry.v1.GetNodeResponse.node:type_name -> cloudvlan.entity.v1.Node
-	54, // 7: cloudvlan.registry.v1.ListNodesRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	56, // 8: cloudvlan.registry.v1.ListNodesResponse.nodes:type_name -> cloudvlan.entity.v1.Node
-	55, // 9: cloudvlan.registry.v1.ListNodesResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	13, // 10: cloudvlan.registry.v1.UpdateNodeRequest.tags:type_name -> cloudvlan.registry.v1.TagSet
-	14, // 11: cloudvlan.registry.v1.UpdateNodeRequest.routes:type_name -> cloudvlan.registry.v1.RouteSet
-	51, // 12: cloudvlan.registry.v1.TagSet.tags:type_name -> cloudvlan.registry.v1.TagSet.TagsEntry
-	57, // 13: cloudvlan.registry.v1.RouteSet.routes:type_name -> cloudvlan.entity.v1.NodeRoute
-	56, // 14: cloudvlan.registry.v1.UpdateNodeResponse.node:type_name -> cloudvlan.entity.v1.Node
-	56, // 15: cloudvlan.registry.v1.RevokeNodeResponse.node:type_name -> cloudvlan.entity.v1.Node
-	58, // 16: cloudvlan.registry.v1.CreateGroupResponse.group:type_name -> cloudvlan.entity.v1.Group
-	54, // 17: cloudvlan.registry.v1.ListGroupsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	59, // 18: cloudvlan.registry.v1.ListGroupsResponse.groups:type_name -> cloudvlan.entity.v1.GroupWithCount
-	55, // 19: cloudvlan.registry.v1.ListGroupsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	60, // 20: cloudvlan.registry.v1.ListTagsResponse.tags:type_name -> cloudvlan.entity.v1.TagSummary
-	61, // 21: cloudvlan.registry.v1.CreateRegionResponse.region:type_name -> cloudvlan.entity.v1.Region
-	54, // 22: cloudvlan.registry.v1.ListRegionsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	61, // 23: cloudvlan.registry.v1.ListRegionsResponse.regions:type_name -> cloudvlan.entity.v1.Region
-	55, // 24: cloudvlan.registry.v1.ListRegionsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	13, // 25: cloudvlan.registry.v1.CreateJoinTokenRequest.tags:type_name -> cloudvlan.registry.v1.TagSet
-	62, // 26: cloudvlan.registry.v1.CreateJoinTokenRequest.node_kind:type_name -> cloudvlan.entity.v1.NodeKind
-	63, // 27: cloudvlan.registry.v1.CreateJoinTokenResponse.token:type_name -> cloudvlan.entity.v1.JoinToken
-	54, // 28: cloudvlan.registry.v1.ListJoinTokensRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	63, // 29: cloudvlan.registry.v1.ListJoinTokensResponse.tokens:type_name -> cloudvlan.entity.v1.JoinToken
-	55, // 30: cloudvlan.registry.v1.ListJoinTokensResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	63, // 31: cloudvlan.registry.v1.RevokeJoinTokenResponse.token:type_name -> cloudvlan.entity.v1.JoinToken
-	56, // 32: cloudvlan.registry.v1.JoinResponse.node:type_name -> cloudvlan.entity.v1.Node
-	64, // 33: cloudvlan.registry.v1.JoinResponse.certificate:type_name -> cloudvlan.entity.v1.Certificate
-	65, // 34: cloudvlan.registry.v1.JoinResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
-	66, // 35: cloudvlan.registry.v1.JoinResponse.keyset:type_name -> cloudvlan.entity.v1.Signed
-	67, // 36: cloudvlan.registry.v1.ResolveTargetsRequest.targets:type_name -> cloudvlan.entity.v1.PolicyTarget
-	48, // 37: cloudvlan.registry.v1.ResolveTargetsResponse.targets:type_name -> cloudvlan.registry.v1.ResolvedTarget
-	68, // 38: cloudvlan.registry.v1.ResolvedTarget.selector:type_name -> cloudvlan.entity.v1.RuleSelector
-	69, // 39: cloudvlan.registry.v1.WatchChangesResponse.changes:type_name -> cloudvlan.entity.v1.Change
-	0,  // 40: cloudvlan.registry.v1.CvlanService.CreateCvlan:input_type -> cloudvlan.registry.v1.CreateCvlanRequest
-	2,  // 41: cloudvlan.registry.v1.CvlanService.GetCvlan:input_type -> cloudvlan.registry.v1.GetCvlanRequest
-	4,  // 42: cloudvlan.registry.v1.CvlanService.ListCvlans:input_type -> cloudvlan.registry.v1.ListCvlansRequest
-	6,  // 43: cloudvlan.registry.v1.CvlanService.DeleteCvlan:input_type -> cloudvlan.registry.v1.DeleteCvlanRequest
-	8,  // 44: cloudvlan.registry.v1.NodeService.GetNode:input_type -> cloudvlan.registry.v1.GetNodeRequest
-	10, // 45: cloudvlan.registry.v1.NodeService.ListNodes:input_type -> cloudvlan.registry.v1.ListNodesRequest
-	12, // 46: cloudvlan.registry.v1.NodeService.UpdateNode:input_type -> cloudvlan.registry.v1.UpdateNodeRequest
-	16, // 47: cloudvlan.registry.v1.NodeService.RevokeNode:input_type -> cloudvlan.registry.v1.RevokeNodeRequest
-	18, // 48: cloudvlan.registry.v1.GroupService.CreateGroup:input_type -> cloudvlan.registry.v1.CreateGroupRequest
-	20, // 49: cloudvlan.registry.v1.GroupService.ListGroups:input_type -> cloudvlan.registry.v1.ListGroupsRequest
-	22, // 50: cloudvlan.registry.v1.GroupService.DeleteGroup:input_type -> cloudvlan.registry.v1.DeleteGroupRequest
-	24, // 51: cloudvlan.registry.v1.GroupService.AddGroupMember:input_type -> cloudvlan.registry.v1.AddGroupMemberRequest
-	26, // 52: cloudvlan.registry.v1.GroupService.RemoveGroupMember:input_type -> cloudvlan.registry.v1.RemoveGroupMemberRequest
-	28, // 53: cloudvlan.registry.v1.TagService.ListTags:input_type -> cloudvlan.registry.v1.ListTagsRequest
-	30, // 54: cloudvlan.registry.v1.RegionService.CreateRegion:input_type -> cloudvlan.registry.v1.CreateRegionRequest
-	32, // 55: cloudvlan.registry.v1.RegionService.ListRegions:input_type -> cloudvlan.registry.v1.ListRegionsRequest
-	34, // 56: cloudvlan.registry.v1.RegionService.DeleteRegion:input_type -> cloudvlan.registry.v1.DeleteRegionRequest
-	36, // 57: cloudvlan.registry.v1.EnrollmentService.CreateJoinToken:input_type -> cloudvlan.registry.v1.CreateJoinTokenRequest
-	38, // 58: cloudvlan.registry.v1.EnrollmentService.ListJoinTokens:input_type -> cloudvlan.registry.v1.ListJoinTokensRequest
-	40, // 59: cloudvlan.registry.v1.EnrollmentService.RevokeJoinToken:input_type -> cloudvlan.registry.v1.RevokeJoinTokenRequest
-	42, // 60: cloudvlan.registry.v1.EnrollmentService.BeginJoin:input_type -> cloudvlan.registry.v1.BeginJoinRequest
-	44, // 61: cloudvlan.registry.v1.EnrollmentService.Join:input_type -> cloudvlan.registry.v1.JoinRequest
-	46, // 62: cloudvlan.registry.v1.RegistryService.ResolveTargets:input_type -> cloudvlan.registry.v1.ResolveTargetsRequest
-	49, // 63: cloudvlan.registry.v1.RegistryService.WatchChanges:input_type -> cloudvlan.registry.v1.WatchChangesRequest
-	1,  // 64: cloudvlan.registry.v1.CvlanService.CreateCvlan:output_type -> cloudvlan.registry.v1.CreateCvlanResponse
-	3,  // 65: cloudvlan.registry.v1.CvlanService.GetCvlan:output_type -> cloudvlan.registry.v1.GetCvlanResponse
-	5,  // 66: cloudvlan.registry.v1.CvlanService.ListCvlans:output_type -> cloudvlan.registry.v1.ListCvlansResponse
-	7,  // 67: cloudvlan.registry.v1.CvlanService.DeleteCvlan:output_type -> cloudvlan.registry.v1.DeleteCvlanResponse
-	9,  // 68: cloudvlan.registry.v1.NodeService.GetNode:output_type -> cloudvlan.registry.v1.GetNodeResponse
-	11, // 69: cloudvlan.registry.v1.NodeService.ListNodes:output_type -> cloudvlan.registry.v1.ListNodesResponse
-	15, // 70: cloudvlan.registry.v1.NodeService.UpdateNode:output_type -> cloudvlan.registry.v1.UpdateNodeResponse
-	17, // 71: cloudvlan.registry.v1.NodeService.RevokeNode:output_type -> cloudvlan.registry.v1.RevokeNodeResponse
-	19, // 72: cloudvlan.registry.v1.GroupService.CreateGroup:output_type -> cloudvlan.registry.v1.CreateGroupResponse
-	21, // 73: cloudvlan.registry.v1.GroupService.ListGroups:output_type -> cloudvlan.registry.v1.ListGroupsResponse
-	23, // 74: cloudvlan.registry.v1.GroupService.DeleteGroup:output_type -> cloudvlan.registry.v1.DeleteGroupResponse
-	25, // 75: cloudvlan.registry.v1.GroupService.AddGroupMember:output_type -> cloudvlan.registry.v1.AddGroupMemberResponse
-	27, // 76: cloudvlan.registry.v1.GroupService.RemoveGroupMember:output_type -> cloudvlan.registry.v1.RemoveGroupMemberResponse
-	29, // 77: cloudvlan.registry.v1.TagService.ListTags:output_type -> cloudvlan.registry.v1.ListTagsResponse
-	31, // 78: cloudvlan.registry.v1.RegionService.CreateRegion:output_type -> cloudvlan.registry.v1.CreateRegionResponse
-	33, // 79: cloudvlan.registry.v1.RegionService.ListRegions:output_type -> cloudvlan.registry.v1.ListRegionsResponse
-	35, // 80: cloudvlan.registry.v1.RegionService.DeleteRegion:output_type -> cloudvlan.registry.v1.DeleteRegionResponse
-	37, // 81: cloudvlan.registry.v1.EnrollmentService.CreateJoinToken:output_type -> cloudvlan.registry.v1.CreateJoinTokenResponse
-	39, // 82: cloudvlan.registry.v1.EnrollmentService.ListJoinTokens:output_type -> cloudvlan.registry.v1.ListJoinTokensResponse
-	41, // 83: cloudvlan.registry.v1.EnrollmentService.RevokeJoinToken:output_type -> cloudvlan.registry.v1.RevokeJoinTokenResponse
-	43, // 84: cloudvlan.registry.v1.EnrollmentService.BeginJoin:output_type -> cloudvlan.registry.v1.BeginJoinResponse
-	45, // 85: cloudvlan.registry.v1.EnrollmentService.Join:output_type -> cloudvlan.registry.v1.JoinResponse
-	47, // 86: cloudvlan.registry.v1.RegistryService.ResolveTargets:output_type -> cloudvlan.registry.v1.ResolveTargetsResponse
-	50, // 87: cloudvlan.registry.v1.RegistryService.WatchChanges:output_type -> cloudvlan.registry.v1.WatchChangesResponse
-	64, // [64:88] is the sub-list for method output_type
-	40, // [40:64] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	70, // 0: cloudvlan.registry.v1.CreateCvlanResponse.cvlan:type_name -> cloudvlan.entity.v1.Cvlan
+	70, // 1: cloudvlan.registry.v1.GetCvlanResponse.cvlan:type_name -> cloudvlan.entity.v1.Cvlan
+	71, // 2: cloudvlan.registry.v1.GetCvlanResponse.stats:type_name -> cloudvlan.entity.v1.CvlanStats
+	72, // 3: cloudvlan.registry.v1.ListCvlansRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	70, // 4: cloudvlan.registry.v1.ListCvlansResponse.cvlans:type_name -> cloudvlan.entity.v1.Cvlan
+	73, // 5: cloudvlan.registry.v1.ListCvlansResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	70, // 6: cloudvlan.registry.v1.UpdateCvlanResponse.cvlan:type_name -> cloudvlan.entity.v1.Cvlan
+	74, // 7: cloudvlan.registry.v1.GetTenantStatsResponse.stats:type_name -> cloudvlan.entity.v1.TenantStats
+	75, // 8: cloudvlan.registry.v1.GetNodeResponse.node:type_name -> cloudvlan.entity.v1.Node
+	72, // 9: cloudvlan.registry.v1.ListNodesRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	75, // 10: cloudvlan.registry.v1.ListNodesResponse.nodes:type_name -> cloudvlan.entity.v1.Node
+	73, // 11: cloudvlan.registry.v1.ListNodesResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	17, // 12: cloudvlan.registry.v1.UpdateNodeRequest.tags:type_name -> cloudvlan.registry.v1.TagSet
+	18, // 13: cloudvlan.registry.v1.UpdateNodeRequest.routes:type_name -> cloudvlan.registry.v1.RouteSet
+	69, // 14: cloudvlan.registry.v1.TagSet.tags:type_name -> cloudvlan.registry.v1.TagSet.TagsEntry
+	76, // 15: cloudvlan.registry.v1.RouteSet.routes:type_name -> cloudvlan.entity.v1.NodeRoute
+	75, // 16: cloudvlan.registry.v1.UpdateNodeResponse.node:type_name -> cloudvlan.entity.v1.Node
+	75, // 17: cloudvlan.registry.v1.RevokeNodeResponse.node:type_name -> cloudvlan.entity.v1.Node
+	77, // 18: cloudvlan.registry.v1.CreateGroupResponse.group:type_name -> cloudvlan.entity.v1.Group
+	72, // 19: cloudvlan.registry.v1.ListGroupsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	78, // 20: cloudvlan.registry.v1.ListGroupsResponse.groups:type_name -> cloudvlan.entity.v1.GroupWithCount
+	73, // 21: cloudvlan.registry.v1.ListGroupsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	78, // 22: cloudvlan.registry.v1.GetGroupResponse.group:type_name -> cloudvlan.entity.v1.GroupWithCount
+	77, // 23: cloudvlan.registry.v1.UpdateGroupResponse.group:type_name -> cloudvlan.entity.v1.Group
+	72, // 24: cloudvlan.registry.v1.ListGroupMembersRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	79, // 25: cloudvlan.registry.v1.ListGroupMembersResponse.members:type_name -> cloudvlan.entity.v1.GroupMember
+	73, // 26: cloudvlan.registry.v1.ListGroupMembersResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	80, // 27: cloudvlan.registry.v1.ListTagsResponse.tags:type_name -> cloudvlan.entity.v1.TagSummary
+	81, // 28: cloudvlan.registry.v1.CreateRegionResponse.region:type_name -> cloudvlan.entity.v1.Region
+	72, // 29: cloudvlan.registry.v1.ListRegionsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	81, // 30: cloudvlan.registry.v1.ListRegionsResponse.regions:type_name -> cloudvlan.entity.v1.Region
+	73, // 31: cloudvlan.registry.v1.ListRegionsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	81, // 32: cloudvlan.registry.v1.GetRegionResponse.region:type_name -> cloudvlan.entity.v1.Region
+	81, // 33: cloudvlan.registry.v1.UpdateRegionResponse.region:type_name -> cloudvlan.entity.v1.Region
+	17, // 34: cloudvlan.registry.v1.CreateJoinTokenRequest.tags:type_name -> cloudvlan.registry.v1.TagSet
+	82, // 35: cloudvlan.registry.v1.CreateJoinTokenRequest.node_kind:type_name -> cloudvlan.entity.v1.NodeKind
+	83, // 36: cloudvlan.registry.v1.CreateJoinTokenResponse.token:type_name -> cloudvlan.entity.v1.JoinToken
+	72, // 37: cloudvlan.registry.v1.ListJoinTokensRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	83, // 38: cloudvlan.registry.v1.ListJoinTokensResponse.tokens:type_name -> cloudvlan.entity.v1.JoinToken
+	73, // 39: cloudvlan.registry.v1.ListJoinTokensResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	83, // 40: cloudvlan.registry.v1.RevokeJoinTokenResponse.token:type_name -> cloudvlan.entity.v1.JoinToken
+	84, // 41: cloudvlan.registry.v1.GetSettingsRequest.layer:type_name -> cloudvlan.entity.v1.SettingsLayer
+	85, // 42: cloudvlan.registry.v1.GetSettingsResponse.own:type_name -> cloudvlan.entity.v1.LayerSettings
+	86, // 43: cloudvlan.registry.v1.GetSettingsResponse.effective:type_name -> cloudvlan.entity.v1.EffectiveSettings
+	84, // 44: cloudvlan.registry.v1.UpdateSettingsRequest.layer:type_name -> cloudvlan.entity.v1.SettingsLayer
+	87, // 45: cloudvlan.registry.v1.UpdateSettingsRequest.settings:type_name -> cloudvlan.entity.v1.Settings
+	85, // 46: cloudvlan.registry.v1.UpdateSettingsResponse.own:type_name -> cloudvlan.entity.v1.LayerSettings
+	86, // 47: cloudvlan.registry.v1.UpdateSettingsResponse.effective:type_name -> cloudvlan.entity.v1.EffectiveSettings
+	75, // 48: cloudvlan.registry.v1.JoinResponse.node:type_name -> cloudvlan.entity.v1.Node
+	88, // 49: cloudvlan.registry.v1.JoinResponse.certificate:type_name -> cloudvlan.entity.v1.Certificate
+	89, // 50: cloudvlan.registry.v1.JoinResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
+	90, // 51: cloudvlan.registry.v1.JoinResponse.keyset:type_name -> cloudvlan.entity.v1.Signed
+	90, // 52: cloudvlan.registry.v1.JoinResponse.root_transitions:type_name -> cloudvlan.entity.v1.Signed
+	91, // 53: cloudvlan.registry.v1.ResolveTargetsRequest.targets:type_name -> cloudvlan.entity.v1.PolicyTarget
+	66, // 54: cloudvlan.registry.v1.ResolveTargetsResponse.targets:type_name -> cloudvlan.registry.v1.ResolvedTarget
+	92, // 55: cloudvlan.registry.v1.ResolvedTarget.selector:type_name -> cloudvlan.entity.v1.RuleSelector
+	93, // 56: cloudvlan.registry.v1.WatchChangesResponse.changes:type_name -> cloudvlan.entity.v1.Change
+	0,  // 57: cloudvlan.registry.v1.CvlanService.CreateCvlan:input_type -> cloudvlan.registry.v1.CreateCvlanRequest
+	2,  // 58: cloudvlan.registry.v1.CvlanService.GetCvlan:input_type -> cloudvlan.registry.v1.GetCvlanRequest
+	4,  // 59: cloudvlan.registry.v1.CvlanService.ListCvlans:input_type -> cloudvlan.registry.v1.ListCvlansRequest
+	6,  // 60: cloudvlan.registry.v1.CvlanService.UpdateCvlan:input_type -> cloudvlan.registry.v1.UpdateCvlanRequest
+	8,  // 61: cloudvlan.registry.v1.CvlanService.DeleteCvlan:input_type -> cloudvlan.registry.v1.DeleteCvlanRequest
+	12, // 62: cloudvlan.registry.v1.NodeService.GetNode:input_type -> cloudvlan.registry.v1.GetNodeRequest
+	14, // 63: cloudvlan.registry.v1.NodeService.ListNodes:input_type -> cloudvlan.registry.v1.ListNodesRequest
+	16, // 64: cloudvlan.registry.v1.NodeService.UpdateNode:input_type -> cloudvlan.registry.v1.UpdateNodeRequest
+	20, // 65: cloudvlan.registry.v1.NodeService.RevokeNode:input_type -> cloudvlan.registry.v1.RevokeNodeRequest
+	22, // 66: cloudvlan.registry.v1.GroupService.CreateGroup:input_type -> cloudvlan.registry.v1.CreateGroupRequest
+	24, // 67: cloudvlan.registry.v1.GroupService.ListGroups:input_type -> cloudvlan.registry.v1.ListGroupsRequest
+	32, // 68: cloudvlan.registry.v1.GroupService.DeleteGroup:input_type -> cloudvlan.registry.v1.DeleteGroupRequest
+	34, // 69: cloudvlan.registry.v1.GroupService.AddGroupMember:input_type -> cloudvlan.registry.v1.AddGroupMemberRequest
+	36, // 70: cloudvlan.registry.v1.GroupService.RemoveGroupMember:input_type -> cloudvlan.registry.v1.RemoveGroupMemberRequest
+	38, // 71: cloudvlan.registry.v1.TagService.ListTags:input_type -> cloudvlan.registry.v1.ListTagsRequest
+	40, // 72: cloudvlan.registry.v1.RegionService.CreateRegion:input_type -> cloudvlan.registry.v1.CreateRegionRequest
+	42, // 73: cloudvlan.registry.v1.RegionService.ListRegions:input_type -> cloudvlan.registry.v1.ListRegionsRequest
+	48, // 74: cloudvlan.registry.v1.RegionService.DeleteRegion:input_type -> cloudvlan.registry.v1.DeleteRegionRequest
+	50, // 75: cloudvlan.registry.v1.EnrollmentService.CreateJoinToken:input_type -> cloudvlan.registry.v1.CreateJoinTokenRequest
+	52, // 76: cloudvlan.registry.v1.EnrollmentService.ListJoinTokens:input_type -> cloudvlan.registry.v1.ListJoinTokensRequest
+	54, // 77: cloudvlan.registry.v1.EnrollmentService.RevokeJoinToken:input_type -> cloudvlan.registry.v1.RevokeJoinTokenRequest
+	60, // 78: cloudvlan.registry.v1.EnrollmentService.BeginJoin:input_type -> cloudvlan.registry.v1.BeginJoinRequest
+	62, // 79: cloudvlan.registry.v1.EnrollmentService.Join:input_type -> cloudvlan.registry.v1.JoinRequest
+	64, // 80: cloudvlan.registry.v1.RegistryService.ResolveTargets:input_type -> cloudvlan.registry.v1.ResolveTargetsRequest
+	67, // 81: cloudvlan.registry.v1.RegistryService.WatchChanges:input_type -> cloudvlan.registry.v1.WatchChangesRequest
+	1,  // 82: cloudvlan.registry.v1.CvlanService.CreateCvlan:output_type -> cloudvlan.registry.v1.CreateCvlanResponse
+	3,  // 83: cloudvlan.registry.v1.CvlanService.GetCvlan:output_type -> cloudvlan.registry.v1.GetCvlanResponse
+	5,  // 84: cloudvlan.registry.v1.CvlanService.ListCvlans:output_type -> cloudvlan.registry.v1.ListCvlansResponse
+	7,  // 85: cloudvlan.registry.v1.CvlanService.UpdateCvlan:output_type -> cloudvlan.registry.v1.UpdateCvlanResponse
+	9,  // 86: cloudvlan.registry.v1.CvlanService.DeleteCvlan:output_type -> cloudvlan.registry.v1.DeleteCvlanResponse
+	13, // 87: cloudvlan.registry.v1.NodeService.GetNode:output_type -> cloudvlan.registry.v1.GetNodeResponse
+	15, // 88: cloudvlan.registry.v1.NodeService.ListNodes:output_type -> cloudvlan.registry.v1.ListNodesResponse
+	19, // 89: cloudvlan.registry.v1.NodeService.UpdateNode:output_type -> cloudvlan.registry.v1.UpdateNodeResponse
+	21, // 90: cloudvlan.registry.v1.NodeService.RevokeNode:output_type -> cloudvlan.registry.v1.RevokeNodeResponse
+	23, // 91: cloudvlan.registry.v1.GroupService.CreateGroup:output_type -> cloudvlan.registry.v1.CreateGroupResponse
+	25, // 92: cloudvlan.registry.v1.GroupService.ListGroups:output_type -> cloudvlan.registry.v1.ListGroupsResponse
+	33, // 93: cloudvlan.registry.v1.GroupService.DeleteGroup:output_type -> cloudvlan.registry.v1.DeleteGroupResponse
+	35, // 94: cloudvlan.registry.v1.GroupService.AddGroupMember:output_type -> cloudvlan.registry.v1.AddGroupMemberResponse
+	37, // 95: cloudvlan.registry.v1.GroupService.RemoveGroupMember:output_type -> cloudvlan.registry.v1.RemoveGroupMemberResponse
+	39, // 96: cloudvlan.registry.v1.TagService.ListTags:output_type -> cloudvlan.registry.v1.ListTagsResponse
+	41, // 97: cloudvlan.registry.v1.RegionService.CreateRegion:output_type -> cloudvlan.registry.v1.CreateRegionResponse
+	43, // 98: cloudvlan.registry.v1.RegionService.ListRegions:output_type -> cloudvlan.registry.v1.ListRegionsResponse
+	49, // 99: cloudvlan.registry.v1.RegionService.DeleteRegion:output_type -> cloudvlan.registry.v1.DeleteRegionResponse
+	51, // 100: cloudvlan.registry.v1.EnrollmentService.CreateJoinToken:output_type -> cloudvlan.registry.v1.CreateJoinTokenResponse
+	53, // 101: cloudvlan.registry.v1.EnrollmentService.ListJoinTokens:output_type -> cloudvlan.registry.v1.ListJoinTokensResponse
+	55, // 102: cloudvlan.registry.v1.EnrollmentService.RevokeJoinToken:output_type -> cloudvlan.registry.v1.RevokeJoinTokenResponse
+	61, // 103: cloudvlan.registry.v1.EnrollmentService.BeginJoin:output_type -> cloudvlan.registry.v1.BeginJoinResponse
+	63, // 104: cloudvlan.registry.v1.EnrollmentService.Join:output_type -> cloudvlan.registry.v1.JoinResponse
+	65, // 105: cloudvlan.registry.v1.RegistryService.ResolveTargets:output_type -> cloudvlan.registry.v1.ResolveTargetsResponse
+	68, // 106: cloudvlan.registry.v1.RegistryService.WatchChanges:output_type -> cloudvlan.registry.v1.WatchChangesResponse
+	82, // [82:107] is the sub-list for method output_type
+	57, // [57:82] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_cloudvlan_registry_v1_registry_proto_init() }
@@ -3128,14 +4212,17 @@ func file_cloudvlan_registry_v1_registry_proto_init() {
 	if File_cloudvlan_registry_v1_registry_proto != nil {
 		return
 	}
-	file_cloudvlan_registry_v1_registry_proto_msgTypes[12].OneofWrappers = []any{}
+	file_cloudvlan_registry_v1_registry_proto_msgTypes[6].OneofWrappers = []any{}
+	file_cloudvlan_registry_v1_registry_proto_msgTypes[16].OneofWrappers = []any{}
+	file_cloudvlan_registry_v1_registry_proto_msgTypes[46].OneofWrappers = []any{}
+	file_cloudvlan_registry_v1_registry_proto_msgTypes[58].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cloudvlan_registry_v1_registry_proto_rawDesc), len(file_cloudvlan_registry_v1_registry_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   52,
+			NumMessages:   70,
 			NumExtensions: 0,
 			NumServices:   7,
 		},

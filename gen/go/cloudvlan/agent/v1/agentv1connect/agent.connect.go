@@ -39,6 +39,14 @@ const (
 	AgentServiceJoinProcedure = "/cloudvlan.agent.v1.AgentService/Join"
 	// AgentServiceGetStatusProcedure is the fully-qualified name of the AgentService's GetStatus RPC.
 	AgentServiceGetStatusProcedure = "/cloudvlan.agent.v1.AgentService/GetStatus"
+	// AgentServiceWatchStatusProcedure is the fully-qualified name of the AgentService's WatchStatus
+	// RPC.
+	AgentServiceWatchStatusProcedure = "/cloudvlan.agent.v1.AgentService/WatchStatus"
+	// AgentServiceDiagnoseProcedure is the fully-qualified name of the AgentService's Diagnose RPC.
+	AgentServiceDiagnoseProcedure = "/cloudvlan.agent.v1.AgentService/Diagnose"
+	// AgentServiceCollectDebugProcedure is the fully-qualified name of the AgentService's CollectDebug
+	// RPC.
+	AgentServiceCollectDebugProcedure = "/cloudvlan.agent.v1.AgentService/CollectDebug"
 	// AgentServiceExplainProcedure is the fully-qualified name of the AgentService's Explain RPC.
 	AgentServiceExplainProcedure = "/cloudvlan.agent.v1.AgentService/Explain"
 	// AgentServicePingProcedure is the fully-qualified name of the AgentService's Ping RPC.
@@ -50,6 +58,12 @@ type AgentServiceClient interface {
 	// Enrols this machine. Repeating it after a lost answer completes the same join.
 	Join(context.Context, *connect.Request[v1.JoinRequest]) (*connect.Response[v1.JoinResponse], error)
 	GetStatus(context.Context, *connect.Request[v1.GetStatusRequest]) (*connect.Response[v1.GetStatusResponse], error)
+	// The status now and after each change, at most once a second. What only grows older is no change.
+	WatchStatus(context.Context, *connect.Request[v1.WatchStatusRequest]) (*connect.ServerStreamForClient[v1.WatchStatusResponse], error)
+	// Looks at everything this node needs, one answer a check, and says what to do about what is missing.
+	Diagnose(context.Context, *connect.Request[v1.DiagnoseRequest]) (*connect.ServerStreamForClient[v1.DiagnoseResponse], error)
+	// What a report of a fault needs from inside of the agent. Holds no secret.
+	CollectDebug(context.Context, *connect.Request[v1.CollectDebugRequest]) (*connect.Response[v1.CollectDebugResponse], error)
 	// Asks the engine what would happen to a packet.
 	Explain(context.Context, *connect.Request[v1.ExplainRequest]) (*connect.Response[v1.ExplainResponse], error)
 	// Pings a peer by name or overlay address through the tunnel.
@@ -81,6 +95,27 @@ func NewAgentServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		watchStatus: connect.NewClient[v1.WatchStatusRequest, v1.WatchStatusResponse](
+			httpClient,
+			baseURL+AgentServiceWatchStatusProcedure,
+			connect.WithSchema(agentServiceMethods.ByName("WatchStatus")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		diagnose: connect.NewClient[v1.DiagnoseRequest, v1.DiagnoseResponse](
+			httpClient,
+			baseURL+AgentServiceDiagnoseProcedure,
+			connect.WithSchema(agentServiceMethods.ByName("Diagnose")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		collectDebug: connect.NewClient[v1.CollectDebugRequest, v1.CollectDebugResponse](
+			httpClient,
+			baseURL+AgentServiceCollectDebugProcedure,
+			connect.WithSchema(agentServiceMethods.ByName("CollectDebug")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		explain: connect.NewClient[v1.ExplainRequest, v1.ExplainResponse](
 			httpClient,
 			baseURL+AgentServiceExplainProcedure,
@@ -99,10 +134,13 @@ func NewAgentServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 
 // agentServiceClient implements AgentServiceClient.
 type agentServiceClient struct {
-	join      *connect.Client[v1.JoinRequest, v1.JoinResponse]
-	getStatus *connect.Client[v1.GetStatusRequest, v1.GetStatusResponse]
-	explain   *connect.Client[v1.ExplainRequest, v1.ExplainResponse]
-	ping      *connect.Client[v1.PingRequest, v1.PingResponse]
+	join         *connect.Client[v1.JoinRequest, v1.JoinResponse]
+	getStatus    *connect.Client[v1.GetStatusRequest, v1.GetStatusResponse]
+	watchStatus  *connect.Client[v1.WatchStatusRequest, v1.WatchStatusResponse]
+	diagnose     *connect.Client[v1.DiagnoseRequest, v1.DiagnoseResponse]
+	collectDebug *connect.Client[v1.CollectDebugRequest, v1.CollectDebugResponse]
+	explain      *connect.Client[v1.ExplainRequest, v1.ExplainResponse]
+	ping         *connect.Client[v1.PingRequest, v1.PingResponse]
 }
 
 // Join calls cloudvlan.agent.v1.AgentService.Join.
@@ -113,6 +151,21 @@ func (c *agentServiceClient) Join(ctx context.Context, req *connect.Request[v1.J
 // GetStatus calls cloudvlan.agent.v1.AgentService.GetStatus.
 func (c *agentServiceClient) GetStatus(ctx context.Context, req *connect.Request[v1.GetStatusRequest]) (*connect.Response[v1.GetStatusResponse], error) {
 	return c.getStatus.CallUnary(ctx, req)
+}
+
+// WatchStatus calls cloudvlan.agent.v1.AgentService.WatchStatus.
+func (c *agentServiceClient) WatchStatus(ctx context.Context, req *connect.Request[v1.WatchStatusRequest]) (*connect.ServerStreamForClient[v1.WatchStatusResponse], error) {
+	return c.watchStatus.CallServerStream(ctx, req)
+}
+
+// Diagnose calls cloudvlan.agent.v1.AgentService.Diagnose.
+func (c *agentServiceClient) Diagnose(ctx context.Context, req *connect.Request[v1.DiagnoseRequest]) (*connect.ServerStreamForClient[v1.DiagnoseResponse], error) {
+	return c.diagnose.CallServerStream(ctx, req)
+}
+
+// CollectDebug calls cloudvlan.agent.v1.AgentService.CollectDebug.
+func (c *agentServiceClient) CollectDebug(ctx context.Context, req *connect.Request[v1.CollectDebugRequest]) (*connect.Response[v1.CollectDebugResponse], error) {
+	return c.collectDebug.CallUnary(ctx, req)
 }
 
 // Explain calls cloudvlan.agent.v1.AgentService.Explain.
@@ -130,6 +183,12 @@ type AgentServiceHandler interface {
 	// Enrols this machine. Repeating it after a lost answer completes the same join.
 	Join(context.Context, *connect.Request[v1.JoinRequest]) (*connect.Response[v1.JoinResponse], error)
 	GetStatus(context.Context, *connect.Request[v1.GetStatusRequest]) (*connect.Response[v1.GetStatusResponse], error)
+	// The status now and after each change, at most once a second. What only grows older is no change.
+	WatchStatus(context.Context, *connect.Request[v1.WatchStatusRequest], *connect.ServerStream[v1.WatchStatusResponse]) error
+	// Looks at everything this node needs, one answer a check, and says what to do about what is missing.
+	Diagnose(context.Context, *connect.Request[v1.DiagnoseRequest], *connect.ServerStream[v1.DiagnoseResponse]) error
+	// What a report of a fault needs from inside of the agent. Holds no secret.
+	CollectDebug(context.Context, *connect.Request[v1.CollectDebugRequest]) (*connect.Response[v1.CollectDebugResponse], error)
 	// Asks the engine what would happen to a packet.
 	Explain(context.Context, *connect.Request[v1.ExplainRequest]) (*connect.Response[v1.ExplainResponse], error)
 	// Pings a peer by name or overlay address through the tunnel.
@@ -157,6 +216,27 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	agentServiceWatchStatusHandler := connect.NewServerStreamHandler(
+		AgentServiceWatchStatusProcedure,
+		svc.WatchStatus,
+		connect.WithSchema(agentServiceMethods.ByName("WatchStatus")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	agentServiceDiagnoseHandler := connect.NewServerStreamHandler(
+		AgentServiceDiagnoseProcedure,
+		svc.Diagnose,
+		connect.WithSchema(agentServiceMethods.ByName("Diagnose")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	agentServiceCollectDebugHandler := connect.NewUnaryHandler(
+		AgentServiceCollectDebugProcedure,
+		svc.CollectDebug,
+		connect.WithSchema(agentServiceMethods.ByName("CollectDebug")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	agentServiceExplainHandler := connect.NewUnaryHandler(
 		AgentServiceExplainProcedure,
 		svc.Explain,
@@ -176,6 +256,12 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 			agentServiceJoinHandler.ServeHTTP(w, r)
 		case AgentServiceGetStatusProcedure:
 			agentServiceGetStatusHandler.ServeHTTP(w, r)
+		case AgentServiceWatchStatusProcedure:
+			agentServiceWatchStatusHandler.ServeHTTP(w, r)
+		case AgentServiceDiagnoseProcedure:
+			agentServiceDiagnoseHandler.ServeHTTP(w, r)
+		case AgentServiceCollectDebugProcedure:
+			agentServiceCollectDebugHandler.ServeHTTP(w, r)
 		case AgentServiceExplainProcedure:
 			agentServiceExplainHandler.ServeHTTP(w, r)
 		case AgentServicePingProcedure:
@@ -195,6 +281,18 @@ func (UnimplementedAgentServiceHandler) Join(context.Context, *connect.Request[v
 
 func (UnimplementedAgentServiceHandler) GetStatus(context.Context, *connect.Request[v1.GetStatusRequest]) (*connect.Response[v1.GetStatusResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.agent.v1.AgentService.GetStatus is not implemented"))
+}
+
+func (UnimplementedAgentServiceHandler) WatchStatus(context.Context, *connect.Request[v1.WatchStatusRequest], *connect.ServerStream[v1.WatchStatusResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.agent.v1.AgentService.WatchStatus is not implemented"))
+}
+
+func (UnimplementedAgentServiceHandler) Diagnose(context.Context, *connect.Request[v1.DiagnoseRequest], *connect.ServerStream[v1.DiagnoseResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.agent.v1.AgentService.Diagnose is not implemented"))
+}
+
+func (UnimplementedAgentServiceHandler) CollectDebug(context.Context, *connect.Request[v1.CollectDebugRequest]) (*connect.Response[v1.CollectDebugResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.agent.v1.AgentService.CollectDebug is not implemented"))
 }
 
 func (UnimplementedAgentServiceHandler) Explain(context.Context, *connect.Request[v1.ExplainRequest]) (*connect.Response[v1.ExplainResponse], error) {

@@ -49,6 +49,9 @@ const (
 	// TenantServiceListTenantsProcedure is the fully-qualified name of the TenantService's ListTenants
 	// RPC.
 	TenantServiceListTenantsProcedure = "/cloudvlan.auth.v1.TenantService/ListTenants"
+	// TenantServiceRotateTenantKeysProcedure is the fully-qualified name of the TenantService's
+	// RotateTenantKeys RPC.
+	TenantServiceRotateTenantKeysProcedure = "/cloudvlan.auth.v1.TenantService/RotateTenantKeys"
 	// ApiKeyServiceCreateApiKeyProcedure is the fully-qualified name of the ApiKeyService's
 	// CreateApiKey RPC.
 	ApiKeyServiceCreateApiKeyProcedure = "/cloudvlan.auth.v1.ApiKeyService/CreateApiKey"
@@ -91,6 +94,9 @@ type TenantServiceClient interface {
 	CreateTenant(context.Context, *connect.Request[v1.CreateTenantRequest]) (*connect.Response[v1.CreateTenantResponse], error)
 	GetTenant(context.Context, *connect.Request[v1.GetTenantRequest]) (*connect.Response[v1.GetTenantResponse], error)
 	ListTenants(context.Context, *connect.Request[v1.ListTenantsRequest]) (*connect.Response[v1.ListTenantsResponse], error)
+	// Replaces keys that sign for the tenant while its nodes go on: nobody joins again, no packet is lost. The former root key
+	// signs its successor, and nodes that were away follow step by step.
+	RotateTenantKeys(context.Context, *connect.Request[v1.RotateTenantKeysRequest]) (*connect.Response[v1.RotateTenantKeysResponse], error)
 }
 
 // NewTenantServiceClient constructs a client for the cloudvlan.auth.v1.TenantService service. By
@@ -124,14 +130,21 @@ func NewTenantServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		rotateTenantKeys: connect.NewClient[v1.RotateTenantKeysRequest, v1.RotateTenantKeysResponse](
+			httpClient,
+			baseURL+TenantServiceRotateTenantKeysProcedure,
+			connect.WithSchema(tenantServiceMethods.ByName("RotateTenantKeys")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // tenantServiceClient implements TenantServiceClient.
 type tenantServiceClient struct {
-	createTenant *connect.Client[v1.CreateTenantRequest, v1.CreateTenantResponse]
-	getTenant    *connect.Client[v1.GetTenantRequest, v1.GetTenantResponse]
-	listTenants  *connect.Client[v1.ListTenantsRequest, v1.ListTenantsResponse]
+	createTenant     *connect.Client[v1.CreateTenantRequest, v1.CreateTenantResponse]
+	getTenant        *connect.Client[v1.GetTenantRequest, v1.GetTenantResponse]
+	listTenants      *connect.Client[v1.ListTenantsRequest, v1.ListTenantsResponse]
+	rotateTenantKeys *connect.Client[v1.RotateTenantKeysRequest, v1.RotateTenantKeysResponse]
 }
 
 // CreateTenant calls cloudvlan.auth.v1.TenantService.CreateTenant.
@@ -149,11 +162,19 @@ func (c *tenantServiceClient) ListTenants(ctx context.Context, req *connect.Requ
 	return c.listTenants.CallUnary(ctx, req)
 }
 
+// RotateTenantKeys calls cloudvlan.auth.v1.TenantService.RotateTenantKeys.
+func (c *tenantServiceClient) RotateTenantKeys(ctx context.Context, req *connect.Request[v1.RotateTenantKeysRequest]) (*connect.Response[v1.RotateTenantKeysResponse], error) {
+	return c.rotateTenantKeys.CallUnary(ctx, req)
+}
+
 // TenantServiceHandler is an implementation of the cloudvlan.auth.v1.TenantService service.
 type TenantServiceHandler interface {
 	CreateTenant(context.Context, *connect.Request[v1.CreateTenantRequest]) (*connect.Response[v1.CreateTenantResponse], error)
 	GetTenant(context.Context, *connect.Request[v1.GetTenantRequest]) (*connect.Response[v1.GetTenantResponse], error)
 	ListTenants(context.Context, *connect.Request[v1.ListTenantsRequest]) (*connect.Response[v1.ListTenantsResponse], error)
+	// Replaces keys that sign for the tenant while its nodes go on: nobody joins again, no packet is lost. The former root key
+	// signs its successor, and nodes that were away follow step by step.
+	RotateTenantKeys(context.Context, *connect.Request[v1.RotateTenantKeysRequest]) (*connect.Response[v1.RotateTenantKeysResponse], error)
 }
 
 // NewTenantServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -183,6 +204,12 @@ func NewTenantServiceHandler(svc TenantServiceHandler, opts ...connect.HandlerOp
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	tenantServiceRotateTenantKeysHandler := connect.NewUnaryHandler(
+		TenantServiceRotateTenantKeysProcedure,
+		svc.RotateTenantKeys,
+		connect.WithSchema(tenantServiceMethods.ByName("RotateTenantKeys")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/cloudvlan.auth.v1.TenantService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case TenantServiceCreateTenantProcedure:
@@ -191,6 +218,8 @@ func NewTenantServiceHandler(svc TenantServiceHandler, opts ...connect.HandlerOp
 			tenantServiceGetTenantHandler.ServeHTTP(w, r)
 		case TenantServiceListTenantsProcedure:
 			tenantServiceListTenantsHandler.ServeHTTP(w, r)
+		case TenantServiceRotateTenantKeysProcedure:
+			tenantServiceRotateTenantKeysHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -210,6 +239,10 @@ func (UnimplementedTenantServiceHandler) GetTenant(context.Context, *connect.Req
 
 func (UnimplementedTenantServiceHandler) ListTenants(context.Context, *connect.Request[v1.ListTenantsRequest]) (*connect.Response[v1.ListTenantsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.auth.v1.TenantService.ListTenants is not implemented"))
+}
+
+func (UnimplementedTenantServiceHandler) RotateTenantKeys(context.Context, *connect.Request[v1.RotateTenantKeysRequest]) (*connect.Response[v1.RotateTenantKeysResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.auth.v1.TenantService.RotateTenantKeys is not implemented"))
 }
 
 // ApiKeyServiceClient is a client for the cloudvlan.auth.v1.ApiKeyService service.

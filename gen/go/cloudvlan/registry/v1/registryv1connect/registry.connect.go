@@ -54,6 +54,9 @@ const (
 	CvlanServiceGetCvlanProcedure = "/cloudvlan.registry.v1.CvlanService/GetCvlan"
 	// CvlanServiceListCvlansProcedure is the fully-qualified name of the CvlanService's ListCvlans RPC.
 	CvlanServiceListCvlansProcedure = "/cloudvlan.registry.v1.CvlanService/ListCvlans"
+	// CvlanServiceUpdateCvlanProcedure is the fully-qualified name of the CvlanService's UpdateCvlan
+	// RPC.
+	CvlanServiceUpdateCvlanProcedure = "/cloudvlan.registry.v1.CvlanService/UpdateCvlan"
 	// CvlanServiceDeleteCvlanProcedure is the fully-qualified name of the CvlanService's DeleteCvlan
 	// RPC.
 	CvlanServiceDeleteCvlanProcedure = "/cloudvlan.registry.v1.CvlanService/DeleteCvlan"
@@ -117,6 +120,9 @@ type CvlanServiceClient interface {
 	CreateCvlan(context.Context, *connect.Request[v1.CreateCvlanRequest]) (*connect.Response[v1.CreateCvlanResponse], error)
 	GetCvlan(context.Context, *connect.Request[v1.GetCvlanRequest]) (*connect.Response[v1.GetCvlanResponse], error)
 	ListCvlans(context.Context, *connect.Request[v1.ListCvlansRequest]) (*connect.Response[v1.ListCvlansResponse], error)
+	// Replaces the name and the DNS domain that are set in the request. A new name leaves the DNS domain as it is: names of
+	// running machines change only when somebody says so.
+	UpdateCvlan(context.Context, *connect.Request[v1.UpdateCvlanRequest]) (*connect.Response[v1.UpdateCvlanResponse], error)
 	// Refused while nodes are members.
 	DeleteCvlan(context.Context, *connect.Request[v1.DeleteCvlanRequest]) (*connect.Response[v1.DeleteCvlanResponse], error)
 }
@@ -152,6 +158,13 @@ func NewCvlanServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		updateCvlan: connect.NewClient[v1.UpdateCvlanRequest, v1.UpdateCvlanResponse](
+			httpClient,
+			baseURL+CvlanServiceUpdateCvlanProcedure,
+			connect.WithSchema(cvlanServiceMethods.ByName("UpdateCvlan")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 		deleteCvlan: connect.NewClient[v1.DeleteCvlanRequest, v1.DeleteCvlanResponse](
 			httpClient,
 			baseURL+CvlanServiceDeleteCvlanProcedure,
@@ -167,6 +180,7 @@ type cvlanServiceClient struct {
 	createCvlan *connect.Client[v1.CreateCvlanRequest, v1.CreateCvlanResponse]
 	getCvlan    *connect.Client[v1.GetCvlanRequest, v1.GetCvlanResponse]
 	listCvlans  *connect.Client[v1.ListCvlansRequest, v1.ListCvlansResponse]
+	updateCvlan *connect.Client[v1.UpdateCvlanRequest, v1.UpdateCvlanResponse]
 	deleteCvlan *connect.Client[v1.DeleteCvlanRequest, v1.DeleteCvlanResponse]
 }
 
@@ -185,6 +199,11 @@ func (c *cvlanServiceClient) ListCvlans(ctx context.Context, req *connect.Reques
 	return c.listCvlans.CallUnary(ctx, req)
 }
 
+// UpdateCvlan calls cloudvlan.registry.v1.CvlanService.UpdateCvlan.
+func (c *cvlanServiceClient) UpdateCvlan(ctx context.Context, req *connect.Request[v1.UpdateCvlanRequest]) (*connect.Response[v1.UpdateCvlanResponse], error) {
+	return c.updateCvlan.CallUnary(ctx, req)
+}
+
 // DeleteCvlan calls cloudvlan.registry.v1.CvlanService.DeleteCvlan.
 func (c *cvlanServiceClient) DeleteCvlan(ctx context.Context, req *connect.Request[v1.DeleteCvlanRequest]) (*connect.Response[v1.DeleteCvlanResponse], error) {
 	return c.deleteCvlan.CallUnary(ctx, req)
@@ -195,6 +214,9 @@ type CvlanServiceHandler interface {
 	CreateCvlan(context.Context, *connect.Request[v1.CreateCvlanRequest]) (*connect.Response[v1.CreateCvlanResponse], error)
 	GetCvlan(context.Context, *connect.Request[v1.GetCvlanRequest]) (*connect.Response[v1.GetCvlanResponse], error)
 	ListCvlans(context.Context, *connect.Request[v1.ListCvlansRequest]) (*connect.Response[v1.ListCvlansResponse], error)
+	// Replaces the name and the DNS domain that are set in the request. A new name leaves the DNS domain as it is: names of
+	// running machines change only when somebody says so.
+	UpdateCvlan(context.Context, *connect.Request[v1.UpdateCvlanRequest]) (*connect.Response[v1.UpdateCvlanResponse], error)
 	// Refused while nodes are members.
 	DeleteCvlan(context.Context, *connect.Request[v1.DeleteCvlanRequest]) (*connect.Response[v1.DeleteCvlanResponse], error)
 }
@@ -226,6 +248,13 @@ func NewCvlanServiceHandler(svc CvlanServiceHandler, opts ...connect.HandlerOpti
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	cvlanServiceUpdateCvlanHandler := connect.NewUnaryHandler(
+		CvlanServiceUpdateCvlanProcedure,
+		svc.UpdateCvlan,
+		connect.WithSchema(cvlanServiceMethods.ByName("UpdateCvlan")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	cvlanServiceDeleteCvlanHandler := connect.NewUnaryHandler(
 		CvlanServiceDeleteCvlanProcedure,
 		svc.DeleteCvlan,
@@ -241,6 +270,8 @@ func NewCvlanServiceHandler(svc CvlanServiceHandler, opts ...connect.HandlerOpti
 			cvlanServiceGetCvlanHandler.ServeHTTP(w, r)
 		case CvlanServiceListCvlansProcedure:
 			cvlanServiceListCvlansHandler.ServeHTTP(w, r)
+		case CvlanServiceUpdateCvlanProcedure:
+			cvlanServiceUpdateCvlanHandler.ServeHTTP(w, r)
 		case CvlanServiceDeleteCvlanProcedure:
 			cvlanServiceDeleteCvlanHandler.ServeHTTP(w, r)
 		default:
@@ -262,6 +293,10 @@ func (UnimplementedCvlanServiceHandler) GetCvlan(context.Context, *connect.Reque
 
 func (UnimplementedCvlanServiceHandler) ListCvlans(context.Context, *connect.Request[v1.ListCvlansRequest]) (*connect.Response[v1.ListCvlansResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.registry.v1.CvlanService.ListCvlans is not implemented"))
+}
+
+func (UnimplementedCvlanServiceHandler) UpdateCvlan(context.Context, *connect.Request[v1.UpdateCvlanRequest]) (*connect.Response[v1.UpdateCvlanResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.registry.v1.CvlanService.UpdateCvlan is not implemented"))
 }
 
 func (UnimplementedCvlanServiceHandler) DeleteCvlan(context.Context, *connect.Request[v1.DeleteCvlanRequest]) (*connect.Response[v1.DeleteCvlanResponse], error) {

@@ -27,7 +27,7 @@ from cloudvlan.options.v1 import options_pb2 as cloudvlan_dot_options_dot_v1_dot
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63loudvlan/agent/v1/agent.proto\x12\x12\x63loudvlan.agent.v1\x1a cloudvlan/engine/v1/engine.proto\x1a\"cloudvlan/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"I\n\x0bJoinRequest\x12$\n\x0bjoin_string\x18\x01 \x01(\tB\x03\x80\x01\x01R\njoinString\x12\x14\n\x04name\x18\x02 \x01(\tB\x00R\x04name\"G\n\x0cJoinResponse\x12\x37\n\x06status\x18\x01 \x01(\x0b\x32\x1f.cloudvlan.agent.v1.AgentStatusR\x06status\"\x12\n\x10GetStatusRequest\"L\n\x11GetStatusResponse\x12\x37\n\x06status\x18\x01 \x01(\x0b\x32\x1f.cloudvlan.agent.v1.AgentStatusR\x06status\"\xbc\x04\n\x0b\x41gentStatus\x12\x34\n\x05state\x18\x01 \x01(\x0e\x32\x1e.cloudvlan.agent.v1.AgentStateR\x05state\x12%\n\x0e\x63ontroller_url\x18\x02 \x01(\tR\rcontrollerUrl\x12\x1b\n\ttenant_id\x18\x03 \x01(\tR\x08tenantId\x12\x19\n\x08\x63vlan_id\x18\x04 \x01(\tR\x07\x63vlanId\x12\x1d\n\ncvlan_name\x18\x05 \x01(\tR\tcvlanName\x12\x17\n\x07node_id\x18\x06 \x01(\tR\x06nodeId\x12\x12\n\x04name\x18\x07 \x01(\tR\x04name\x12\x43\n\ncontroller\x18\x08 \x01(\x0e\x32#.cloudvlan.agent.v1.ControllerStateR\ncontroller\x12)\n\x10\x63ontroller_error\x18\t \x01(\tR\x0f\x63ontrollerError\x12N\n\x15\x63\x65rtificate_not_after\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x13\x63\x65rtificateNotAfter\x12\x39\n\x06\x65ngine\x18\x0b \x01(\x0b\x32!.cloudvlan.engine.v1.EngineStatusR\x06\x65ngine\x12\x18\n\x07version\x18\x0c \x01(\tR\x07version\x12\x37\n\x08problems\x18\r \x03(\x0b\x32\x1b.cloudvlan.agent.v1.ProblemR\x08problems\"O\n\x07Problem\x12\x12\n\x04part\x18\x01 \x01(\tR\x04part\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message\x12\x16\n\x06remedy\x18\x03 \x01(\tR\x06remedy\"h\n\x0e\x45xplainRequest\x12\"\n\x0b\x64\x65stination\x18\x01 \x01(\tB\x00R\x0b\x64\x65stination\x12\x1c\n\x08protocol\x18\x02 \x01(\rB\x00R\x08protocol\x12\x14\n\x04port\x18\x03 \x01(\rB\x00R\x04port\"Y\n\x0f\x45xplainResponse\x12\x46\n\x0b\x65xplanation\x18\x01 \x01(\x0b\x32$.cloudvlan.engine.v1.ExplainResponseR\x0b\x65xplanation\"\x8d\x01\n\x0bPingRequest\x12\"\n\x0b\x64\x65stination\x18\x01 \x01(\tB\x00R\x0b\x64\x65stination\x12\x16\n\x05\x63ount\x18\x02 \x01(\rB\x00R\x05\x63ount\x12!\n\x0binterval_ms\x18\x03 \x01(\rB\x00R\nintervalMs\x12\x1f\n\ntimeout_ms\x18\x04 \x01(\rB\x00R\ttimeoutMs\"a\n\x0cPingResponse\x12\x18\n\x07\x61\x64\x64ress\x18\x01 \x01(\tR\x07\x61\x64\x64ress\x12\x37\n\x05reply\x18\x02 \x01(\x0b\x32!.cloudvlan.engine.v1.PingResponseR\x05reply*w\n\nAgentState\x12\x1b\n\x17\x41GENT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41GENT_STATE_UNENROLLED\x10\x01\x12\x17\n\x13\x41GENT_STATE_RUNNING\x10\x02\x12\x17\n\x13\x41GENT_STATE_REVOKED\x10\x03*\x96\x01\n\x0f\x43ontrollerState\x12 \n\x1c\x43ONTROLLER_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43ONTROLLER_STATE_CONNECTED\x10\x01\x12\x1f\n\x1b\x43ONTROLLER_STATE_CONNECTING\x10\x02\x12 \n\x1c\x43ONTROLLER_STATE_UNREACHABLE\x10\x03\x32\x87\x03\n\x0c\x41gentService\x12V\n\x04Join\x12\x1f.cloudvlan.agent.v1.JoinRequest\x1a .cloudvlan.agent.v1.JoinResponse\"\x0b\x90\x02\x02\x8a\xb5\x18\x04\x08\x01\x10\x04\x12\x65\n\tGetStatus\x12$.cloudvlan.agent.v1.GetStatusRequest\x1a%.cloudvlan.agent.v1.GetStatusResponse\"\x0b\x90\x02\x01\x8a\xb5\x18\x04\x08\x01\x10\x04\x12_\n\x07\x45xplain\x12\".cloudvlan.agent.v1.ExplainRequest\x1a#.cloudvlan.agent.v1.ExplainResponse\"\x0b\x90\x02\x01\x8a\xb5\x18\x04\x08\x01\x10\x04\x12W\n\x04Ping\x12\x1f.cloudvlan.agent.v1.PingRequest\x1a .cloudvlan.agent.v1.PingResponse\"\n\x8a\xb5\x18\x06\x08\x01\x10\x04\x30\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63loudvlan/agent/v1/agent.proto\x12\x12\x63loudvlan.agent.v1\x1a cloudvlan/engine/v1/engine.proto\x1a\"cloudvlan/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"I\n\x0bJoinRequest\x12$\n\x0bjoin_string\x18\x01 \x01(\tB\x03\x80\x01\x01R\njoinString\x12\x14\n\x04name\x18\x02 \x01(\tB\x00R\x04name\"G\n\x0cJoinResponse\x12\x37\n\x06status\x18\x01 \x01(\x0b\x32\x1f.cloudvlan.agent.v1.AgentStatusR\x06status\"\x12\n\x10GetStatusRequest\"L\n\x11GetStatusResponse\x12\x37\n\x06status\x18\x01 \x01(\x0b\x32\x1f.cloudvlan.agent.v1.AgentStatusR\x06status\"\xf5\x07\n\x0b\x41gentStatus\x12\x34\n\x05state\x18\x01 \x01(\x0e\x32\x1e.cloudvlan.agent.v1.AgentStateR\x05state\x12%\n\x0e\x63ontroller_url\x18\x02 \x01(\tR\rcontrollerUrl\x12\x1b\n\ttenant_id\x18\x03 \x01(\tR\x08tenantId\x12\x19\n\x08\x63vlan_id\x18\x04 \x01(\tR\x07\x63vlanId\x12\x1d\n\ncvlan_name\x18\x05 \x01(\tR\tcvlanName\x12\x17\n\x07node_id\x18\x06 \x01(\tR\x06nodeId\x12\x12\n\x04name\x18\x07 \x01(\tR\x04name\x12\x43\n\ncontroller\x18\x08 \x01(\x0e\x32#.cloudvlan.agent.v1.ControllerStateR\ncontroller\x12)\n\x10\x63ontroller_error\x18\t \x01(\tR\x0f\x63ontrollerError\x12N\n\x15\x63\x65rtificate_not_after\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x13\x63\x65rtificateNotAfter\x12\x39\n\x06\x65ngine\x18\x0b \x01(\x0b\x32!.cloudvlan.engine.v1.EngineStatusR\x06\x65ngine\x12\x18\n\x07version\x18\x0c \x01(\tR\x07version\x12\x37\n\x08problems\x18\r \x03(\x0b\x32\x1b.cloudvlan.agent.v1.ProblemR\x08problems\x12\x32\n\x06health\x18\x0e \x01(\x0e\x32\x1a.cloudvlan.agent.v1.HealthR\x06health\x12#\n\rhealth_reason\x18\x0f \x01(\tR\x0chealthReason\x12\x1a\n\x08\x64\x65graded\x18\x10 \x03(\tR\x08\x64\x65graded\x12#\n\x0bhead_age_ms\x18\x11 \x01(\x04H\x00R\theadAgeMs\x88\x01\x01\x12\x37\n\x15\x63ontroller_silence_ms\x18\x12 \x01(\x04H\x01R\x13\x63ontrollerSilenceMs\x88\x01\x01\x12\x35\n\x05peers\x18\x13 \x03(\x0b\x32\x1f.cloudvlan.agent.v1.PeerSummaryR\x05peers\x12-\n\x12\x63ontroller_version\x18\x14 \x01(\tR\x11\x63ontrollerVersion\x12%\n\x0e\x65ngine_version\x18\x15 \x01(\tR\rengineVersion\x12-\n\x12\x63\x61pability_version\x18\x16 \x01(\rR\x11\x63\x61pabilityVersionB\x0e\n\x0c_head_age_msB\x18\n\x16_controller_silence_ms\"\xb3\x01\n\x0bPeerSummary\x12\x17\n\x07node_id\x18\x01 \x01(\tR\x06nodeId\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x33\n\x05state\x18\x03 \x01(\x0e\x32\x1d.cloudvlan.agent.v1.PeerStateR\x05state\x12-\n\x10handshake_age_ms\x18\x04 \x01(\x04H\x00R\x0ehandshakeAgeMs\x88\x01\x01\x42\x13\n\x11_handshake_age_ms\"O\n\x07Problem\x12\x12\n\x04part\x18\x01 \x01(\tR\x04part\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message\x12\x16\n\x06remedy\x18\x03 \x01(\tR\x06remedy\"\x14\n\x12WatchStatusRequest\"N\n\x13WatchStatusResponse\x12\x37\n\x06status\x18\x01 \x01(\x0b\x32\x1f.cloudvlan.agent.v1.AgentStatusR\x06status\"\x11\n\x0f\x44iagnoseRequest\"C\n\x10\x44iagnoseResponse\x12/\n\x05\x63heck\x18\x01 \x01(\x0b\x32\x19.cloudvlan.agent.v1.CheckR\x05\x63heck\"\x85\x01\n\x05\x43heck\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12:\n\x07verdict\x18\x02 \x01(\x0e\x32 .cloudvlan.agent.v1.CheckVerdictR\x07verdict\x12\x14\n\x05\x66ound\x18\x03 \x01(\tR\x05\x66ound\x12\x16\n\x06remedy\x18\x04 \x01(\tR\x06remedy\"\x15\n\x13\x43ollectDebugRequest\"\xe6\x01\n\x14\x43ollectDebugResponse\x12L\n\x06\x63onfig\x18\x01 \x03(\x0b\x32\x34.cloudvlan.agent.v1.CollectDebugResponse.ConfigEntryR\x06\x63onfig\x12\x1b\n\tlog_lines\x18\x02 \x03(\tR\x08logLines\x12(\n\x10\x65ngine_log_lines\x18\x03 \x03(\tR\x0e\x65ngineLogLines\x1a\x39\n\x0b\x43onfigEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"h\n\x0e\x45xplainRequest\x12\"\n\x0b\x64\x65stination\x18\x01 \x01(\tB\x00R\x0b\x64\x65stination\x12\x1c\n\x08protocol\x18\x02 \x01(\rB\x00R\x08protocol\x12\x14\n\x04port\x18\x03 \x01(\rB\x00R\x04port\"Y\n\x0f\x45xplainResponse\x12\x46\n\x0b\x65xplanation\x18\x01 \x01(\x0b\x32$.cloudvlan.engine.v1.ExplainResponseR\x0b\x65xplanation\"\x8d\x01\n\x0bPingRequest\x12\"\n\x0b\x64\x65stination\x18\x01 \x01(\tB\x00R\x0b\x64\x65stination\x12\x16\n\x05\x63ount\x18\x02 \x01(\rB\x00R\x05\x63ount\x12!\n\x0binterval_ms\x18\x03 \x01(\rB\x00R\nintervalMs\x12\x1f\n\ntimeout_ms\x18\x04 \x01(\rB\x00R\ttimeoutMs\"a\n\x0cPingResponse\x12\x18\n\x07\x61\x64\x64ress\x18\x01 \x01(\tR\x07\x61\x64\x64ress\x12\x37\n\x05reply\x18\x02 \x01(\x0b\x32!.cloudvlan.engine.v1.PingResponseR\x05reply*s\n\x06Health\x12\x16\n\x12HEALTH_UNSPECIFIED\x10\x00\x12\x12\n\x0eHEALTH_HEALTHY\x10\x01\x12\x13\n\x0fHEALTH_DEGRADED\x10\x02\x12\x13\n\x0fHEALTH_RECOVERY\x10\x03\x12\x13\n\x0fHEALTH_ISOLATED\x10\x04*i\n\tPeerState\x12\x1a\n\x16PEER_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11PEER_STATE_ACTIVE\x10\x01\x12\x13\n\x0fPEER_STATE_IDLE\x10\x02\x12\x14\n\x10PEER_STATE_NEVER\x10\x03*w\n\nAgentState\x12\x1b\n\x17\x41GENT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41GENT_STATE_UNENROLLED\x10\x01\x12\x17\n\x13\x41GENT_STATE_RUNNING\x10\x02\x12\x17\n\x13\x41GENT_STATE_REVOKED\x10\x03*\x96\x01\n\x0f\x43ontrollerState\x12 \n\x1c\x43ONTROLLER_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43ONTROLLER_STATE_CONNECTED\x10\x01\x12\x1f\n\x1b\x43ONTROLLER_STATE_CONNECTING\x10\x02\x12 \n\x1c\x43ONTROLLER_STATE_UNREACHABLE\x10\x03*\x8e\x01\n\x0c\x43heckVerdict\x12\x1d\n\x19\x43HECK_VERDICT_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43HECK_VERDICT_OK\x10\x01\x12\x16\n\x12\x43HECK_VERDICT_WARN\x10\x02\x12\x16\n\x12\x43HECK_VERDICT_FAIL\x10\x03\x12\x19\n\x15\x43HECK_VERDICT_SKIPPED\x10\x04\x32\xcc\x05\n\x0c\x41gentService\x12V\n\x04Join\x12\x1f.cloudvlan.agent.v1.JoinRequest\x1a .cloudvlan.agent.v1.JoinResponse\"\x0b\x90\x02\x02\x8a\xb5\x18\x04\x08\x01\x10\x04\x12\x65\n\tGetStatus\x12$.cloudvlan.agent.v1.GetStatusRequest\x1a%.cloudvlan.agent.v1.GetStatusResponse\"\x0b\x90\x02\x01\x8a\xb5\x18\x04\x08\x01\x10\x04\x12m\n\x0bWatchStatus\x12&.cloudvlan.agent.v1.WatchStatusRequest\x1a\'.cloudvlan.agent.v1.WatchStatusResponse\"\x0b\x90\x02\x01\x8a\xb5\x18\x04\x08\x01\x10\x04\x30\x01\x12\x64\n\x08\x44iagnose\x12#.cloudvlan.agent.v1.DiagnoseRequest\x1a$.cloudvlan.agent.v1.DiagnoseResponse\"\x0b\x90\x02\x01\x8a\xb5\x18\x04\x08\x01\x10\x04\x30\x01\x12n\n\x0c\x43ollectDebug\x12\'.cloudvlan.agent.v1.CollectDebugRequest\x1a(.cloudvlan.agent.v1.CollectDebugResponse\"\x0b\x90\x02\x01\x8a\xb5\x18\x04\x08\x01\x10\x04\x12_\n\x07\x45xplain\x12\".cloudvlan.agent.v1.ExplainRequest\x1a#.cloudvlan.agent.v1.ExplainResponse\"\x0b\x90\x02\x01\x8a\xb5\x18\x04\x08\x01\x10\x04\x12W\n\x04Ping\x12\x1f.cloudvlan.agent.v1.PingRequest\x1a .cloudvlan.agent.v1.PingResponse\"\n\x8a\xb5\x18\x06\x08\x01\x10\x04\x30\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,18 +36,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_JOINREQUEST'].fields_by_name['join_string']._loaded_options = None
   _globals['_JOINREQUEST'].fields_by_name['join_string']._serialized_options = b'\200\001\001'
+  _globals['_COLLECTDEBUGRESPONSE_CONFIGENTRY']._loaded_options = None
+  _globals['_COLLECTDEBUGRESPONSE_CONFIGENTRY']._serialized_options = b'8\001'
   _globals['_AGENTSERVICE'].methods_by_name['Join']._loaded_options = None
   _globals['_AGENTSERVICE'].methods_by_name['Join']._serialized_options = b'\220\002\002\212\265\030\004\010\001\020\004'
   _globals['_AGENTSERVICE'].methods_by_name['GetStatus']._loaded_options = None
   _globals['_AGENTSERVICE'].methods_by_name['GetStatus']._serialized_options = b'\220\002\001\212\265\030\004\010\001\020\004'
+  _globals['_AGENTSERVICE'].methods_by_name['WatchStatus']._loaded_options = None
+  _globals['_AGENTSERVICE'].methods_by_name['WatchStatus']._serialized_options = b'\220\002\001\212\265\030\004\010\001\020\004'
+  _globals['_AGENTSERVICE'].methods_by_name['Diagnose']._loaded_options = None
+  _globals['_AGENTSERVICE'].methods_by_name['Diagnose']._serialized_options = b'\220\002\001\212\265\030\004\010\001\020\004'
+  _globals['_AGENTSERVICE'].methods_by_name['CollectDebug']._loaded_options = None
+  _globals['_AGENTSERVICE'].methods_by_name['CollectDebug']._serialized_options = b'\220\002\001\212\265\030\004\010\001\020\004'
   _globals['_AGENTSERVICE'].methods_by_name['Explain']._loaded_options = None
   _globals['_AGENTSERVICE'].methods_by_name['Explain']._serialized_options = b'\220\002\001\212\265\030\004\010\001\020\004'
   _globals['_AGENTSERVICE'].methods_by_name['Ping']._loaded_options = None
   _globals['_AGENTSERVICE'].methods_by_name['Ping']._serialized_options = b'\212\265\030\006\010\001\020\0040\001'
-  _globals['_AGENTSTATE']._serialized_start=1499
-  _globals['_AGENTSTATE']._serialized_end=1618
-  _globals['_CONTROLLERSTATE']._serialized_start=1621
-  _globals['_CONTROLLERSTATE']._serialized_end=1771
+  _globals['_HEALTH']._serialized_start=2704
+  _globals['_HEALTH']._serialized_end=2819
+  _globals['_PEERSTATE']._serialized_start=2821
+  _globals['_PEERSTATE']._serialized_end=2926
+  _globals['_AGENTSTATE']._serialized_start=2928
+  _globals['_AGENTSTATE']._serialized_end=3047
+  _globals['_CONTROLLERSTATE']._serialized_start=3050
+  _globals['_CONTROLLERSTATE']._serialized_end=3200
+  _globals['_CHECKVERDICT']._serialized_start=3203
+  _globals['_CHECKVERDICT']._serialized_end=3345
   _globals['_JOINREQUEST']._serialized_start=157
   _globals['_JOINREQUEST']._serialized_end=230
   _globals['_JOINRESPONSE']._serialized_start=232
@@ -57,17 +71,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTATUSRESPONSE']._serialized_start=325
   _globals['_GETSTATUSRESPONSE']._serialized_end=401
   _globals['_AGENTSTATUS']._serialized_start=404
-  _globals['_AGENTSTATUS']._serialized_end=976
-  _globals['_PROBLEM']._serialized_start=978
-  _globals['_PROBLEM']._serialized_end=1057
-  _globals['_EXPLAINREQUEST']._serialized_start=1059
-  _globals['_EXPLAINREQUEST']._serialized_end=1163
-  _globals['_EXPLAINRESPONSE']._serialized_start=1165
-  _globals['_EXPLAINRESPONSE']._serialized_end=1254
-  _globals['_PINGREQUEST']._serialized_start=1257
-  _globals['_PINGREQUEST']._serialized_end=1398
-  _globals['_PINGRESPONSE']._serialized_start=1400
-  _globals['_PINGRESPONSE']._serialized_end=1497
-  _globals['_AGENTSERVICE']._serialized_start=1774
-  _globals['_AGENTSERVICE']._serialized_end=2165
+  _globals['_AGENTSTATUS']._serialized_end=1417
+  _globals['_PEERSUMMARY']._serialized_start=1420
+  _globals['_PEERSUMMARY']._serialized_end=1599
+  _globals['_PROBLEM']._serialized_start=1601
+  _globals['_PROBLEM']._serialized_end=1680
+  _globals['_WATCHSTATUSREQUEST']._serialized_start=1682
+  _globals['_WATCHSTATUSREQUEST']._serialized_end=1702
+  _globals['_WATCHSTATUSRESPONSE']._serialized_start=1704
+  _globals['_WATCHSTATUSRESPONSE']._serialized_end=1782
+  _globals['_DIAGNOSEREQUEST']._serialized_start=1784
+  _globals['_DIAGNOSEREQUEST']._serialized_end=1801
+  _globals['_DIAGNOSERESPONSE']._serialized_start=1803
+  _globals['_DIAGNOSERESPONSE']._serialized_end=1870
+  _globals['_CHECK']._serialized_start=1873
+  _globals['_CHECK']._serialized_end=2006
+  _globals['_COLLECTDEBUGREQUEST']._serialized_start=2008
+  _globals['_COLLECTDEBUGREQUEST']._serialized_end=2029
+  _globals['_COLLECTDEBUGRESPONSE']._serialized_start=2032
+  _globals['_COLLECTDEBUGRESPONSE']._serialized_end=2262
+  _globals['_COLLECTDEBUGRESPONSE_CONFIGENTRY']._serialized_start=2205
+  _globals['_COLLECTDEBUGRESPONSE_CONFIGENTRY']._serialized_end=2262
+  _globals['_EXPLAINREQUEST']._serialized_start=2264
+  _globals['_EXPLAINREQUEST']._serialized_end=2368
+  _globals['_EXPLAINRESPONSE']._serialized_start=2370
+  _globals['_EXPLAINRESPONSE']._serialized_end=2459
+  _globals['_PINGREQUEST']._serialized_start=2462
+  _globals['_PINGREQUEST']._serialized_end=2603
+  _globals['_PINGRESPONSE']._serialized_start=2605
+  _globals['_PINGRESPONSE']._serialized_end=2702
+  _globals['_AGENTSERVICE']._serialized_start=3348
+  _globals['_AGENTSERVICE']._serialized_end=4064
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,21 @@ class AgentServiceStub:
                 request_serializer=cloudvlan_dot_agent_dot_v1_dot_agent__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=cloudvlan_dot_agent_dot_v1_dot_agent__pb2.GetStatusResponse.FromString,
                 _registered_method=True)
+        self.WatchStatus = channel.unary_stream(
+                '/cloudvlan.agent.v1.AgentService/WatchStatus',
+                request_serializer=cloudvlan_dot_agent_dot_v1_dot_agent__pb2.WatchStatusRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_agent_dot_v1_dot_agent__pb2.WatchStatusResponse.FromString,
+                _registered_method=True)
+        self.Diagnose = channel.unary_stream(
+                '/cloudvlan.agent.v1.AgentService/Diagnose',
+                request_serializer=cloudvlan_dot_agent_dot_v1_dot_agent__pb2.DiagnoseRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_agent_dot_v1_dot_agent__pb2.DiagnoseResponse.FromString,
+                _registered_method=True)
+        self.CollectDebug = channel.unary_unary(
+                '/cloudvlan.agent.v1.AgentService/CollectDebug',
+                request_serializer=cloudvlan_dot_agent_dot_v1_dot_agent__pb2.CollectDebugRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_agent_dot_v1_dot_agent__pb2.CollectDebugResponse.FromString,
+                _registered_method=True)
         self.Explain = channel.unary_unary(
                 '/cloudvlan.agent.v1.AgentService/Explain',
                 request_serializer=cloudvlan_dot_agent_dot_v1_dot_agent__pb2.ExplainRequest.SerializeToString,
@@ -70,6 +85,27 @@ class AgentServiceServicer:
 
     def GetStatus(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchStatus(self, request, context):
+        """The status now and after each change, at most once a second. What only grows older is no change.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Diagnose(self, request, context):
+        """Looks at everything this node needs, one answer a check, and says what to do about what is missing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CollectDebug(self, request, context):
+        """What a report of a fault needs from inside of the agent. Holds no secret.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -100,6 +136,21 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.GetStatus,
                     request_deserializer=cloudvlan_dot_agent_dot_v1_dot_agent__pb2.GetStatusRequest.FromString,
                     response_serializer=cloudvlan_dot_agent_dot_v1_dot_agent__pb2.GetStatusResponse.SerializeToString,
+            ),
+            'WatchStatus': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchStatus,
+                    request_deserializer=cloudvlan_dot_agent_dot_v1_dot_agent__pb2.WatchStatusRequest.FromString,
+                    response_serializer=cloudvlan_dot_agent_dot_v1_dot_agent__pb2.WatchStatusResponse.SerializeToString,
+            ),
+            'Diagnose': grpc.unary_stream_rpc_method_handler(
+                    servicer.Diagnose,
+                    request_deserializer=cloudvlan_dot_agent_dot_v1_dot_agent__pb2.DiagnoseRequest.FromString,
+                    response_serializer=cloudvlan_dot_agent_dot_v1_dot_agent__pb2.DiagnoseResponse.SerializeToString,
+            ),
+            'CollectDebug': grpc.unary_unary_rpc_method_handler(
+                    servicer.CollectDebug,
+                    request_deserializer=cloudvlan_dot_agent_dot_v1_dot_agent__pb2.CollectDebugRequest.FromString,
+                    response_serializer=cloudvlan_dot_agent_dot_v1_dot_agent__pb2.CollectDebugResponse.SerializeToString,
             ),
             'Explain': grpc.unary_unary_rpc_method_handler(
                     servicer.Explain,
@@ -167,6 +218,87 @@ class AgentService:
             '/cloudvlan.agent.v1.AgentService/GetStatus',
             cloudvlan_dot_agent_dot_v1_dot_agent__pb2.GetStatusRequest.SerializeToString,
             cloudvlan_dot_agent_dot_v1_dot_agent__pb2.GetStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cloudvlan.agent.v1.AgentService/WatchStatus',
+            cloudvlan_dot_agent_dot_v1_dot_agent__pb2.WatchStatusRequest.SerializeToString,
+            cloudvlan_dot_agent_dot_v1_dot_agent__pb2.WatchStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Diagnose(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cloudvlan.agent.v1.AgentService/Diagnose',
+            cloudvlan_dot_agent_dot_v1_dot_agent__pb2.DiagnoseRequest.SerializeToString,
+            cloudvlan_dot_agent_dot_v1_dot_agent__pb2.DiagnoseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CollectDebug(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.agent.v1.AgentService/CollectDebug',
+            cloudvlan_dot_agent_dot_v1_dot_agent__pb2.CollectDebugRequest.SerializeToString,
+            cloudvlan_dot_agent_dot_v1_dot_agent__pb2.CollectDebugResponse.FromString,
             options,
             channel_credentials,
             insecure,

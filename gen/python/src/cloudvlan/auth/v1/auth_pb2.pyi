@@ -9,12 +9,20 @@ from cloudvlan.entity.v1 import tenant_pb2 as _tenant_pb2
 from cloudvlan.options.v1 import options_pb2 as _options_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class TenantKeys(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TENANT_KEYS_UNSPECIFIED: _ClassVar[TenantKeys]
+    TENANT_KEYS_ROOT: _ClassVar[TenantKeys]
+TENANT_KEYS_UNSPECIFIED: TenantKeys
+TENANT_KEYS_ROOT: TenantKeys
 
 class CreateTenantRequest(_message.Message):
     __slots__ = ("name",)
@@ -53,6 +61,22 @@ class ListTenantsResponse(_message.Message):
     tenants: _containers.RepeatedCompositeFieldContainer[_tenant_pb2.Tenant]
     meta: _common_pb2.ListMeta
     def __init__(self, tenants: _Optional[_Iterable[_Union[_tenant_pb2.Tenant, _Mapping]]] = ..., meta: _Optional[_Union[_common_pb2.ListMeta, _Mapping]] = ...) -> None: ...
+
+class RotateTenantKeysRequest(_message.Message):
+    __slots__ = ("tenant_id", "which")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    WHICH_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    which: TenantKeys
+    def __init__(self, tenant_id: _Optional[str] = ..., which: _Optional[_Union[TenantKeys, str]] = ...) -> None: ...
+
+class RotateTenantKeysResponse(_message.Message):
+    __slots__ = ("tenant", "keyset_version")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    KEYSET_VERSION_FIELD_NUMBER: _ClassVar[int]
+    tenant: _tenant_pb2.Tenant
+    keyset_version: int
+    def __init__(self, tenant: _Optional[_Union[_tenant_pb2.Tenant, _Mapping]] = ..., keyset_version: _Optional[int] = ...) -> None: ...
 
 class CreateApiKeyRequest(_message.Message):
     __slots__ = ("tenant_id", "name", "scope", "ttl_seconds")
@@ -237,12 +261,14 @@ class GetKeysetRequest(_message.Message):
     def __init__(self, tenant_id: _Optional[str] = ...) -> None: ...
 
 class GetKeysetResponse(_message.Message):
-    __slots__ = ("keyset", "root_public_key")
+    __slots__ = ("keyset", "root_public_key", "root_transitions")
     KEYSET_FIELD_NUMBER: _ClassVar[int]
     ROOT_PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
+    ROOT_TRANSITIONS_FIELD_NUMBER: _ClassVar[int]
     keyset: _netmap_pb2.Signed
     root_public_key: bytes
-    def __init__(self, keyset: _Optional[_Union[_netmap_pb2.Signed, _Mapping]] = ..., root_public_key: _Optional[bytes] = ...) -> None: ...
+    root_transitions: _containers.RepeatedCompositeFieldContainer[_netmap_pb2.Signed]
+    def __init__(self, keyset: _Optional[_Union[_netmap_pb2.Signed, _Mapping]] = ..., root_public_key: _Optional[bytes] = ..., root_transitions: _Optional[_Iterable[_Union[_netmap_pb2.Signed, _Mapping]]] = ...) -> None: ...
 
 class DenyRequest(_message.Message):
     __slots__ = ("tenant_id", "node_id")

@@ -50,6 +50,11 @@ class TenantServiceStub:
                 request_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListTenantsRequest.SerializeToString,
                 response_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListTenantsResponse.FromString,
                 _registered_method=True)
+        self.RotateTenantKeys = channel.unary_unary(
+                '/cloudvlan.auth.v1.TenantService/RotateTenantKeys',
+                request_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.RotateTenantKeysRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.RotateTenantKeysResponse.FromString,
+                _registered_method=True)
 
 
 class TenantServiceServicer:
@@ -74,6 +79,14 @@ class TenantServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RotateTenantKeys(self, request, context):
+        """Replaces keys that sign for the tenant while its nodes go on: nobody joins again, no packet is lost. The former root key
+        signs its successor, and nodes that were away follow step by step.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TenantServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -91,6 +104,11 @@ def add_TenantServiceServicer_to_server(servicer, server):
                     servicer.ListTenants,
                     request_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListTenantsRequest.FromString,
                     response_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListTenantsResponse.SerializeToString,
+            ),
+            'RotateTenantKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateTenantKeys,
+                    request_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.RotateTenantKeysRequest.FromString,
+                    response_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.RotateTenantKeysResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -175,6 +193,33 @@ class TenantService:
             '/cloudvlan.auth.v1.TenantService/ListTenants',
             cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListTenantsRequest.SerializeToString,
             cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListTenantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateTenantKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.auth.v1.TenantService/RotateTenantKeys',
+            cloudvlan_dot_auth_dot_v1_dot_auth__pb2.RotateTenantKeysRequest.SerializeToString,
+            cloudvlan_dot_auth_dot_v1_dot_auth__pb2.RotateTenantKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from cloudvlan.entity.v1 import common_pb2 as cloudvlan_dot_entity_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63loudvlan/entity/v1/cvlan.proto\x12\x13\x63loudvlan.entity.v1\x1a cloudvlan/entity/v1/common.proto\"\x9d\x02\n\x05\x43vlan\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n\ttenant_id\x18\x02 \x01(\tR\x08tenantId\x12\x14\n\x04name\x18\x03 \x01(\tB\x00R\x04name\x12\x1b\n\tipv4_pool\x18\x04 \x01(\tR\x08ipv4Pool\x12\x1f\n\x0bipv6_prefix\x18\x05 \x01(\tR\nipv6Prefix\x12\x33\n\x06status\x18\x06 \x01(\x0e\x32\x1b.cloudvlan.entity.v1.StatusR\x06status\x12?\n\nprovenance\x18\x07 \x01(\x0b\x32\x1f.cloudvlan.entity.v1.ProvenanceR\nprovenance\x12\x1d\n\ncluster_id\x18\x08 \x01(\tR\tclusterId\"h\n\nCvlanStats\x12\x14\n\x05nodes\x18\x01 \x01(\x04R\x05nodes\x12\x44\n\x0eipv4_addresses\x18\x02 \x01(\x0b\x32\x1d.cloudvlan.entity.v1.CapacityR\ripv4Addressesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63loudvlan/entity/v1/cvlan.proto\x12\x13\x63loudvlan.entity.v1\x1a cloudvlan/entity/v1/common.proto\"\xbc\x02\n\x05\x43vlan\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n\ttenant_id\x18\x02 \x01(\tR\x08tenantId\x12\x14\n\x04name\x18\x03 \x01(\tB\x00R\x04name\x12\x1b\n\tipv4_pool\x18\x04 \x01(\tR\x08ipv4Pool\x12\x1f\n\x0bipv6_prefix\x18\x05 \x01(\tR\nipv6Prefix\x12\x33\n\x06status\x18\x06 \x01(\x0e\x32\x1b.cloudvlan.entity.v1.StatusR\x06status\x12?\n\nprovenance\x18\x07 \x01(\x0b\x32\x1f.cloudvlan.entity.v1.ProvenanceR\nprovenance\x12\x1d\n\ncluster_id\x18\x08 \x01(\tR\tclusterId\x12\x1d\n\ndns_domain\x18\t \x01(\tR\tdnsDomain\"h\n\nCvlanStats\x12\x14\n\x05nodes\x18\x01 \x01(\x04R\x05nodes\x12\x44\n\x0eipv4_addresses\x18\x02 \x01(\x0b\x32\x1d.cloudvlan.entity.v1.CapacityR\ripv4Addressesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,7 +33,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cloudvlan.entity.v1.cvlan_p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CVLAN']._serialized_start=91
-  _globals['_CVLAN']._serialized_end=376
-  _globals['_CVLANSTATS']._serialized_start=378
-  _globals['_CVLANSTATS']._serialized_end=482
+  _globals['_CVLAN']._serialized_end=407
+  _globals['_CVLANSTATS']._serialized_start=409
+  _globals['_CVLANSTATS']._serialized_end=513
 # @@protoc_insertion_point(module_scope)

@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Cvlan(_message.Message):
-    __slots__ = ("id", "tenant_id", "name", "ipv4_pool", "ipv6_prefix", "status", "provenance", "cluster_id")
+    __slots__ = ("id", "tenant_id", "name", "ipv4_pool", "ipv6_prefix", "status", "provenance", "cluster_id", "dns_domain")
     ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -16,6 +16,7 @@ class Cvlan(_message.Message):
     STATUS_FIELD_NUMBER: _ClassVar[int]
     PROVENANCE_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    DNS_DOMAIN_FIELD_NUMBER: _ClassVar[int]
     id: str
     tenant_id: str
     name: str
@@ -24,7 +25,8 @@ class Cvlan(_message.Message):
     status: _common_pb2.Status
     provenance: _common_pb2.Provenance
     cluster_id: str
-    def __init__(self, id: _Optional[str] = ..., tenant_id: _Optional[str] = ..., name: _Optional[str] = ..., ipv4_pool: _Optional[str] = ..., ipv6_prefix: _Optional[str] = ..., status: _Optional[_Union[_common_pb2.Status, str]] = ..., provenance: _Optional[_Union[_common_pb2.Provenance, _Mapping]] = ..., cluster_id: _Optional[str] = ...) -> None: ...
+    dns_domain: str
+    def __init__(self, id: _Optional[str] = ..., tenant_id: _Optional[str] = ..., name: _Optional[str] = ..., ipv4_pool: _Optional[str] = ..., ipv6_prefix: _Optional[str] = ..., status: _Optional[_Union[_common_pb2.Status, str]] = ..., provenance: _Optional[_Union[_common_pb2.Provenance, _Mapping]] = ..., cluster_id: _Optional[str] = ..., dns_domain: _Optional[str] = ...) -> None: ...
 
 class CvlanStats(_message.Message):
     __slots__ = ("nodes", "ipv4_addresses")

@@ -107,18 +107,20 @@ class Prefix(_message.Message):
     def __init__(self, address: _Optional[bytes] = ..., length: _Optional[int] = ...) -> None: ...
 
 class DnsRecord(_message.Message):
-    __slots__ = ("tenant_id", "cvlan_id", "record_revision", "domain", "routes")
+    __slots__ = ("tenant_id", "cvlan_id", "record_revision", "domain", "routes", "prefixes")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     CVLAN_ID_FIELD_NUMBER: _ClassVar[int]
     RECORD_REVISION_FIELD_NUMBER: _ClassVar[int]
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     ROUTES_FIELD_NUMBER: _ClassVar[int]
+    PREFIXES_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     cvlan_id: str
     record_revision: int
     domain: str
     routes: _containers.RepeatedCompositeFieldContainer[DnsRoute]
-    def __init__(self, tenant_id: _Optional[str] = ..., cvlan_id: _Optional[str] = ..., record_revision: _Optional[int] = ..., domain: _Optional[str] = ..., routes: _Optional[_Iterable[_Union[DnsRoute, _Mapping]]] = ...) -> None: ...
+    prefixes: _containers.RepeatedCompositeFieldContainer[Prefix]
+    def __init__(self, tenant_id: _Optional[str] = ..., cvlan_id: _Optional[str] = ..., record_revision: _Optional[int] = ..., domain: _Optional[str] = ..., routes: _Optional[_Iterable[_Union[DnsRoute, _Mapping]]] = ..., prefixes: _Optional[_Iterable[_Union[Prefix, _Mapping]]] = ...) -> None: ...
 
 class DnsRoute(_message.Message):
     __slots__ = ("suffix", "upstreams")
@@ -137,16 +139,18 @@ class DnsUpstream(_message.Message):
     def __init__(self, address: _Optional[str] = ..., port: _Optional[int] = ...) -> None: ...
 
 class RootTransition(_message.Message):
-    __slots__ = ("tenant_id", "sequence", "root_public_key", "issued_at")
+    __slots__ = ("tenant_id", "sequence", "root_public_key", "issued_at", "former_root_public_key")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     ROOT_PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
     ISSUED_AT_FIELD_NUMBER: _ClassVar[int]
+    FORMER_ROOT_PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     sequence: int
     root_public_key: bytes
     issued_at: _timestamp_pb2.Timestamp
-    def __init__(self, tenant_id: _Optional[str] = ..., sequence: _Optional[int] = ..., root_public_key: _Optional[bytes] = ..., issued_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    former_root_public_key: bytes
+    def __init__(self, tenant_id: _Optional[str] = ..., sequence: _Optional[int] = ..., root_public_key: _Optional[bytes] = ..., issued_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., former_root_public_key: _Optional[bytes] = ...) -> None: ...
 
 class RuleRecord(_message.Message):
     __slots__ = ("tenant_id", "cvlan_id", "rule_id", "policy_version", "name", "action", "sources", "destinations", "protocol", "ports", "tunnel")

@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from cloudvlan.entity.v1 import common_pb2 as cloudvlan_dot_entity_dot_v1_dot_common__pb2
 from cloudvlan.entity.v1 import netmap_pb2 as cloudvlan_dot_entity_dot_v1_dot_netmap__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"cloudvlan/entity/v1/settings.proto\x12\x13\x63loudvlan.entity.v1\x1a cloudvlan/entity/v1/netmap.proto\"\xdf\x02\n\x08Settings\x12J\n\x0cstale_policy\x18\x01 \x01(\x0e\x32 .cloudvlan.entity.v1.StalePolicyB\x00H\x00R\x0bstalePolicy\x88\x01\x01\x12-\n\x0fmap_ttl_seconds\x18\x02 \x01(\rB\x00H\x01R\rmapTtlSeconds\x88\x01\x01\x12\x41\n\x1ajoin_token_max_ttl_seconds\x18\x03 \x01(\rB\x00H\x02R\x16joinTokenMaxTtlSeconds\x88\x01\x01\x12\x42\n\ndns_routes\x18\x04 \x01(\x0b\x32\x1e.cloudvlan.entity.v1.DnsRoutesH\x03R\tdnsRoutes\x88\x01\x01\x42\x0f\n\r_stale_policyB\x12\n\x10_map_ttl_secondsB\x1d\n\x1b_join_token_max_ttl_secondsB\r\n\x0b_dns_routes\"D\n\tDnsRoutes\x12\x37\n\x06routes\x18\x01 \x03(\x0b\x32\x1d.cloudvlan.entity.v1.DnsRouteB\x00R\x06routes\"\x86\x02\n\x11\x45\x66\x66\x65\x63tiveSettings\x12\x39\n\x08settings\x18\x01 \x01(\x0b\x32\x1d.cloudvlan.entity.v1.SettingsR\x08settings\x12T\n\ndecided_by\x18\x02 \x03(\x0b\x32\x35.cloudvlan.entity.v1.EffectiveSettings.DecidedByEntryR\tdecidedBy\x1a`\n\x0e\x44\x65\x63idedByEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x38\n\x05value\x18\x02 \x01(\x0e\x32\".cloudvlan.entity.v1.SettingsLayerR\x05value:\x02\x38\x01*\x9d\x01\n\rSettingsLayer\x12\x1e\n\x1aSETTINGS_LAYER_UNSPECIFIED\x10\x00\x12\x1b\n\x17SETTINGS_LAYER_PLATFORM\x10\x01\x12\x1a\n\x16SETTINGS_LAYER_CLUSTER\x10\x02\x12\x19\n\x15SETTINGS_LAYER_TENANT\x10\x03\x12\x18\n\x14SETTINGS_LAYER_CVLAN\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"cloudvlan/entity/v1/settings.proto\x12\x13\x63loudvlan.entity.v1\x1a cloudvlan/entity/v1/common.proto\x1a cloudvlan/entity/v1/netmap.proto\"\xdf\x02\n\x08Settings\x12J\n\x0cstale_policy\x18\x01 \x01(\x0e\x32 .cloudvlan.entity.v1.StalePolicyB\x00H\x00R\x0bstalePolicy\x88\x01\x01\x12-\n\x0fmap_ttl_seconds\x18\x02 \x01(\rB\x00H\x01R\rmapTtlSeconds\x88\x01\x01\x12\x41\n\x1ajoin_token_max_ttl_seconds\x18\x03 \x01(\rB\x00H\x02R\x16joinTokenMaxTtlSeconds\x88\x01\x01\x12\x42\n\ndns_routes\x18\x04 \x01(\x0b\x32\x1e.cloudvlan.entity.v1.DnsRoutesH\x03R\tdnsRoutes\x88\x01\x01\x42\x0f\n\r_stale_policyB\x12\n\x10_map_ttl_secondsB\x1d\n\x1b_join_token_max_ttl_secondsB\r\n\x0b_dns_routes\"D\n\tDnsRoutes\x12\x37\n\x06routes\x18\x01 \x03(\x0b\x32\x1d.cloudvlan.entity.v1.DnsRouteB\x00R\x06routes\"\x86\x02\n\x11\x45\x66\x66\x65\x63tiveSettings\x12\x39\n\x08settings\x18\x01 \x01(\x0b\x32\x1d.cloudvlan.entity.v1.SettingsR\x08settings\x12T\n\ndecided_by\x18\x02 \x03(\x0b\x32\x35.cloudvlan.entity.v1.EffectiveSettings.DecidedByEntryR\tdecidedBy\x1a`\n\x0e\x44\x65\x63idedByEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x38\n\x05value\x18\x02 \x01(\x0e\x32\".cloudvlan.entity.v1.SettingsLayerR\x05value:\x02\x38\x01\"\xe1\x01\n\rLayerSettings\x12\x38\n\x05layer\x18\x01 \x01(\x0e\x32\".cloudvlan.entity.v1.SettingsLayerR\x05layer\x12\x39\n\x08settings\x18\x02 \x01(\x0b\x32\x1d.cloudvlan.entity.v1.SettingsR\x08settings\x12\x1a\n\x08revision\x18\x03 \x01(\x04R\x08revision\x12?\n\nprovenance\x18\x04 \x01(\x0b\x32\x1f.cloudvlan.entity.v1.ProvenanceR\nprovenance*\x9d\x01\n\rSettingsLayer\x12\x1e\n\x1aSETTINGS_LAYER_UNSPECIFIED\x10\x00\x12\x1b\n\x17SETTINGS_LAYER_PLATFORM\x10\x01\x12\x1a\n\x16SETTINGS_LAYER_CLUSTER\x10\x02\x12\x19\n\x15SETTINGS_LAYER_TENANT\x10\x03\x12\x18\n\x14SETTINGS_LAYER_CVLAN\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,14 +35,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EFFECTIVESETTINGS_DECIDEDBYENTRY']._loaded_options = None
   _globals['_EFFECTIVESETTINGS_DECIDEDBYENTRY']._serialized_options = b'8\001'
-  _globals['_SETTINGSLAYER']._serialized_start=783
-  _globals['_SETTINGSLAYER']._serialized_end=940
-  _globals['_SETTINGS']._serialized_start=94
-  _globals['_SETTINGS']._serialized_end=445
-  _globals['_DNSROUTES']._serialized_start=447
-  _globals['_DNSROUTES']._serialized_end=515
-  _globals['_EFFECTIVESETTINGS']._serialized_start=518
-  _globals['_EFFECTIVESETTINGS']._serialized_end=780
-  _globals['_EFFECTIVESETTINGS_DECIDEDBYENTRY']._serialized_start=684
-  _globals['_EFFECTIVESETTINGS_DECIDEDBYENTRY']._serialized_end=780
+  _globals['_SETTINGSLAYER']._serialized_start=1045
+  _globals['_SETTINGSLAYER']._serialized_end=1202
+  _globals['_SETTINGS']._serialized_start=128
+  _globals['_SETTINGS']._serialized_end=479
+  _globals['_DNSROUTES']._serialized_start=481
+  _globals['_DNSROUTES']._serialized_end=549
+  _globals['_EFFECTIVESETTINGS']._serialized_start=552
+  _globals['_EFFECTIVESETTINGS']._serialized_end=814
+  _globals['_EFFECTIVESETTINGS_DECIDEDBYENTRY']._serialized_start=718
+  _globals['_EFFECTIVESETTINGS_DECIDEDBYENTRY']._serialized_end=814
+  _globals['_LAYERSETTINGS']._serialized_start=817
+  _globals['_LAYERSETTINGS']._serialized_end=1042
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from cloudvlan.entity.v1 import common_pb2 as _common_pb2
 from cloudvlan.entity.v1 import netmap_pb2 as _netmap_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -53,3 +54,15 @@ class EffectiveSettings(_message.Message):
     settings: Settings
     decided_by: _containers.ScalarMap[str, SettingsLayer]
     def __init__(self, settings: _Optional[_Union[Settings, _Mapping]] = ..., decided_by: _Optional[_Mapping[str, SettingsLayer]] = ...) -> None: ...
+
+class LayerSettings(_message.Message):
+    __slots__ = ("layer", "settings", "revision", "provenance")
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    PROVENANCE_FIELD_NUMBER: _ClassVar[int]
+    layer: SettingsLayer
+    settings: Settings
+    revision: int
+    provenance: _common_pb2.Provenance
+    def __init__(self, layer: _Optional[_Union[SettingsLayer, str]] = ..., settings: _Optional[_Union[Settings, _Mapping]] = ..., revision: _Optional[int] = ..., provenance: _Optional[_Union[_common_pb2.Provenance, _Mapping]] = ...) -> None: ...

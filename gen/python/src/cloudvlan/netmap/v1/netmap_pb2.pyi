@@ -1,6 +1,9 @@
+import datetime
+
 from cloudvlan.entity.v1 import netmap_pb2 as _netmap_pb2
 from cloudvlan.entity.v1 import node_pb2 as _node_pb2
 from cloudvlan.options.v1 import options_pb2 as _options_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -54,5 +57,37 @@ class ReportEndpointsRequest(_message.Message):
     def __init__(self, endpoints: _Optional[_Iterable[_Union[_node_pb2.NodeEndpoint, _Mapping]]] = ...) -> None: ...
 
 class ReportEndpointsResponse(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("version",)
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    def __init__(self, version: _Optional[str] = ...) -> None: ...
+
+class ListPresenceRequest(_message.Message):
+    __slots__ = ("tenant_id", "cvlan_id", "node_ids")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    CVLAN_ID_FIELD_NUMBER: _ClassVar[int]
+    NODE_IDS_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    cvlan_id: str
+    node_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, tenant_id: _Optional[str] = ..., cvlan_id: _Optional[str] = ..., node_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListPresenceResponse(_message.Message):
+    __slots__ = ("nodes",)
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    nodes: _containers.RepeatedCompositeFieldContainer[NodePresence]
+    def __init__(self, nodes: _Optional[_Iterable[_Union[NodePresence, _Mapping]]] = ...) -> None: ...
+
+class NodePresence(_message.Message):
+    __slots__ = ("node_id", "online", "since", "last_seen", "revision")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ONLINE_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    node_id: str
+    online: bool
+    since: _timestamp_pb2.Timestamp
+    last_seen: _timestamp_pb2.Timestamp
+    revision: int
+    def __init__(self, node_id: _Optional[str] = ..., online: _Optional[bool] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revision: _Optional[int] = ...) -> None: ...

@@ -8,7 +8,9 @@ from cloudvlan.entity.v1 import netmap_pb2 as _netmap_pb2
 from cloudvlan.entity.v1 import node_pb2 as _node_pb2
 from cloudvlan.entity.v1 import policy_pb2 as _policy_pb2
 from cloudvlan.entity.v1 import region_pb2 as _region_pb2
+from cloudvlan.entity.v1 import settings_pb2 as _settings_pb2
 from cloudvlan.entity.v1 import tag_pb2 as _tag_pb2
+from cloudvlan.entity.v1 import tenant_pb2 as _tenant_pb2
 from cloudvlan.options.v1 import options_pb2 as _options_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -19,14 +21,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreateCvlanRequest(_message.Message):
-    __slots__ = ("tenant_id", "name", "ipv4_pool")
+    __slots__ = ("tenant_id", "name", "ipv4_pool", "dns_domain")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     IPV4_POOL_FIELD_NUMBER: _ClassVar[int]
+    DNS_DOMAIN_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     name: str
     ipv4_pool: str
-    def __init__(self, tenant_id: _Optional[str] = ..., name: _Optional[str] = ..., ipv4_pool: _Optional[str] = ...) -> None: ...
+    dns_domain: str
+    def __init__(self, tenant_id: _Optional[str] = ..., name: _Optional[str] = ..., ipv4_pool: _Optional[str] = ..., dns_domain: _Optional[str] = ...) -> None: ...
 
 class CreateCvlanResponse(_message.Message):
     __slots__ = ("cvlan",)
@@ -66,6 +70,24 @@ class ListCvlansResponse(_message.Message):
     meta: _common_pb2.ListMeta
     def __init__(self, cvlans: _Optional[_Iterable[_Union[_cvlan_pb2.Cvlan, _Mapping]]] = ..., meta: _Optional[_Union[_common_pb2.ListMeta, _Mapping]] = ...) -> None: ...
 
+class UpdateCvlanRequest(_message.Message):
+    __slots__ = ("tenant_id", "cvlan_id", "name", "dns_domain")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    CVLAN_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DNS_DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    cvlan_id: str
+    name: str
+    dns_domain: str
+    def __init__(self, tenant_id: _Optional[str] = ..., cvlan_id: _Optional[str] = ..., name: _Optional[str] = ..., dns_domain: _Optional[str] = ...) -> None: ...
+
+class UpdateCvlanResponse(_message.Message):
+    __slots__ = ("cvlan",)
+    CVLAN_FIELD_NUMBER: _ClassVar[int]
+    cvlan: _cvlan_pb2.Cvlan
+    def __init__(self, cvlan: _Optional[_Union[_cvlan_pb2.Cvlan, _Mapping]] = ...) -> None: ...
+
 class DeleteCvlanRequest(_message.Message):
     __slots__ = ("tenant_id", "cvlan_id")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -77,6 +99,18 @@ class DeleteCvlanRequest(_message.Message):
 class DeleteCvlanResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class GetTenantStatsRequest(_message.Message):
+    __slots__ = ("tenant_id",)
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    def __init__(self, tenant_id: _Optional[str] = ...) -> None: ...
+
+class GetTenantStatsResponse(_message.Message):
+    __slots__ = ("stats",)
+    STATS_FIELD_NUMBER: _ClassVar[int]
+    stats: _tenant_pb2.TenantStats
+    def __init__(self, stats: _Optional[_Union[_tenant_pb2.TenantStats, _Mapping]] = ...) -> None: ...
 
 class GetNodeRequest(_message.Message):
     __slots__ = ("tenant_id", "node_id")
@@ -197,6 +231,54 @@ class ListGroupsResponse(_message.Message):
     meta: _common_pb2.ListMeta
     def __init__(self, groups: _Optional[_Iterable[_Union[_group_pb2.GroupWithCount, _Mapping]]] = ..., meta: _Optional[_Union[_common_pb2.ListMeta, _Mapping]] = ...) -> None: ...
 
+class GetGroupRequest(_message.Message):
+    __slots__ = ("tenant_id", "group_id")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    GROUP_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    group_id: str
+    def __init__(self, tenant_id: _Optional[str] = ..., group_id: _Optional[str] = ...) -> None: ...
+
+class GetGroupResponse(_message.Message):
+    __slots__ = ("group",)
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    group: _group_pb2.GroupWithCount
+    def __init__(self, group: _Optional[_Union[_group_pb2.GroupWithCount, _Mapping]] = ...) -> None: ...
+
+class UpdateGroupRequest(_message.Message):
+    __slots__ = ("tenant_id", "group_id", "name")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    GROUP_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    group_id: str
+    name: str
+    def __init__(self, tenant_id: _Optional[str] = ..., group_id: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
+
+class UpdateGroupResponse(_message.Message):
+    __slots__ = ("group",)
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    group: _group_pb2.Group
+    def __init__(self, group: _Optional[_Union[_group_pb2.Group, _Mapping]] = ...) -> None: ...
+
+class ListGroupMembersRequest(_message.Message):
+    __slots__ = ("tenant_id", "group_id", "pagination")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    GROUP_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGINATION_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    group_id: str
+    pagination: _common_pb2.Pagination
+    def __init__(self, tenant_id: _Optional[str] = ..., group_id: _Optional[str] = ..., pagination: _Optional[_Union[_common_pb2.Pagination, _Mapping]] = ...) -> None: ...
+
+class ListGroupMembersResponse(_message.Message):
+    __slots__ = ("members", "meta")
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    META_FIELD_NUMBER: _ClassVar[int]
+    members: _containers.RepeatedCompositeFieldContainer[_group_pb2.GroupMember]
+    meta: _common_pb2.ListMeta
+    def __init__(self, members: _Optional[_Iterable[_Union[_group_pb2.GroupMember, _Mapping]]] = ..., meta: _Optional[_Union[_common_pb2.ListMeta, _Mapping]] = ...) -> None: ...
+
 class DeleteGroupRequest(_message.Message):
     __slots__ = ("tenant_id", "group_id")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -279,6 +361,34 @@ class ListRegionsResponse(_message.Message):
     meta: _common_pb2.ListMeta
     def __init__(self, regions: _Optional[_Iterable[_Union[_region_pb2.Region, _Mapping]]] = ..., meta: _Optional[_Union[_common_pb2.ListMeta, _Mapping]] = ...) -> None: ...
 
+class GetRegionRequest(_message.Message):
+    __slots__ = ("region_id",)
+    REGION_ID_FIELD_NUMBER: _ClassVar[int]
+    region_id: str
+    def __init__(self, region_id: _Optional[str] = ...) -> None: ...
+
+class GetRegionResponse(_message.Message):
+    __slots__ = ("region",)
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    region: _region_pb2.Region
+    def __init__(self, region: _Optional[_Union[_region_pb2.Region, _Mapping]] = ...) -> None: ...
+
+class UpdateRegionRequest(_message.Message):
+    __slots__ = ("region_id", "name", "display_name")
+    REGION_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    region_id: str
+    name: str
+    display_name: str
+    def __init__(self, region_id: _Optional[str] = ..., name: _Optional[str] = ..., display_name: _Optional[str] = ...) -> None: ...
+
+class UpdateRegionResponse(_message.Message):
+    __slots__ = ("region",)
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    region: _region_pb2.Region
+    def __init__(self, region: _Optional[_Union[_region_pb2.Region, _Mapping]] = ...) -> None: ...
+
 class DeleteRegionRequest(_message.Message):
     __slots__ = ("region_id",)
     REGION_ID_FIELD_NUMBER: _ClassVar[int]
@@ -345,6 +455,46 @@ class RevokeJoinTokenResponse(_message.Message):
     token: _enrollment_pb2.JoinToken
     def __init__(self, token: _Optional[_Union[_enrollment_pb2.JoinToken, _Mapping]] = ...) -> None: ...
 
+class GetSettingsRequest(_message.Message):
+    __slots__ = ("layer", "tenant_id", "cvlan_id")
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    CVLAN_ID_FIELD_NUMBER: _ClassVar[int]
+    layer: _settings_pb2.SettingsLayer
+    tenant_id: str
+    cvlan_id: str
+    def __init__(self, layer: _Optional[_Union[_settings_pb2.SettingsLayer, str]] = ..., tenant_id: _Optional[str] = ..., cvlan_id: _Optional[str] = ...) -> None: ...
+
+class GetSettingsResponse(_message.Message):
+    __slots__ = ("own", "effective")
+    OWN_FIELD_NUMBER: _ClassVar[int]
+    EFFECTIVE_FIELD_NUMBER: _ClassVar[int]
+    own: _settings_pb2.LayerSettings
+    effective: _settings_pb2.EffectiveSettings
+    def __init__(self, own: _Optional[_Union[_settings_pb2.LayerSettings, _Mapping]] = ..., effective: _Optional[_Union[_settings_pb2.EffectiveSettings, _Mapping]] = ...) -> None: ...
+
+class UpdateSettingsRequest(_message.Message):
+    __slots__ = ("layer", "tenant_id", "cvlan_id", "settings", "base_revision")
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    CVLAN_ID_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    BASE_REVISION_FIELD_NUMBER: _ClassVar[int]
+    layer: _settings_pb2.SettingsLayer
+    tenant_id: str
+    cvlan_id: str
+    settings: _settings_pb2.Settings
+    base_revision: int
+    def __init__(self, layer: _Optional[_Union[_settings_pb2.SettingsLayer, str]] = ..., tenant_id: _Optional[str] = ..., cvlan_id: _Optional[str] = ..., settings: _Optional[_Union[_settings_pb2.Settings, _Mapping]] = ..., base_revision: _Optional[int] = ...) -> None: ...
+
+class UpdateSettingsResponse(_message.Message):
+    __slots__ = ("own", "effective")
+    OWN_FIELD_NUMBER: _ClassVar[int]
+    EFFECTIVE_FIELD_NUMBER: _ClassVar[int]
+    own: _settings_pb2.LayerSettings
+    effective: _settings_pb2.EffectiveSettings
+    def __init__(self, own: _Optional[_Union[_settings_pb2.LayerSettings, _Mapping]] = ..., effective: _Optional[_Union[_settings_pb2.EffectiveSettings, _Mapping]] = ...) -> None: ...
+
 class BeginJoinRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
@@ -384,20 +534,22 @@ class JoinRequest(_message.Message):
     def __init__(self, tenant_id: _Optional[str] = ..., token_id: _Optional[str] = ..., secret: _Optional[bytes] = ..., challenge: _Optional[bytes] = ..., csr: _Optional[bytes] = ..., wireguard_public_key: _Optional[bytes] = ..., wireguard_proof: _Optional[bytes] = ..., control_public_key: _Optional[bytes] = ..., control_proof: _Optional[bytes] = ..., name: _Optional[str] = ..., capability_version: _Optional[int] = ...) -> None: ...
 
 class JoinResponse(_message.Message):
-    __slots__ = ("node", "certificate", "bundle", "root_public_key", "keyset", "cvlan_name")
+    __slots__ = ("node", "certificate", "bundle", "root_public_key", "keyset", "cvlan_name", "root_transitions")
     NODE_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     BUNDLE_FIELD_NUMBER: _ClassVar[int]
     ROOT_PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
     KEYSET_FIELD_NUMBER: _ClassVar[int]
     CVLAN_NAME_FIELD_NUMBER: _ClassVar[int]
+    ROOT_TRANSITIONS_FIELD_NUMBER: _ClassVar[int]
     node: _node_pb2.Node
     certificate: _certificate_pb2.Certificate
     bundle: _certificate_pb2.TrustBundle
     root_public_key: bytes
     keyset: _netmap_pb2.Signed
     cvlan_name: str
-    def __init__(self, node: _Optional[_Union[_node_pb2.Node, _Mapping]] = ..., certificate: _Optional[_Union[_certificate_pb2.Certificate, _Mapping]] = ..., bundle: _Optional[_Union[_certificate_pb2.TrustBundle, _Mapping]] = ..., root_public_key: _Optional[bytes] = ..., keyset: _Optional[_Union[_netmap_pb2.Signed, _Mapping]] = ..., cvlan_name: _Optional[str] = ...) -> None: ...
+    root_transitions: _containers.RepeatedCompositeFieldContainer[_netmap_pb2.Signed]
+    def __init__(self, node: _Optional[_Union[_node_pb2.Node, _Mapping]] = ..., certificate: _Optional[_Union[_certificate_pb2.Certificate, _Mapping]] = ..., bundle: _Optional[_Union[_certificate_pb2.TrustBundle, _Mapping]] = ..., root_public_key: _Optional[bytes] = ..., keyset: _Optional[_Union[_netmap_pb2.Signed, _Mapping]] = ..., cvlan_name: _Optional[str] = ..., root_transitions: _Optional[_Iterable[_Union[_netmap_pb2.Signed, _Mapping]]] = ...) -> None: ...
 
 class ResolveTargetsRequest(_message.Message):
     __slots__ = ("tenant_id", "cvlan_id", "targets")

@@ -50,6 +50,11 @@ class CvlanServiceStub:
                 request_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListCvlansRequest.SerializeToString,
                 response_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListCvlansResponse.FromString,
                 _registered_method=True)
+        self.UpdateCvlan = channel.unary_unary(
+                '/cloudvlan.registry.v1.CvlanService/UpdateCvlan',
+                request_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateCvlanRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateCvlanResponse.FromString,
+                _registered_method=True)
         self.DeleteCvlan = channel.unary_unary(
                 '/cloudvlan.registry.v1.CvlanService/DeleteCvlan',
                 request_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.DeleteCvlanRequest.SerializeToString,
@@ -79,6 +84,14 @@ class CvlanServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateCvlan(self, request, context):
+        """Replaces the name and the DNS domain that are set in the request. A new name leaves the DNS domain as it is: names of
+        running machines change only when somebody says so.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteCvlan(self, request, context):
         """Refused while nodes are members.
         """
@@ -103,6 +116,11 @@ def add_CvlanServiceServicer_to_server(servicer, server):
                     servicer.ListCvlans,
                     request_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListCvlansRequest.FromString,
                     response_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListCvlansResponse.SerializeToString,
+            ),
+            'UpdateCvlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateCvlan,
+                    request_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateCvlanRequest.FromString,
+                    response_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateCvlanResponse.SerializeToString,
             ),
             'DeleteCvlan': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteCvlan,
@@ -192,6 +210,33 @@ class CvlanService:
             '/cloudvlan.registry.v1.CvlanService/ListCvlans',
             cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListCvlansRequest.SerializeToString,
             cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListCvlansResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateCvlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.registry.v1.CvlanService/UpdateCvlan',
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateCvlanRequest.SerializeToString,
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateCvlanResponse.FromString,
             options,
             channel_credentials,
             insecure,

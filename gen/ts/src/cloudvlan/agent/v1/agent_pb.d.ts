@@ -157,6 +157,70 @@ export declare type AgentStatus = Message<"cloudvlan.agent.v1.AgentStatus"> & {
    * @generated from field: repeated cloudvlan.agent.v1.Problem problems = 13;
    */
   problems: Problem[];
+
+  /**
+   * How well the node is served; unset before it joined.
+   *
+   * @generated from field: cloudvlan.agent.v1.Health health = 14;
+   */
+  health: Health;
+
+  /**
+   * Why `health` is another than HEALTH_HEALTHY.
+   *
+   * @generated from field: string health_reason = 15;
+   */
+  healthReason: string;
+
+  /**
+   * Parts at fault, as in `Problem.part`, and `controller` while it is unreachable.
+   *
+   * @generated from field: repeated string degraded = 16;
+   */
+  degraded: string[];
+
+  /**
+   * Milliseconds since the newest head that the engine believed came, by a clock that counts sleep; unset: none came since
+   * the agent started. When the head was issued stands in `engine.map.head_issued_at`.
+   *
+   * @generated from field: optional uint64 head_age_ms = 17;
+   */
+  headAgeMs?: bigint | undefined;
+
+  /**
+   * Milliseconds since the controller last said anything on the map stream, by the same clock.
+   *
+   * @generated from field: optional uint64 controller_silence_ms = 18;
+   */
+  controllerSilenceMs?: bigint | undefined;
+
+  /**
+   * Of each peer in `engine.peers`, in that order.
+   *
+   * @generated from field: repeated cloudvlan.agent.v1.PeerSummary peers = 19;
+   */
+  peers: PeerSummary[];
+
+  /**
+   * Of the process that took the last report of endpoints; empty when it did not say.
+   *
+   * @generated from field: string controller_version = 20;
+   */
+  controllerVersion: string;
+
+  /**
+   * Of the running engine; empty while it does not answer.
+   *
+   * @generated from field: string engine_version = 21;
+   */
+  engineVersion: string;
+
+  /**
+   * Of the contract between nodes, as the engine speaks it.
+   *
+   * @generated from field: uint32 capability_version = 22;
+   */
+  capabilityVersion: number;
 };
 
 /**
@@ -166,13 +230,48 @@ export declare type AgentStatus = Message<"cloudvlan.agent.v1.AgentStatus"> & {
 export declare const AgentStatusSchema: GenMessage<AgentStatus>;
 
 /**
+ * A peer in short; its addresses, endpoint and bytes stand in `engine.peers`.
+ *
+ * @generated from message cloudvlan.agent.v1.PeerSummary
+ */
+export declare type PeerSummary = Message<"cloudvlan.agent.v1.PeerSummary"> & {
+  /**
+   * @generated from field: string node_id = 1;
+   */
+  nodeId: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * @generated from field: cloudvlan.agent.v1.PeerState state = 3;
+   */
+  state: PeerState;
+
+  /**
+   * Milliseconds; unset while there was none.
+   *
+   * @generated from field: optional uint64 handshake_age_ms = 4;
+   */
+  handshakeAgeMs?: bigint | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.agent.v1.PeerSummary.
+ * Use `create(PeerSummarySchema)` to create a new message.
+ */
+export declare const PeerSummarySchema: GenMessage<PeerSummary>;
+
+/**
  * Something that keeps the node from working, and what to do about it.
  *
  * @generated from message cloudvlan.agent.v1.Problem
  */
 export declare type Problem = Message<"cloudvlan.agent.v1.Problem"> & {
   /**
-   * Part at fault: `engine`, `map`, `host`, `certificate`, `endpoints`, `join` or `resolver`.
+   * Part at fault: `engine`, `map`, `host`, `certificate`, `endpoints`, `join`, `resolver`, `controller` or `clock`.
    *
    * @generated from field: string part = 1;
    */
@@ -194,6 +293,145 @@ export declare type Problem = Message<"cloudvlan.agent.v1.Problem"> & {
  * Use `create(ProblemSchema)` to create a new message.
  */
 export declare const ProblemSchema: GenMessage<Problem>;
+
+/**
+ * @generated from message cloudvlan.agent.v1.WatchStatusRequest
+ */
+export declare type WatchStatusRequest = Message<"cloudvlan.agent.v1.WatchStatusRequest"> & {
+};
+
+/**
+ * Describes the message cloudvlan.agent.v1.WatchStatusRequest.
+ * Use `create(WatchStatusRequestSchema)` to create a new message.
+ */
+export declare const WatchStatusRequestSchema: GenMessage<WatchStatusRequest>;
+
+/**
+ * @generated from message cloudvlan.agent.v1.WatchStatusResponse
+ */
+export declare type WatchStatusResponse = Message<"cloudvlan.agent.v1.WatchStatusResponse"> & {
+  /**
+   * @generated from field: cloudvlan.agent.v1.AgentStatus status = 1;
+   */
+  status?: AgentStatus | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.agent.v1.WatchStatusResponse.
+ * Use `create(WatchStatusResponseSchema)` to create a new message.
+ */
+export declare const WatchStatusResponseSchema: GenMessage<WatchStatusResponse>;
+
+/**
+ * @generated from message cloudvlan.agent.v1.DiagnoseRequest
+ */
+export declare type DiagnoseRequest = Message<"cloudvlan.agent.v1.DiagnoseRequest"> & {
+};
+
+/**
+ * Describes the message cloudvlan.agent.v1.DiagnoseRequest.
+ * Use `create(DiagnoseRequestSchema)` to create a new message.
+ */
+export declare const DiagnoseRequestSchema: GenMessage<DiagnoseRequest>;
+
+/**
+ * @generated from message cloudvlan.agent.v1.DiagnoseResponse
+ */
+export declare type DiagnoseResponse = Message<"cloudvlan.agent.v1.DiagnoseResponse"> & {
+  /**
+   * @generated from field: cloudvlan.agent.v1.Check check = 1;
+   */
+  check?: Check | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.agent.v1.DiagnoseResponse.
+ * Use `create(DiagnoseResponseSchema)` to create a new message.
+ */
+export declare const DiagnoseResponseSchema: GenMessage<DiagnoseResponse>;
+
+/**
+ * One thing that was looked at.
+ *
+ * @generated from message cloudvlan.agent.v1.Check
+ */
+export declare type Check = Message<"cloudvlan.agent.v1.Check"> & {
+  /**
+   * Stable, for example `clock` or `reachability`; all stand in agent/README.md.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: cloudvlan.agent.v1.CheckVerdict verdict = 2;
+   */
+  verdict: CheckVerdict;
+
+  /**
+   * What was found.
+   *
+   * @generated from field: string found = 3;
+   */
+  found: string;
+
+  /**
+   * What to do about it, unless all is well.
+   *
+   * @generated from field: string remedy = 4;
+   */
+  remedy: string;
+};
+
+/**
+ * Describes the message cloudvlan.agent.v1.Check.
+ * Use `create(CheckSchema)` to create a new message.
+ */
+export declare const CheckSchema: GenMessage<Check>;
+
+/**
+ * @generated from message cloudvlan.agent.v1.CollectDebugRequest
+ */
+export declare type CollectDebugRequest = Message<"cloudvlan.agent.v1.CollectDebugRequest"> & {
+};
+
+/**
+ * Describes the message cloudvlan.agent.v1.CollectDebugRequest.
+ * Use `create(CollectDebugRequestSchema)` to create a new message.
+ */
+export declare const CollectDebugRequestSchema: GenMessage<CollectDebugRequest>;
+
+/**
+ * @generated from message cloudvlan.agent.v1.CollectDebugResponse
+ */
+export declare type CollectDebugResponse = Message<"cloudvlan.agent.v1.CollectDebugResponse"> & {
+  /**
+   * The agent's configuration in force, by key.
+   *
+   * @generated from field: map<string, string> config = 1;
+   */
+  config: { [key: string]: string };
+
+  /**
+   * The newest lines of the agent's log, at most 1,000 and 256 KiB.
+   *
+   * @generated from field: repeated string log_lines = 2;
+   */
+  logLines: string[];
+
+  /**
+   * The end of the engine's log, at most 256 KiB.
+   *
+   * @generated from field: repeated string engine_log_lines = 3;
+   */
+  engineLogLines: string[];
+};
+
+/**
+ * Describes the message cloudvlan.agent.v1.CollectDebugResponse.
+ * Use `create(CollectDebugResponseSchema)` to create a new message.
+ */
+export declare const CollectDebugResponseSchema: GenMessage<CollectDebugResponse>;
 
 /**
  * @generated from message cloudvlan.agent.v1.ExplainRequest
@@ -296,6 +534,87 @@ export declare type PingResponse = Message<"cloudvlan.agent.v1.PingResponse"> & 
 export declare const PingResponseSchema: GenMessage<PingResponse>;
 
 /**
+ * One word for the whole node.
+ *
+ * @generated from enum cloudvlan.agent.v1.Health
+ */
+export enum Health {
+  /**
+   * @generated from enum value: HEALTH_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Connected, the map is fresh, nothing is at fault.
+   *
+   * @generated from enum value: HEALTH_HEALTHY = 1;
+   */
+  HEALTHY = 1,
+
+  /**
+   * Something is at fault and packets may still flow; `degraded` says which part.
+   *
+   * @generated from enum value: HEALTH_DEGRADED = 2;
+   */
+  DEGRADED = 2,
+
+  /**
+   * Connecting, or connected again after an outage and not yet up to date.
+   *
+   * @generated from enum value: HEALTH_RECOVERY = 3;
+   */
+  RECOVERY = 3,
+
+  /**
+   * Neither the controller nor any peer answers, or this node was revoked.
+   *
+   * @generated from enum value: HEALTH_ISOLATED = 4;
+   */
+  ISOLATED = 4,
+}
+
+/**
+ * Describes the enum cloudvlan.agent.v1.Health.
+ */
+export declare const HealthSchema: GenEnum<Health>;
+
+/**
+ * @generated from enum cloudvlan.agent.v1.PeerState
+ */
+export enum PeerState {
+  /**
+   * @generated from enum value: PEER_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * A handshake completed within the last 180 s, for which its keys are good (WireGuard, REJECT_AFTER_TIME).
+   *
+   * @generated from enum value: PEER_STATE_ACTIVE = 1;
+   */
+  ACTIVE = 1,
+
+  /**
+   * The last handshake is older: nothing was sent since, or nothing came back.
+   *
+   * @generated from enum value: PEER_STATE_IDLE = 2;
+   */
+  IDLE = 2,
+
+  /**
+   * No handshake since the engine started.
+   *
+   * @generated from enum value: PEER_STATE_NEVER = 3;
+   */
+  NEVER = 3,
+}
+
+/**
+ * Describes the enum cloudvlan.agent.v1.PeerState.
+ */
+export declare const PeerStateSchema: GenEnum<PeerState>;
+
+/**
  * @generated from enum cloudvlan.agent.v1.AgentState
  */
 export enum AgentState {
@@ -360,6 +679,45 @@ export enum ControllerState {
 export declare const ControllerStateSchema: GenEnum<ControllerState>;
 
 /**
+ * @generated from enum cloudvlan.agent.v1.CheckVerdict
+ */
+export enum CheckVerdict {
+  /**
+   * @generated from enum value: CHECK_VERDICT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: CHECK_VERDICT_OK = 1;
+   */
+  OK = 1,
+
+  /**
+   * Works, and will not always or not everywhere.
+   *
+   * @generated from enum value: CHECK_VERDICT_WARN = 2;
+   */
+  WARN = 2,
+
+  /**
+   * @generated from enum value: CHECK_VERDICT_FAIL = 3;
+   */
+  FAIL = 3,
+
+  /**
+   * Could not be looked at, or does not apply; `found` says why.
+   *
+   * @generated from enum value: CHECK_VERDICT_SKIPPED = 4;
+   */
+  SKIPPED = 4,
+}
+
+/**
+ * Describes the enum cloudvlan.agent.v1.CheckVerdict.
+ */
+export declare const CheckVerdictSchema: GenEnum<CheckVerdict>;
+
+/**
  * The node as its own machine sees it.
  *
  * @generated from service cloudvlan.agent.v1.AgentService
@@ -382,6 +740,36 @@ export declare const AgentService: GenService<{
     methodKind: "unary";
     input: typeof GetStatusRequestSchema;
     output: typeof GetStatusResponseSchema;
+  },
+  /**
+   * The status now and after each change, at most once a second. What only grows older is no change.
+   *
+   * @generated from rpc cloudvlan.agent.v1.AgentService.WatchStatus
+   */
+  watchStatus: {
+    methodKind: "server_streaming";
+    input: typeof WatchStatusRequestSchema;
+    output: typeof WatchStatusResponseSchema;
+  },
+  /**
+   * Looks at everything this node needs, one answer a check, and says what to do about what is missing.
+   *
+   * @generated from rpc cloudvlan.agent.v1.AgentService.Diagnose
+   */
+  diagnose: {
+    methodKind: "server_streaming";
+    input: typeof DiagnoseRequestSchema;
+    output: typeof DiagnoseResponseSchema;
+  },
+  /**
+   * What a report of a fault needs from inside of the agent. Holds no secret.
+   *
+   * @generated from rpc cloudvlan.agent.v1.AgentService.CollectDebug
+   */
+  collectDebug: {
+    methodKind: "unary";
+    input: typeof CollectDebugRequestSchema;
+    output: typeof CollectDebugResponseSchema;
   },
   /**
    * Asks the engine what would happen to a packet.

@@ -631,6 +631,13 @@ export declare type EngineStatus = Message<"cloudvlan.engine.v1.EngineStatus"> &
    * @generated from field: cloudvlan.engine.v1.DnsStatus dns = 14;
    */
   dns?: DnsStatus | undefined;
+
+  /**
+   * Prefixes behind this node that its peers are told to send to it.
+   *
+   * @generated from field: repeated cloudvlan.entity.v1.Prefix own_routes = 15;
+   */
+  ownRoutes: Prefix[];
 };
 
 /**

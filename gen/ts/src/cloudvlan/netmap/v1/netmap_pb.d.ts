@@ -139,6 +139,12 @@ export declare const ReportEndpointsRequestSchema: GenMessage<ReportEndpointsReq
  * @generated from message cloudvlan.netmap.v1.ReportEndpointsResponse
  */
 export declare type ReportEndpointsResponse = Message<"cloudvlan.netmap.v1.ReportEndpointsResponse"> & {
+  /**
+   * Of the process that answered.
+   *
+   * @generated from field: string version = 1;
+   */
+  version: string;
 };
 
 /**
