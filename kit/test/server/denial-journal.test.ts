@@ -15,7 +15,7 @@ describe("the journal of denials", () => {
   let keys: KeyProvider;
   let nowMs: number;
   let errors: string[];
-  const clock = { nowMs: () => nowMs, monotonicMs: () => nowMs };
+  const clock = { nowMs: () => nowMs, monotonicMs: () => nowMs, bootMs: () => nowMs };
 
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), "cvlan-journal-"));
