@@ -10,6 +10,8 @@ export interface PolicyFile {
   readonly document: PolicyDocument;
   /** `file:line:column` of a proto field path such as `rules[3].sources[0].group`, or of its nearest parent. */
   locate(fieldPath: string): string;
+  /** Lines on which the rules begin, from 1, in their order. */
+  readonly ruleLines: readonly number[];
 }
 
 interface Problem {
@@ -62,7 +64,8 @@ export function parsePolicy(file: string, text: string): PolicyFile {
       }),
     );
   }
-  return { document, locate: (fieldPath) => at(offsetOf(fieldPath)) };
+  const ruleLines = document.rules.map((_, index) => lines.linePos(offsetOf(`rules[${index}]`)).line);
+  return { document, locate: (fieldPath) => at(offsetOf(fieldPath)), ruleLines };
 }
 
 /** Walks the text along the proto: each field must exist and hold what it may. */

@@ -1,3 +1,4 @@
+import { basename, isAbsolute } from "node:path";
 import { toJson } from "@bufbuild/protobuf";
 import { ConnectError } from "@connectrpc/connect";
 import type { Command } from "commander";
@@ -14,6 +15,10 @@ import { wholeNumber } from "../args.ts";
 import { remote, show } from "../command.ts";
 import type { Io } from "../io.ts";
 import { parsePolicy, type PolicyFile } from "../policy-file.ts";
+import { printable } from "../print.ts";
+
+/** Characters of a file's name that the controller keeps. */
+const MAX_SOURCE = 255;
 
 const EXAMPLE = `
 Example policy.yaml (also JSON; names are those of policy.proto):
@@ -46,6 +51,7 @@ export function policyCommands(program: Command, io: Io): void {
           tenantId,
           cvlanId,
           document: parsed.document,
+          source: { file: sourceName(file), ruleLines: [...parsed.ruleLines] },
           ...(baseVersion !== undefined && { baseVersion: BigInt(wholeNumber("--base-version", baseVersion, 1e9)) }),
         };
         const response = await session
@@ -80,6 +86,12 @@ export function policyCommands(program: Command, io: Io): void {
         );
       }),
     );
+}
+
+/** What the controller is told of the file: never the folders of this machine. */
+function sourceName(file: string): string {
+  const name = printable(isAbsolute(file) ? basename(file) : file);
+  return name.length > MAX_SOURCE ? basename(name).slice(-MAX_SOURCE) : name;
 }
 
 /** The controller names the field at fault; the file has it on a line. */

@@ -197,6 +197,7 @@ describe("cvlan against a controller", function () {
     assert.equal(applied.out, "version 3 in force, 1 rules\n");
     assert.equal(policies[0]?.baseVersion, 2n);
     assert.equal(policies[0]?.document?.rules[0]?.ports[0]?.first, 443);
+    assert.deepEqual([policies[0]?.source?.file, policies[0]?.source?.ruleLines], ["policy.yaml", [2]]);
     const shown = await run("policy", "show", "--cvlan", "office");
     await writeFile(file, shown.out);
     await run("policy", "apply", file, "--cvlan", "office");

@@ -42,6 +42,11 @@ describe("a policy file", () => {
     assert.equal(file.locate("elsewhere"), "p.yaml:1:1");
   });
 
+  it("says on which line each rule begins", () => {
+    const second = GOOD.replace("rules:\n", "").replace("name: web", "name: db");
+    assert.deepEqual(parsePolicy("p.yaml", `# header\n${GOOD}\n${second}`).ruleLines, [3, 11]);
+  });
+
   it("is refused with file, line and column for each fault", () => {
     refused("rules: [", /^p\.yaml:1:\d+: /);
     refused(GOOD.replace("ports:", "portz:"), /^p\.yaml:8:5: unknown field "portz"; known are name, action/);

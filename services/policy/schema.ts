@@ -14,6 +14,8 @@ export const documents = schema.table(
     document: bytes().notNull(),
     /** Serialised `Signed` of the `PolicyManifest`; empty before the first version. */
     manifest: bytes().notNull(),
+    /** Serialised `PolicySource`; empty when the document came without one. */
+    source: bytes().notNull(),
     createdBy: text("created_by").notNull(),
     createdAt: timestamp("created_at", { withTimezone: true }).notNull(),
     updatedAt: timestamp("updated_at", { withTimezone: true }).notNull(),

@@ -7,7 +7,12 @@ import {
   type Signed,
   SignedSchema,
 } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
-import { type PolicyDocument, PolicyDocumentSchema } from "@cloudvlan/gen/entity/v1/policy_pb.js";
+import {
+  type PolicyDocument,
+  PolicyDocumentSchema,
+  type PolicySource,
+  PolicySourceSchema,
+} from "@cloudvlan/gen/entity/v1/policy_pb.js";
 import type { Tx } from "@cloudvlan/kit/db";
 import { type KeyProvider, requireSeal, sealOf } from "@cloudvlan/kit/keys";
 import { type SigningKey, verifyRecord } from "@cloudvlan/kit/sign";
@@ -19,6 +24,8 @@ import { documents, rules } from "./schema.ts";
 export interface StoredDocument {
   readonly version: bigint;
   readonly document: PolicyDocument;
+  /** Where it was written, when that is known. */
+  readonly source: PolicySource | undefined;
   readonly createdBy: string;
   readonly createdAt: Date;
   readonly updatedAt: Date;
@@ -31,9 +38,11 @@ export interface StoredRule {
 
 type Row = typeof documents.$inferSelect;
 
-function sealFields(row: Omit<Row, "seal">) {
-  const { tenantId, cvlanId, version, document, createdBy, createdAt, updatedAt } = row;
-  return { tenantId, cvlanId, version, document, createdBy, createdAt, updatedAt };
+function sealFields(row: Omit<Row, "seal" | "manifest">) {
+  const { tenantId, cvlanId, version, document, source, createdBy, createdAt, updatedAt } = row;
+  const fields = { tenantId, cvlanId, version, document, createdBy, createdAt, updatedAt };
+  // Rows without a source keep the seal that they had before there was one.
+  return source.length > 0 ? { ...fields, source } : fields;
 }
 
 const TABLE = "policy.document";
@@ -50,7 +59,15 @@ export async function readDocument(
 
 function open(keys: KeyProvider, row: Row): StoredDocument | "broken" {
   if (!requireSeal(keys, TABLE, sealFields(row), row.seal)) return "broken";
-  return { ...row, document: fromBinary(PolicyDocumentSchema, row.document) };
+  return {
+    ...row,
+    document: fromBinary(PolicyDocumentSchema, row.document),
+    source: row.source.length > 0 ? fromBinary(PolicySourceSchema, row.source) : undefined,
+  };
+}
+
+function sourceBytes(source: PolicySource | undefined): Uint8Array {
+  return source ? toBinary(PolicySourceSchema, source) : new Uint8Array();
 }
 
 function inScope({ tenantId, cvlanId }: Scope) {
@@ -69,6 +86,7 @@ export async function lockDocument(
     ...scope,
     ...empty,
     document: toBinary(PolicyDocumentSchema, empty.document),
+    source: sourceBytes(empty.source),
     manifest: new Uint8Array(),
   };
   await tx
@@ -102,18 +120,20 @@ function belongs(scope: Scope, record: { tenantId: string; cvlanId: string }): b
   return record.tenantId === scope.tenantId && record.cvlanId === scope.cvlanId;
 }
 
+/** @param manifest of a new version; undefined leaves the one that is there. */
 export async function writeDocument(
   tx: Tx,
   keys: KeyProvider,
   scope: Scope,
   stored: StoredDocument,
-  manifest: Signed,
+  manifest: Signed | undefined,
 ): Promise<void> {
   const values = {
     ...scope,
     ...stored,
     document: toBinary(PolicyDocumentSchema, stored.document),
-    manifest: toBinary(SignedSchema, manifest),
+    source: sourceBytes(stored.source),
+    ...(manifest && { manifest: toBinary(SignedSchema, manifest) }),
   };
   await tx
     .update(documents)

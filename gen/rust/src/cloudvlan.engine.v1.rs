@@ -320,7 +320,7 @@ pub struct ExplainResponse {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Hop {
-    /// `map`, `route`, `filter` or `path`.
+    /// `map`, `route`, `filter` or `path`; in an answer of DiagnosisService one of the names listed there.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     #[prost(bool, tag = "2")]
@@ -375,7 +375,8 @@ pub struct PingResponse {
 pub struct ShutdownRequest {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ShutdownResponse {}
-/// Input of `cvlan-engine evaluate`: judges packets without interfaces or keys.
+/// Input of `cvlan-engine evaluate`: judges packets without interfaces or keys, either by `source`, `destination` and
+/// `rules`, or by views: what the engines of both ends would go by.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct EvaluateRequest {
     #[prost(message, optional, tag = "1")]
@@ -384,13 +385,57 @@ pub struct EvaluateRequest {
     pub destination: ::core::option::Option<super::super::entity::v1::NodeRecord>,
     #[prost(message, repeated, tag = "3")]
     pub rules: ::prost::alloc::vec::Vec<super::super::entity::v1::RuleRecord>,
+    /// At most 65,536.
     #[prost(message, repeated, tag = "4")]
     pub packets: ::prost::alloc::vec::Vec<Packet>,
+    /// Of the node that sends; in place of the first three.
+    #[prost(message, optional, tag = "5")]
+    pub source_view: ::core::option::Option<MapView>,
+    /// Of the nodes that may be where the packets go, at most 64; the source's route chooses among them. The first one
+    /// stands for the destination where no route leads to any.
+    #[prost(message, repeated, tag = "6")]
+    pub destination_views: ::prost::alloc::vec::Vec<MapView>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct EvaluateResponse {
+    /// One a packet, in order: what the rules say of the two nodes, whether or not they see each other.
     #[prost(message, repeated, tag = "1")]
     pub verdicts: ::prost::alloc::vec::Vec<Verdict>,
+    /// With views, one a packet, in order.
+    #[prost(message, repeated, tag = "2")]
+    pub followings: ::prost::alloc::vec::Vec<Following>,
+}
+/// What a node holds as its map; signatures are not looked at.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MapView {
+    #[prost(message, optional, tag = "1")]
+    pub own: ::core::option::Option<super::super::entity::v1::NodeRecord>,
+    /// Those that it sees. One that neither has, carries nor covers an address of the packets may be left out.
+    #[prost(message, repeated, tag = "2")]
+    pub peers: ::prost::alloc::vec::Vec<super::super::entity::v1::NodeRecord>,
+    #[prost(message, repeated, tag = "3")]
+    pub rules: ::prost::alloc::vec::Vec<super::super::entity::v1::RuleRecord>,
+    #[prost(message, repeated, tag = "4")]
+    pub hints: ::prost::alloc::vec::Vec<super::super::entity::v1::EndpointHint>,
+    #[prost(uint64, tag = "5")]
+    pub epoch: u64,
+    #[prost(uint64, tag = "6")]
+    pub revision: u64,
+    /// Set when the map is past its time: what its head says is to be done then.
+    #[prost(enumeration = "super::super::entity::v1::StalePolicy", tag = "7")]
+    pub stale: i32,
+}
+/// A packet from one engine to the other.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Following {
+    #[prost(message, optional, tag = "1")]
+    pub outbound: ::core::option::Option<ExplainResponse>,
+    /// Node whose view judged the packet's arrival; empty when no route led to one.
+    #[prost(string, tag = "2")]
+    pub destination_id: ::prost::alloc::string::String,
+    /// Unset when `destination_id` is empty.
+    #[prost(message, optional, tag = "3")]
+    pub inbound: ::core::option::Option<ExplainResponse>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Verdict {
@@ -401,6 +446,8 @@ pub struct Verdict {
     pub rule_name: ::prost::alloc::string::String,
     #[prost(enumeration = "super::super::entity::v1::PolicyAction", tag = "3")]
     pub action: i32,
+    #[prost(bytes = "vec", tag = "4")]
+    pub rule_id: ::prost::alloc::vec::Vec<u8>,
 }
 /// Where packets of the overlay come from and go to on this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -226,6 +226,19 @@ pub struct Policy {
     pub provenance: ::core::option::Option<Provenance>,
     #[prost(string, tag = "6")]
     pub cluster_id: ::prost::alloc::string::String,
+    /// Unset when the document came without one.
+    #[prost(message, optional, tag = "7")]
+    pub source: ::core::option::Option<PolicySource>,
+}
+/// Where the operator wrote a document. Never part of what is signed: nodes do not learn it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicySource {
+    /// Name of the file, as the operator gave it or without its folders.
+    #[prost(string, tag = "1")]
+    pub file: ::prost::alloc::string::String,
+    /// Line on which each rule of the document begins, from 1, in the order of the rules.
+    #[prost(uint32, repeated, packed = "false", tag = "2")]
+    pub rule_lines: ::prost::alloc::vec::Vec<u32>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PolicyDocument {

@@ -1,4 +1,4 @@
-import { type PolicyDocument, type PolicyRule, PolicyProtocol } from "@cloudvlan/gen/entity/v1/policy_pb.js";
+import { type PolicyDocument, type PolicyRule, PolicyProtocol, type PolicySource } from "@cloudvlan/gen/entity/v1/policy_pb.js";
 import { Refusal } from "@cloudvlan/kit/errors";
 import { requirePrefix } from "./cidr.ts";
 
@@ -58,4 +58,15 @@ function checkPrefixes(rule: PolicyRule, path: string): void {
       if (target.case === "cidr") requirePrefix(target.value, `${path}.${side}[${position}].cidr`);
     }
   }
+}
+
+/** @throws Refusal `invalid` when the lines are not those of the document's rules. */
+export function checkSource(source: PolicySource | undefined, document: PolicyDocument): void {
+  if (!source || source.ruleLines.length === document.rules.length) return;
+  throw new Refusal(
+    "invalid",
+    "SOURCE_LINES_MISMATCH",
+    `the source has lines of ${source.ruleLines.length} rules, the document has ${document.rules.length} rules`,
+    { field: "source.rule_lines", remedy: "give the line of each rule, or leave the source out" },
+  );
 }

@@ -1,4 +1,4 @@
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create, equals, toBinary } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { ObjectKind, RemovalSchema } from "@cloudvlan/gen/entity/v1/events_pb.js";
 import { SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
@@ -7,6 +7,8 @@ import {
   type PolicyDocument,
   PolicyDocumentSchema,
   PolicySchema,
+  type PolicySource,
+  PolicySourceSchema,
 } from "@cloudvlan/gen/entity/v1/policy_pb.js";
 import { type ApplyPolicyRequest, PolicyService } from "@cloudvlan/gen/policy/v1/policy_pb.js";
 import type { RegistryService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
@@ -22,7 +24,7 @@ import type { Logger } from "@cloudvlan/kit/log";
 import { pathOf } from "@cloudvlan/kit/access";
 import type { Client } from "@connectrpc/connect";
 import type { Scope } from "../domain/compile.ts";
-import { checkDocument } from "../domain/document.ts";
+import { checkDocument, checkSource } from "../domain/document.ts";
 import { type Revision, revise } from "../domain/revise.ts";
 import { namedTargets, pairTargets, type Selectors } from "../domain/targets.ts";
 import { scopeOf } from "./scope.ts";
@@ -52,6 +54,7 @@ export async function applyPolicy(deps: PolicyDeps, request: ApplyPolicyRequest,
   const scope = scopeOf(request);
   const document = request.document ?? create(PolicyDocumentSchema);
   checkDocument(document);
+  checkSource(request.source, document);
   const selectors = await resolve(deps, scope, document);
   const key = await deps.policyKeys.get(scope.tenantId);
 
@@ -60,6 +63,7 @@ export async function applyPolicy(deps: PolicyDeps, request: ApplyPolicyRequest,
     const blank = {
       version: 0n,
       document: create(PolicyDocumentSchema),
+      source: undefined,
       createdBy: subjectOf(caller),
       createdAt: now,
       updatedAt: now,
@@ -73,10 +77,14 @@ export async function applyPolicy(deps: PolicyDeps, request: ApplyPolicyRequest,
 
     const current = await readRules(tx, key, scope);
     const revision = revise(scope, key, document, selectors, version + 1n, current, former?.document);
-    const stored = { ...(former ?? blank), version: version + 1n, document, updatedAt: now };
+    const { source } = request;
+    const stored = { ...(former ?? blank), version: version + 1n, document, source, updatedAt: now };
     if (former && version > 0n && locked.manifest && isSame(former.document, document) && isEmpty(revision)) {
+      // Rules that only moved in their file are no new version.
+      const kept = { ...former, source };
+      if (!isSameSource(former.source, source)) await writeDocument(tx, deps.keys, scope, kept, undefined);
       await deps.audit.record(tx, caller, { action: ACTION, objectId: scope.cvlanId, outcome: "ok" });
-      return policyOf(deps.clusterId, scope, former);
+      return policyOf(deps.clusterId, scope, kept);
     }
     await writeRules(tx, scope, revision.changed, revision.removed);
     await writeDocument(tx, deps.keys, scope, stored, revision.manifest);
@@ -138,6 +146,10 @@ function isSame(a: PolicyDocument, b: PolicyDocument): boolean {
   return Buffer.from(toBinary(PolicyDocumentSchema, a)).equals(toBinary(PolicyDocumentSchema, b));
 }
 
+function isSameSource(a: PolicySource | undefined, b: PolicySource | undefined): boolean {
+  return a && b ? equals(PolicySourceSchema, a, b) : a === b;
+}
+
 function isEmpty({ changed, removed }: Revision): boolean {
   return changed.length === 0 && removed.length === 0;
 }
@@ -153,5 +165,6 @@ export function policyOf(clusterId: string, scope: Scope, stored: StoredDocument
     updatedAt: timestampFromDate(stored.updatedAt),
     createdBy: stored.createdBy,
   };
-  return create(PolicySchema, { ...scope, clusterId, version: stored.version, document: stored.document, provenance });
+  const { version, document, source } = stored;
+  return create(PolicySchema, { ...scope, clusterId, version, document, provenance, ...(source && { source }) });
 }

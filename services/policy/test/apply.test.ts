@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { create, fromBinary, fromJson, type JsonValue } from "@bufbuild/protobuf";
+import { create, fromBinary, fromJson, type JsonValue, type MessageInitShape } from "@bufbuild/protobuf";
 import { AuthService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import {
   KeyRole,
@@ -13,7 +13,7 @@ import {
   RuleRecordSchema,
   SignedSchema,
 } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
-import { PolicyDocumentSchema } from "@cloudvlan/gen/entity/v1/policy_pb.js";
+import { type Policy, PolicyDocumentSchema, type PolicySourceSchema } from "@cloudvlan/gen/entity/v1/policy_pb.js";
 import {
   ApplyPolicyRequestSchema,
   GetPolicyRequestSchema,
@@ -27,7 +27,7 @@ import { systemClock } from "@cloudvlan/kit/clock";
 import { delegatedKeys } from "@cloudvlan/kit/delegation";
 import { Refusal } from "@cloudvlan/kit/errors";
 import { type CvlanId, newId, type TenantId } from "@cloudvlan/kit/ids";
-import { fileKeyProvider } from "@cloudvlan/kit/keys";
+import { fileKeyProvider, requireSeal } from "@cloudvlan/kit/keys";
 import { verifyRecord } from "@cloudvlan/kit/sign";
 import { createClient, createRouterTransport } from "@connectrpc/connect";
 import { sql } from "drizzle-orm";
@@ -120,7 +120,11 @@ describe("applying a policy", () => {
     });
     afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-    const apply = (rules: JsonValue[], baseVersion?: bigint) =>
+    const apply = (
+      rules: JsonValue[],
+      baseVersion?: bigint,
+      source?: MessageInitShape<typeof PolicySourceSchema>,
+    ): Promise<Policy> =>
       applyPolicy(
         deps,
         create(ApplyPolicyRequestSchema, {
@@ -128,6 +132,7 @@ describe("applying a policy", () => {
           cvlanId,
           document: fromJson(PolicyDocumentSchema, { rules }),
           ...(baseVersion === undefined ? {} : { baseVersion }),
+          ...(source && { source }),
         }),
         caller,
       );
@@ -213,6 +218,36 @@ describe("applying a policy", () => {
       assert.equal((await inForce()).revision, revision);
       known.set("clients", 2);
       assert.equal((await apply([allow("a", "clients")])).version, 2n);
+    });
+
+    it("remembers where the rules were written, and when they move there it is no new version", async () => {
+      const rules = [allow("a", "clients"), allow("b", "servers")];
+      await apply(rules, undefined, { file: "policies/office.yaml", ruleLines: [2, 9] });
+      const { revision } = await inForce();
+      assert.deepEqual((await get()).source?.ruleLines, [2, 9]);
+      const moved = await apply(rules, undefined, { file: "policies/office.yaml", ruleLines: [4, 11] });
+      assert.equal(moved.version, 1n);
+      assert.equal((await get()).source?.file, "policies/office.yaml");
+      assert.deepEqual((await get()).source?.ruleLines, [4, 11]);
+      assert.equal((await inForce()).revision, revision, "nodes hear nothing of it");
+      await assert.rejects(
+        apply(rules, undefined, { file: "office.yaml", ruleLines: [4] }),
+        (error) => error instanceof Refusal && error.detail.field === "source.rule_lines",
+      );
+      const db = under.store.database("policy");
+      await db.tenant(tenantId, (tx) => tx.update(documents).set({ source: new Uint8Array() }));
+      assert.equal((await get()).version, 0n, "a source that somebody took out breaks the seal");
+      await apply(rules);
+      assert.equal((await get()).source, undefined);
+    });
+
+    it("seals a document without a source as before there were any", async () => {
+      await apply([allow("a", "clients")]);
+      const [row] = await under.store.database("policy").tenant(tenantId, (tx) => tx.select().from(documents));
+      assert(row);
+      const { version, document, createdBy, createdAt, updatedAt, seal } = row;
+      const fields = { tenantId, cvlanId, version, document, createdBy, createdAt, updatedAt };
+      assert(requireSeal(deps.keys, "policy.document", fields, seal));
     });
 
     it("refuses a name that does not exist, the whole document with it", async () => {

@@ -44,7 +44,7 @@ export async function listNodes(deps: RegistryDeps, request: ListNodesRequest): 
   const page = pageOf("node", request.pagination);
   return deps.db.tenant(tenantId, async (tx) => {
     if (request.cvlanId !== "") await requireCvlan(tx, deps.seals, tenantId, request.cvlanId);
-    const { rows, meta } = splitPage(page, await listRows(tx, tenantId, request.cvlanId, page));
+    const { rows, meta } = splitPage(page, await listRows(tx, tenantId, request, page));
     const genuine = rows.filter((row) => deps.seals.open("node", row));
     const groups = await groupsOf(
       tx,

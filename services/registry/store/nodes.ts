@@ -126,8 +126,13 @@ export async function lockActiveNode(
   return { node: row, record };
 }
 
-/** Rows as they stand, one more than the page holds: a broken one must not end the list early. */
-export async function listNodes(tx: Tx, tenantId: string, cvlanId: string, page: Page): Promise<NodeRow[]> {
+/** Rows as they stand, one more than the page holds: a broken one must not end the list early. Empty: of any cvlan, name. */
+export async function listNodes(
+  tx: Tx,
+  tenantId: string,
+  { cvlanId, name }: { readonly cvlanId: string; readonly name: string },
+  page: Page,
+): Promise<NodeRow[]> {
   return tx
     .select()
     .from(nodes)
@@ -135,6 +140,7 @@ export async function listNodes(tx: Tx, tenantId: string, cvlanId: string, page:
       and(
         eq(nodes.tenantId, tenantId),
         cvlanId === "" ? undefined : eq(nodes.cvlanId, cvlanId),
+        name === "" ? undefined : eq(nodes.name, name),
         gt(nodes.id, page.after),
       ),
     )

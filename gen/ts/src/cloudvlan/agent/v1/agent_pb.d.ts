@@ -455,6 +455,14 @@ export declare type ExplainRequest = Message<"cloudvlan.agent.v1.ExplainRequest"
    * @generated from field: uint32 port = 3;
    */
   port: number;
+
+  /**
+   * Name of a peer or overlay address that sends to `destination`, which is then this node's or behind it. Empty: this
+   * node sends, from its own address.
+   *
+   * @generated from field: string source = 4;
+   */
+  source: string;
 };
 
 /**

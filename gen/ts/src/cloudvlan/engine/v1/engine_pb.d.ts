@@ -6,7 +6,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { DnsRoute, DnsUpstream, MapUpdate, NodeRecord, Prefix, RuleRecord } from "../../entity/v1/netmap_pb.js";
+import type { DnsRoute, DnsUpstream, EndpointHint, MapUpdate, NodeRecord, Prefix, RuleRecord, StalePolicy } from "../../entity/v1/netmap_pb.js";
 import type { NodeEndpoint } from "../../entity/v1/node_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { PolicyAction } from "../../entity/v1/policy_pb.js";
@@ -867,7 +867,7 @@ export declare const ExplainResponseSchema: GenMessage<ExplainResponse>;
  */
 export declare type Hop = Message<"cloudvlan.engine.v1.Hop"> & {
   /**
-   * `map`, `route`, `filter` or `path`.
+   * `map`, `route`, `filter` or `path`; in an answer of DiagnosisService one of the names listed there.
    *
    * @generated from field: string name = 1;
    */
@@ -1024,7 +1024,8 @@ export declare type ShutdownResponse = Message<"cloudvlan.engine.v1.ShutdownResp
 export declare const ShutdownResponseSchema: GenMessage<ShutdownResponse>;
 
 /**
- * Input of `cvlan-engine evaluate`: judges packets without interfaces or keys.
+ * Input of `cvlan-engine evaluate`: judges packets without interfaces or keys, either by `source`, `destination` and
+ * `rules`, or by views: what the engines of both ends would go by.
  *
  * @generated from message cloudvlan.engine.v1.EvaluateRequest
  */
@@ -1045,9 +1046,26 @@ export declare type EvaluateRequest = Message<"cloudvlan.engine.v1.EvaluateReque
   rules: RuleRecord[];
 
   /**
+   * At most 65,536.
+   *
    * @generated from field: repeated cloudvlan.engine.v1.Packet packets = 4;
    */
   packets: Packet[];
+
+  /**
+   * Of the node that sends; in place of the first three.
+   *
+   * @generated from field: cloudvlan.engine.v1.MapView source_view = 5;
+   */
+  sourceView?: MapView | undefined;
+
+  /**
+   * Of the nodes that may be where the packets go, at most 64; the source's route chooses among them. The first one
+   * stands for the destination where no route leads to any.
+   *
+   * @generated from field: repeated cloudvlan.engine.v1.MapView destination_views = 6;
+   */
+  destinationViews: MapView[];
 };
 
 /**
@@ -1061,9 +1079,18 @@ export declare const EvaluateRequestSchema: GenMessage<EvaluateRequest>;
  */
 export declare type EvaluateResponse = Message<"cloudvlan.engine.v1.EvaluateResponse"> & {
   /**
+   * One a packet, in order: what the rules say of the two nodes, whether or not they see each other.
+   *
    * @generated from field: repeated cloudvlan.engine.v1.Verdict verdicts = 1;
    */
   verdicts: Verdict[];
+
+  /**
+   * With views, one a packet, in order.
+   *
+   * @generated from field: repeated cloudvlan.engine.v1.Following followings = 2;
+   */
+  followings: Following[];
 };
 
 /**
@@ -1071,6 +1098,90 @@ export declare type EvaluateResponse = Message<"cloudvlan.engine.v1.EvaluateResp
  * Use `create(EvaluateResponseSchema)` to create a new message.
  */
 export declare const EvaluateResponseSchema: GenMessage<EvaluateResponse>;
+
+/**
+ * What a node holds as its map; signatures are not looked at.
+ *
+ * @generated from message cloudvlan.engine.v1.MapView
+ */
+export declare type MapView = Message<"cloudvlan.engine.v1.MapView"> & {
+  /**
+   * @generated from field: cloudvlan.entity.v1.NodeRecord own = 1;
+   */
+  own?: NodeRecord | undefined;
+
+  /**
+   * Those that it sees. One that neither has, carries nor covers an address of the packets may be left out.
+   *
+   * @generated from field: repeated cloudvlan.entity.v1.NodeRecord peers = 2;
+   */
+  peers: NodeRecord[];
+
+  /**
+   * @generated from field: repeated cloudvlan.entity.v1.RuleRecord rules = 3;
+   */
+  rules: RuleRecord[];
+
+  /**
+   * @generated from field: repeated cloudvlan.entity.v1.EndpointHint hints = 4;
+   */
+  hints: EndpointHint[];
+
+  /**
+   * @generated from field: uint64 epoch = 5;
+   */
+  epoch: bigint;
+
+  /**
+   * @generated from field: uint64 revision = 6;
+   */
+  revision: bigint;
+
+  /**
+   * Set when the map is past its time: what its head says is to be done then.
+   *
+   * @generated from field: cloudvlan.entity.v1.StalePolicy stale = 7;
+   */
+  stale: StalePolicy;
+};
+
+/**
+ * Describes the message cloudvlan.engine.v1.MapView.
+ * Use `create(MapViewSchema)` to create a new message.
+ */
+export declare const MapViewSchema: GenMessage<MapView>;
+
+/**
+ * A packet from one engine to the other.
+ *
+ * @generated from message cloudvlan.engine.v1.Following
+ */
+export declare type Following = Message<"cloudvlan.engine.v1.Following"> & {
+  /**
+   * @generated from field: cloudvlan.engine.v1.ExplainResponse outbound = 1;
+   */
+  outbound?: ExplainResponse | undefined;
+
+  /**
+   * Node whose view judged the packet's arrival; empty when no route led to one.
+   *
+   * @generated from field: string destination_id = 2;
+   */
+  destinationId: string;
+
+  /**
+   * Unset when `destination_id` is empty.
+   *
+   * @generated from field: cloudvlan.engine.v1.ExplainResponse inbound = 3;
+   */
+  inbound?: ExplainResponse | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.engine.v1.Following.
+ * Use `create(FollowingSchema)` to create a new message.
+ */
+export declare const FollowingSchema: GenMessage<Following>;
 
 /**
  * @generated from message cloudvlan.engine.v1.Verdict
@@ -1092,6 +1203,11 @@ export declare type Verdict = Message<"cloudvlan.engine.v1.Verdict"> & {
    * @generated from field: cloudvlan.entity.v1.PolicyAction action = 3;
    */
   action: PolicyAction;
+
+  /**
+   * @generated from field: bytes rule_id = 4;
+   */
+  ruleId: Uint8Array;
 };
 
 /**

@@ -49,6 +49,13 @@ export declare type Policy = Message<"cloudvlan.entity.v1.Policy"> & {
    * @generated from field: string cluster_id = 6;
    */
   clusterId: string;
+
+  /**
+   * Unset when the document came without one.
+   *
+   * @generated from field: cloudvlan.entity.v1.PolicySource source = 7;
+   */
+  source?: PolicySource | undefined;
 };
 
 /**
@@ -56,6 +63,33 @@ export declare type Policy = Message<"cloudvlan.entity.v1.Policy"> & {
  * Use `create(PolicySchema)` to create a new message.
  */
 export declare const PolicySchema: GenMessage<Policy>;
+
+/**
+ * Where the operator wrote a document. Never part of what is signed: nodes do not learn it.
+ *
+ * @generated from message cloudvlan.entity.v1.PolicySource
+ */
+export declare type PolicySource = Message<"cloudvlan.entity.v1.PolicySource"> & {
+  /**
+   * Name of the file, as the operator gave it or without its folders.
+   *
+   * @generated from field: string file = 1;
+   */
+  file: string;
+
+  /**
+   * Line on which each rule of the document begins, from 1, in the order of the rules.
+   *
+   * @generated from field: repeated uint32 rule_lines = 2;
+   */
+  ruleLines: number[];
+};
+
+/**
+ * Describes the message cloudvlan.entity.v1.PolicySource.
+ * Use `create(PolicySourceSchema)` to create a new message.
+ */
+export declare const PolicySourceSchema: GenMessage<PolicySource>;
 
 /**
  * @generated from message cloudvlan.entity.v1.PolicyDocument

@@ -6,6 +6,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
+import type { Hop } from "../../engine/v1/engine_pb.js";
 import type { MapUpdate } from "../../entity/v1/netmap_pb.js";
 import type { NodeEndpoint } from "../../entity/v1/node_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
@@ -14,6 +15,153 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
  * Describes the file cloudvlan/netmap/v1/netmap.proto.
  */
 export declare const file_cloudvlan_netmap_v1_netmap: GenFile;
+
+/**
+ * @generated from message cloudvlan.netmap.v1.WhyRequest
+ */
+export declare type WhyRequest = Message<"cloudvlan.netmap.v1.WhyRequest"> & {
+  /**
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * @generated from field: string cvlan_id = 2;
+   */
+  cvlanId: string;
+
+  /**
+   * Name, id or overlay address of a node.
+   *
+   * @generated from field: string source = 3;
+   */
+  source: string;
+
+  /**
+   * The same, or an address behind a node.
+   *
+   * @generated from field: string destination = 4;
+   */
+  destination: string;
+
+  /**
+   * @generated from field: repeated cloudvlan.netmap.v1.WhyProbe probes = 5;
+   */
+  probes: WhyProbe[];
+};
+
+/**
+ * Describes the message cloudvlan.netmap.v1.WhyRequest.
+ * Use `create(WhyRequestSchema)` to create a new message.
+ */
+export declare const WhyRequestSchema: GenMessage<WhyRequest>;
+
+/**
+ * A packet that opens a conversation.
+ *
+ * @generated from message cloudvlan.netmap.v1.WhyProbe
+ */
+export declare type WhyProbe = Message<"cloudvlan.netmap.v1.WhyProbe"> & {
+  /**
+   * IP protocol number; 0 means ICMP of the addresses' family.
+   *
+   * @generated from field: uint32 protocol = 1;
+   */
+  protocol: number;
+
+  /**
+   * Destination port; only with TCP and UDP.
+   *
+   * @generated from field: uint32 port = 2;
+   */
+  port: number;
+};
+
+/**
+ * Describes the message cloudvlan.netmap.v1.WhyProbe.
+ * Use `create(WhyProbeSchema)` to create a new message.
+ */
+export declare const WhyProbeSchema: GenMessage<WhyProbe>;
+
+/**
+ * @generated from message cloudvlan.netmap.v1.WhyResponse
+ */
+export declare type WhyResponse = Message<"cloudvlan.netmap.v1.WhyResponse"> & {
+  /**
+   * One a probe, in order.
+   *
+   * @generated from field: repeated cloudvlan.netmap.v1.WhyAnswer answers = 1;
+   */
+  answers: WhyAnswer[];
+
+  /**
+   * @generated from field: string source_id = 2;
+   */
+  sourceId: string;
+
+  /**
+   * Empty when no node has or carries the destination.
+   *
+   * @generated from field: string destination_id = 3;
+   */
+  destinationId: string;
+
+  /**
+   * Addresses of the packets that were judged; empty when an end is revoked.
+   *
+   * @generated from field: string source_address = 4;
+   */
+  sourceAddress: string;
+
+  /**
+   * @generated from field: string destination_address = 5;
+   */
+  destinationAddress: string;
+
+  /**
+   * Where the map stands by which they were judged.
+   *
+   * @generated from field: uint64 epoch = 6;
+   */
+  epoch: bigint;
+
+  /**
+   * @generated from field: uint64 revision = 7;
+   */
+  revision: bigint;
+};
+
+/**
+ * Describes the message cloudvlan.netmap.v1.WhyResponse.
+ * Use `create(WhyResponseSchema)` to create a new message.
+ */
+export declare const WhyResponseSchema: GenMessage<WhyResponse>;
+
+/**
+ * @generated from message cloudvlan.netmap.v1.WhyAnswer
+ */
+export declare type WhyAnswer = Message<"cloudvlan.netmap.v1.WhyAnswer"> & {
+  /**
+   * True when every hop is ok.
+   *
+   * @generated from field: bool forwarded = 1;
+   */
+  forwarded: boolean;
+
+  /**
+   * `source` and `destination` (who they are), `map` (whether they see each other, and by maps that hold), `route`, `rule`,
+   * `source_filter`, `destination_filter`, `path` (whether they can be reached). What cannot be judged is left out.
+   *
+   * @generated from field: repeated cloudvlan.engine.v1.Hop hops = 2;
+   */
+  hops: Hop[];
+};
+
+/**
+ * Describes the message cloudvlan.netmap.v1.WhyAnswer.
+ * Use `create(WhyAnswerSchema)` to create a new message.
+ */
+export declare const WhyAnswerSchema: GenMessage<WhyAnswer>;
 
 /**
  * Where a node stands.
@@ -275,6 +423,25 @@ export declare const NetmapService: GenService<{
     methodKind: "unary";
     input: typeof ReportEndpointsRequestSchema;
     output: typeof ReportEndpointsResponseSchema;
+  },
+}>;
+
+/**
+ * Why two nodes can or cannot talk.
+ *
+ * @generated from service cloudvlan.netmap.v1.DiagnosisService
+ */
+export declare const DiagnosisService: GenService<{
+  /**
+   * Follows packets from one node to another, judged by the engine's own code over what the map gives to both.
+   * Whatever the caller may not know of is answered as what does not exist.
+   *
+   * @generated from rpc cloudvlan.netmap.v1.DiagnosisService.Why
+   */
+  why: {
+    methodKind: "unary";
+    input: typeof WhyRequestSchema;
+    output: typeof WhyResponseSchema;
   },
 }>;
 

@@ -6,6 +6,7 @@
 
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import { file_cloudvlan_engine_v1_engine } from "../../engine/v1/engine_pb.js";
 import { file_cloudvlan_entity_v1_netmap } from "../../entity/v1/netmap_pb.js";
 import { file_cloudvlan_entity_v1_node } from "../../entity/v1/node_pb.js";
 import { file_cloudvlan_options_v1_options } from "../../options/v1/options_pb.js";
@@ -15,77 +16,105 @@ import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
  * Describes the file cloudvlan/netmap/v1/netmap.proto.
  */
 export const file_cloudvlan_netmap_v1_netmap = /*@__PURE__*/
-  fileDesc("CiBjbG91ZHZsYW4vbmV0bWFwL3YxL25ldG1hcC5wcm90bxITY2xvdWR2bGFuLm5ldG1hcC52MSJGCgtNYXBQb3NpdGlvbhINCgVlcG9jaBgBIAEoBBIQCghyZXZpc2lvbhgCIAEoBBIWCg5rZXlzZXRfdmVyc2lvbhgDIAEoBCJeCgxXYXRjaFJlcXVlc3QSMgoIcG9zaXRpb24YASABKAsyIC5jbG91ZHZsYW4ubmV0bWFwLnYxLk1hcFBvc2l0aW9uEhoKEmNhcGFiaWxpdHlfdmVyc2lvbhgCIAEoDSI/Cg1XYXRjaFJlc3BvbnNlEi4KBnVwZGF0ZRgBIAEoCzIeLmNsb3Vkdmxhbi5lbnRpdHkudjEuTWFwVXBkYXRlIl0KC1BvbGxSZXF1ZXN0EjIKCHBvc2l0aW9uGAEgASgLMiAuY2xvdWR2bGFuLm5ldG1hcC52MS5NYXBQb3NpdGlvbhIaChJjYXBhYmlsaXR5X3ZlcnNpb24YAiABKA0iPwoMUG9sbFJlc3BvbnNlEi8KB3VwZGF0ZXMYASADKAsyHi5jbG91ZHZsYW4uZW50aXR5LnYxLk1hcFVwZGF0ZSJYChZSZXBvcnRFbmRwb2ludHNSZXF1ZXN0Ej4KCWVuZHBvaW50cxgBIAMoCzIhLmNsb3Vkdmxhbi5lbnRpdHkudjEuTm9kZUVuZHBvaW50Qgi6SAWSAQIQECIqChdSZXBvcnRFbmRwb2ludHNSZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJIrIBChNMaXN0UHJlc2VuY2VSZXF1ZXN0EjAKCXRlbmFudF9pZBgBIAEoCUIdukgachgyFl50ZW5hbnRfWzAtOWEtZi1dezM2fSQSLgoIY3ZsYW5faWQYAiABKAlCHLpIGXIXMhVeY3ZsYW5fWzAtOWEtZi1dezM2fSQSOQoIbm9kZV9pZHMYAyADKAlCJ7pIJJIBIQgBEOgHGAEiGHIWMhRebm9kZV9bMC05YS1mLV17MzZ9JCJIChRMaXN0UHJlc2VuY2VSZXNwb25zZRIwCgVub2RlcxgBIAMoCzIhLmNsb3Vkdmxhbi5uZXRtYXAudjEuTm9kZVByZXNlbmNlIpsBCgxOb2RlUHJlc2VuY2USDwoHbm9kZV9pZBgBIAEoCRIOCgZvbmxpbmUYAiABKAgSKQoFc2luY2UYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi0KCWxhc3Rfc2VlbhgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIcmV2aXNpb24YBSABKAQy0AIKDU5ldG1hcFNlcnZpY2USYgoFV2F0Y2gSIS5jbG91ZHZsYW4ubmV0bWFwLnYxLldhdGNoUmVxdWVzdBoiLmNsb3Vkdmxhbi5uZXRtYXAudjEuV2F0Y2hSZXNwb25zZSIQkAIBirUYCQgBEAMaAQM4ATABEl0KBFBvbGwSIC5jbG91ZHZsYW4ubmV0bWFwLnYxLlBvbGxSZXF1ZXN0GiEuY2xvdWR2bGFuLm5ldG1hcC52MS5Qb2xsUmVzcG9uc2UiEJACAYq1GAkIARADGgEDOAESfAoPUmVwb3J0RW5kcG9pbnRzEisuY2xvdWR2bGFuLm5ldG1hcC52MS5SZXBvcnRFbmRwb2ludHNSZXF1ZXN0GiwuY2xvdWR2bGFuLm5ldG1hcC52MS5SZXBvcnRFbmRwb2ludHNSZXNwb25zZSIOkAICirUYBwgBEAMaAQNiBnByb3RvMw", [file_buf_validate_validate, file_cloudvlan_entity_v1_netmap, file_cloudvlan_entity_v1_node, file_cloudvlan_options_v1_options, file_google_protobuf_timestamp]);
+  fileDesc("CiBjbG91ZHZsYW4vbmV0bWFwL3YxL25ldG1hcC5wcm90bxITY2xvdWR2bGFuLm5ldG1hcC52MSLnAQoKV2h5UmVxdWVzdBIwCgl0ZW5hbnRfaWQYASABKAlCHbpIGnIYMhZedGVuYW50X1swLTlhLWYtXXszNn0kEi4KCGN2bGFuX2lkGAIgASgJQhy6SBlyFzIVXmN2bGFuX1swLTlhLWYtXXszNn0kEhoKBnNvdXJjZRgDIAEoCUIKukgHcgUQARiAARIfCgtkZXN0aW5hdGlvbhgEIAEoCUIKukgHcgUQARiAARI6CgZwcm9iZXMYBSADKAsyHS5jbG91ZHZsYW4ubmV0bWFwLnYxLldoeVByb2JlQgu6SAiSAQUIARCAAiI/CghXaHlQcm9iZRIaCghwcm90b2NvbBgBIAEoDUIIukgFKgMY/wESFwoEcG9ydBgCIAEoDUIJukgGKgQY//8DIr8BCgtXaHlSZXNwb25zZRIvCgdhbnN3ZXJzGAEgAygLMh4uY2xvdWR2bGFuLm5ldG1hcC52MS5XaHlBbnN3ZXISEQoJc291cmNlX2lkGAIgASgJEhYKDmRlc3RpbmF0aW9uX2lkGAMgASgJEhYKDnNvdXJjZV9hZGRyZXNzGAQgASgJEhsKE2Rlc3RpbmF0aW9uX2FkZHJlc3MYBSABKAkSDQoFZXBvY2gYBiABKAQSEAoIcmV2aXNpb24YByABKAQiRgoJV2h5QW5zd2VyEhEKCWZvcndhcmRlZBgBIAEoCBImCgRob3BzGAIgAygLMhguY2xvdWR2bGFuLmVuZ2luZS52MS5Ib3AiRgoLTWFwUG9zaXRpb24SDQoFZXBvY2gYASABKAQSEAoIcmV2aXNpb24YAiABKAQSFgoOa2V5c2V0X3ZlcnNpb24YAyABKAQiXgoMV2F0Y2hSZXF1ZXN0EjIKCHBvc2l0aW9uGAEgASgLMiAuY2xvdWR2bGFuLm5ldG1hcC52MS5NYXBQb3NpdGlvbhIaChJjYXBhYmlsaXR5X3ZlcnNpb24YAiABKA0iPwoNV2F0Y2hSZXNwb25zZRIuCgZ1cGRhdGUYASABKAsyHi5jbG91ZHZsYW4uZW50aXR5LnYxLk1hcFVwZGF0ZSJdCgtQb2xsUmVxdWVzdBIyCghwb3NpdGlvbhgBIAEoCzIgLmNsb3Vkdmxhbi5uZXRtYXAudjEuTWFwUG9zaXRpb24SGgoSY2FwYWJpbGl0eV92ZXJzaW9uGAIgASgNIj8KDFBvbGxSZXNwb25zZRIvCgd1cGRhdGVzGAEgAygLMh4uY2xvdWR2bGFuLmVudGl0eS52MS5NYXBVcGRhdGUiWAoWUmVwb3J0RW5kcG9pbnRzUmVxdWVzdBI+CgllbmRwb2ludHMYASADKAsyIS5jbG91ZHZsYW4uZW50aXR5LnYxLk5vZGVFbmRwb2ludEIIukgFkgECEBAiGQoXUmVwb3J0RW5kcG9pbnRzUmVzcG9uc2UisgEKE0xpc3RQcmVzZW5jZVJlcXVlc3QSMAoJdGVuYW50X2lkGAEgASgJQh26SBpyGDIWXnRlbmFudF9bMC05YS1mLV17MzZ9JBIuCghjdmxhbl9pZBgCIAEoCUIcukgZchcyFV5jdmxhbl9bMC05YS1mLV17MzZ9JBI5Cghub2RlX2lkcxgDIAMoCUInukgkkgEhCAEQ6AcYASIYchYyFF5ub2RlX1swLTlhLWYtXXszNn0kIkgKFExpc3RQcmVzZW5jZVJlc3BvbnNlEjAKBW5vZGVzGAEgAygLMiEuY2xvdWR2bGFuLm5ldG1hcC52MS5Ob2RlUHJlc2VuY2UimwEKDE5vZGVQcmVzZW5jZRIPCgdub2RlX2lkGAEgASgJEg4KBm9ubGluZRgCIAEoCBIpCgVzaW5jZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoJbGFzdF9zZWVuGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghyZXZpc2lvbhgFIAEoBDLQAgoNTmV0bWFwU2VydmljZRJiCgVXYXRjaBIhLmNsb3Vkdmxhbi5uZXRtYXAudjEuV2F0Y2hSZXF1ZXN0GiIuY2xvdWR2bGFuLm5ldG1hcC52MS5XYXRjaFJlc3BvbnNlIhCQAgGKtRgJCAEQAxoBAzgBMAESXQoEUG9sbBIgLmNsb3Vkdmxhbi5uZXRtYXAudjEuUG9sbFJlcXVlc3QaIS5jbG91ZHZsYW4ubmV0bWFwLnYxLlBvbGxSZXNwb25zZSIQkAIBirUYCQgBEAMaAQM4ARJ8Cg9SZXBvcnRFbmRwb2ludHMSKy5jbG91ZHZsYW4ubmV0bWFwLnYxLlJlcG9ydEVuZHBvaW50c1JlcXVlc3QaLC5jbG91ZHZsYW4ubmV0bWFwLnYxLlJlcG9ydEVuZHBvaW50c1Jlc3BvbnNlIg6QAgKKtRgHCAEQAxoBAzJrChBEaWFnbm9zaXNTZXJ2aWNlElcKA1doeRIfLmNsb3Vkdmxhbi5uZXRtYXAudjEuV2h5UmVxdWVzdBogLmNsb3Vkdmxhbi5uZXRtYXAudjEuV2h5UmVzcG9uc2UiDZACAYq1GAYIKBACOAFiBnByb3RvMw", [file_buf_validate_validate, file_cloudvlan_engine_v1_engine, file_cloudvlan_entity_v1_netmap, file_cloudvlan_entity_v1_node, file_cloudvlan_options_v1_options, file_google_protobuf_timestamp]);
+
+/**
+ * Describes the message cloudvlan.netmap.v1.WhyRequest.
+ * Use `create(WhyRequestSchema)` to create a new message.
+ */
+export const WhyRequestSchema = /*@__PURE__*/
+  messageDesc(file_cloudvlan_netmap_v1_netmap, 0);
+
+/**
+ * Describes the message cloudvlan.netmap.v1.WhyProbe.
+ * Use `create(WhyProbeSchema)` to create a new message.
+ */
+export const WhyProbeSchema = /*@__PURE__*/
+  messageDesc(file_cloudvlan_netmap_v1_netmap, 1);
+
+/**
+ * Describes the message cloudvlan.netmap.v1.WhyResponse.
+ * Use `create(WhyResponseSchema)` to create a new message.
+ */
+export const WhyResponseSchema = /*@__PURE__*/
+  messageDesc(file_cloudvlan_netmap_v1_netmap, 2);
+
+/**
+ * Describes the message cloudvlan.netmap.v1.WhyAnswer.
+ * Use `create(WhyAnswerSchema)` to create a new message.
+ */
+export const WhyAnswerSchema = /*@__PURE__*/
+  messageDesc(file_cloudvlan_netmap_v1_netmap, 3);
 
 /**
  * Describes the message cloudvlan.netmap.v1.MapPosition.
  * Use `create(MapPositionSchema)` to create a new message.
  */
 export const MapPositionSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_netmap_v1_netmap, 0);
+  messageDesc(file_cloudvlan_netmap_v1_netmap, 4);
 
 /**
  * Describes the message cloudvlan.netmap.v1.WatchRequest.
  * Use `create(WatchRequestSchema)` to create a new message.
  */
 export const WatchRequestSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_netmap_v1_netmap, 1);
+  messageDesc(file_cloudvlan_netmap_v1_netmap, 5);
 
 /**
  * Describes the message cloudvlan.netmap.v1.WatchResponse.
  * Use `create(WatchResponseSchema)` to create a new message.
  */
 export const WatchResponseSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_netmap_v1_netmap, 2);
+  messageDesc(file_cloudvlan_netmap_v1_netmap, 6);
 
 /**
  * Describes the message cloudvlan.netmap.v1.PollRequest.
  * Use `create(PollRequestSchema)` to create a new message.
  */
 export const PollRequestSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_netmap_v1_netmap, 3);
+  messageDesc(file_cloudvlan_netmap_v1_netmap, 7);
 
 /**
  * Describes the message cloudvlan.netmap.v1.PollResponse.
  * Use `create(PollResponseSchema)` to create a new message.
  */
 export const PollResponseSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_netmap_v1_netmap, 4);
+  messageDesc(file_cloudvlan_netmap_v1_netmap, 8);
 
 /**
  * Describes the message cloudvlan.netmap.v1.ReportEndpointsRequest.
  * Use `create(ReportEndpointsRequestSchema)` to create a new message.
  */
 export const ReportEndpointsRequestSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_netmap_v1_netmap, 5);
+  messageDesc(file_cloudvlan_netmap_v1_netmap, 9);
 
 /**
  * Describes the message cloudvlan.netmap.v1.ReportEndpointsResponse.
  * Use `create(ReportEndpointsResponseSchema)` to create a new message.
  */
 export const ReportEndpointsResponseSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_netmap_v1_netmap, 6);
+  messageDesc(file_cloudvlan_netmap_v1_netmap, 10);
 
 /**
  * Describes the message cloudvlan.netmap.v1.ListPresenceRequest.
  * Use `create(ListPresenceRequestSchema)` to create a new message.
  */
 export const ListPresenceRequestSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_netmap_v1_netmap, 7);
+  messageDesc(file_cloudvlan_netmap_v1_netmap, 11);
 
 /**
  * Describes the message cloudvlan.netmap.v1.ListPresenceResponse.
  * Use `create(ListPresenceResponseSchema)` to create a new message.
  */
 export const ListPresenceResponseSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_netmap_v1_netmap, 8);
+  messageDesc(file_cloudvlan_netmap_v1_netmap, 12);
 
 /**
  * Describes the message cloudvlan.netmap.v1.NodePresence.
  * Use `create(NodePresenceSchema)` to create a new message.
  */
 export const NodePresenceSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_netmap_v1_netmap, 9);
+  messageDesc(file_cloudvlan_netmap_v1_netmap, 13);
 
 /**
  * The map stream of a node.
@@ -94,4 +123,12 @@ export const NodePresenceSchema = /*@__PURE__*/
  */
 export const NetmapService = /*@__PURE__*/
   serviceDesc(file_cloudvlan_netmap_v1_netmap, 0);
+
+/**
+ * Why two nodes can or cannot talk.
+ *
+ * @generated from service cloudvlan.netmap.v1.DiagnosisService
+ */
+export const DiagnosisService = /*@__PURE__*/
+  serviceDesc(file_cloudvlan_netmap_v1_netmap, 1);
 

@@ -6,7 +6,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Policy, PolicyDocument } from "../../entity/v1/policy_pb.js";
+import type { Policy, PolicyDocument, PolicySource } from "../../entity/v1/policy_pb.js";
 import type { Change } from "../../entity/v1/events_pb.js";
 
 /**
@@ -39,6 +39,13 @@ export declare type ApplyPolicyRequest = Message<"cloudvlan.policy.v1.ApplyPolic
    * @generated from field: optional uint64 base_version = 4;
    */
   baseVersion?: bigint | undefined;
+
+  /**
+   * Where the document was written; unset: nowhere that matters.
+   *
+   * @generated from field: cloudvlan.entity.v1.PolicySource source = 5;
+   */
+  source?: PolicySource | undefined;
 };
 
 /**

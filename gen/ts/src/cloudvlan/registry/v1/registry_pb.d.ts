@@ -334,6 +334,13 @@ export declare type ListNodesRequest = Message<"cloudvlan.registry.v1.ListNodesR
    * @generated from field: cloudvlan.entity.v1.Pagination pagination = 3;
    */
   pagination?: Pagination | undefined;
+
+  /**
+   * Only those of this name, revoked ones among them; empty means all.
+   *
+   * @generated from field: string name = 4;
+   */
+  name: string;
 };
 
 /**

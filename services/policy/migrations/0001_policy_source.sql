@@ -1,0 +1,1 @@
+ALTER TABLE document ADD COLUMN source bytea NOT NULL DEFAULT '';
