@@ -52,6 +52,11 @@ export function span(ms: number): string {
   return `${Math.round(seconds / 86_400)} d`;
 }
 
+/** `192.0.2.1:51820`, `[2001:db8::1]:51820` */
+export function endpointText({ address, port }: { readonly address: string; readonly port: number }): string {
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
 /** Bytes in powers of 1,024. */
 export function size(bytes: bigint): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];

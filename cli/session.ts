@@ -86,6 +86,11 @@ export async function openSession(io: Io, options: GlobalOptions): Promise<Sessi
   return session;
 }
 
+/** True when the command line or `cvlan login` says which controller is meant. */
+export function isControllerNamed(io: Io, options: GlobalOptions): boolean {
+  return (options.controller ?? readContext(options.context ?? contextPath(io.configHome))) !== undefined;
+}
+
 /** Every network of the session's tenant. */
 export async function listCvlans(session: Session, io: Io): Promise<Cvlan[]> {
   const tenantId = await session.tenantId();

@@ -11,7 +11,7 @@ import {
 } from "@cloudvlan/gen/agent/v1/agent_pb.js";
 import { type DnsStatus, type EngineStatus, InterfaceKind } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import { formatAddress } from "@cloudvlan/kit/net";
-import { ago, fields, printable, size, span, table, word } from "./print.ts";
+import { ago, endpointText, fields, printable, size, span, table, word } from "./print.ts";
 
 /**
  * The status as people read it.
@@ -137,8 +137,4 @@ function problemsText({ problems }: AgentStatus): string {
 
 function older(ageMs: bigint, elapsedMs: number): string {
   return span(Number(ageMs) + elapsedMs);
-}
-
-function endpointText({ address, port }: { address: string; port: number }): string {
-  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }

@@ -9,7 +9,7 @@ import type { RunningEngine } from "../engine/running.ts";
 import type { Problems } from "../state/problems.ts";
 import { collectDebug } from "./debug.ts";
 import type { LocalNode } from "./node.ts";
-import { resolveDestination } from "./peers.ts";
+import { resolveArrival, resolveDestination } from "./peers.ts";
 import { statusOf } from "./status.ts";
 import { watchStatus } from "./watch.ts";
 
@@ -32,16 +32,21 @@ export function agentRoutes(node: LocalNode): (router: ConnectRouter) => void {
     diagnose: (_request, { signal }) => diagnose(node, signal),
     collectDebug: () => collectDebug(node),
     async explain(request, { signal }) {
-      const { address, source } = resolveDestination(statusNow(node), request.destination);
-      const protocol = request.protocol || (address.length === 4 ? ICMP : ICMPV6);
+      const status = statusNow(node);
+      const { source, destination } =
+        request.source === ""
+          ? resolveDestination(status, request.destination)
+          : resolveArrival(status, request.source, request.destination);
+      const protocol = request.protocol || (destination.length === 4 ? ICMP : ICMPV6);
       const packet = {
         source,
-        destination: address,
+        destination,
         protocol,
         sourcePort: WITH_PORTS.has(protocol) ? EPHEMERAL_PORT : 0,
         destinationPort: request.port,
       };
-      const question = create(ExplainRequestSchema, { packet, direction: Direction.OUTBOUND });
+      const direction = request.source === "" ? Direction.OUTBOUND : Direction.INBOUND;
+      const question = create(ExplainRequestSchema, { packet, direction });
       return { explanation: await engineNow(node).client.explain(question, { signal }) };
     },
     ping: (request, context) => ping(node, request, context),
@@ -59,7 +64,7 @@ async function* ping(
   }: { destination: string; count: number; intervalMs: number; timeoutMs: number },
   { signal }: HandlerContext,
 ) {
-  const { address } = resolveDestination(statusNow(node), destination);
+  const { destination: address } = resolveDestination(statusNow(node), destination);
   const replies = engineNow(node).client.ping({ destination: address, count, intervalMs, timeoutMs }, { signal });
   for await (const reply of replies) yield { address: formatAddress(address), reply };
 }

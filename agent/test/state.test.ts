@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { EngineStatusSchema } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import { Refusal } from "@cloudvlan/kit/errors";
-import { parseAddress } from "@cloudvlan/kit/net";
-import { resolveDestination } from "../api/peers.ts";
+import { formatAddress, parseAddress } from "@cloudvlan/kit/net";
+import { resolveArrival, resolveDestination } from "../api/peers.ts";
 import { cell, present } from "../state/cell.ts";
 import { privateFolder, readPrivate, writeWhole } from "../state/files.ts";
 import { CONTROLLER_BACKOFF, fullJitter, jittered } from "../time/backoff.ts";
@@ -141,8 +141,8 @@ describe("a destination", () => {
     ],
   });
   const of = (text: string) => {
-    const { address, source } = resolveDestination(status, text);
-    return [Buffer.from(source).toString("hex"), Buffer.from(address).toString("hex")];
+    const { destination, source } = resolveDestination(status, text);
+    return [Buffer.from(source).toString("hex"), Buffer.from(destination).toString("hex")];
   };
 
   it("is a peer's name, its own name, or any address, with a source of the same family", () => {
@@ -153,6 +153,30 @@ describe("a destination", () => {
       ["01", "06"],
     );
     assert.deepEqual(of("192.0.2.1"), ["64400001", "c0000201"]);
+  });
+
+  it("is where a peer's packet arrives, with a source of the same family", () => {
+    const arrival = (from: string, to: string) => {
+      const { source, destination } = resolveArrival(status, from, to);
+      return [formatAddress(source), formatAddress(destination)];
+    };
+    assert.deepEqual(arrival("db1", "web1"), ["100.64.0.2", "100.64.0.1"]);
+    assert.deepEqual(arrival("six", "web1"), ["fd00::6", "fd00::1"]);
+    assert.deepEqual(arrival("192.0.2.9", "10.0.0.7"), ["192.0.2.9", "10.0.0.7"]);
+    for (const [from, to, field] of [
+      ["nobody", "web1", "source"],
+      ["bare", "web1", "source"],
+      ["db1", "db1", "destination"],
+      ["db1", "fd00::9", undefined],
+      ["six", "10.0.0.7", "destination"],
+    ] as const) {
+      if (field === undefined) assert.deepEqual(arrival(from, to), ["fd00::2", "fd00::9"]);
+      else
+        assert.throws(
+          () => arrival(from, to),
+          (error) => error instanceof Refusal && error.detail.field === field,
+        );
+    }
   });
 
   it("is refused by name when there is none", () => {

@@ -84,11 +84,11 @@ describe("cvlan on its own machine", () => {
           }
           return { status };
         },
-        explain: ({ destination, protocol, port }) => ({
+        explain: ({ source, destination, protocol, port }) => ({
           explanation: {
             forwarded: port === 443,
             hops: [
-              { name: "route", ok: true, detail: `to ${destination}` },
+              { name: "route", ok: true, detail: `${source || "this node"} to ${destination}`, nodeId: "node_2" },
               { name: "filter", ok: port === 443, detail: `protocol ${protocol} port ${port}`, remedy: "add a rule" },
             ],
           },
@@ -236,13 +236,25 @@ describe("cvlan on its own machine", () => {
   it("says why a packet is stopped", async () => {
     const passes = await run(["why", "db1:443"]);
     assert.equal(passes.code, 0);
-    assert.match(passes.out, /filter +ok +protocol 6 port 443\na packet to db1:443 is forwarded\n/);
+    assert.match(passes.out, /filter +ok +protocol 6 port 443\nmap: revision 1\.9.*STALE\n/);
+    assert.match(
+      passes.out,
+      /\nlast handshake with db1: never with \[2001:db8::2\]:7\na packet to db1:443 is forwarded\n$/,
+    );
+    const json = JSON.parse((await run(["--json", "why", "db1:443"])).out) as { forwarded: boolean; local: object };
+    assert.equal(json.forwarded, true);
+    assert.deepEqual(Object.keys(json.local), ["side", "explanation", "map", "peer"]);
     const stopped = await run(["why", "[fd00::2]:22"]);
     assert.equal(stopped.code, 1);
-    assert.match(stopped.out, /route +ok +to fd00::2\nfilter +BLOCKED/);
+    assert.match(stopped.out, /route +ok +this node to fd00::2\nfilter +BLOCKED/);
     assert.match(stopped.err, /stopped at: filter\n {2}what next: add a rule/);
     assert.match((await run(["why", "db1:53", "--protocol", "udp"])).out, /protocol 17 port 53/);
     assert.equal((await run(["why", "db1:99999"])).code, 2);
+    assert.equal((await run(["why", "a", "b", "c"])).code, 2);
+    assert.match((await run(["why", "db1", "web1:443"])).out, /route +ok +db1 to web1\n/, "what arrives here");
+    const elsewhere = await run(["why", "db1", "db2:443"]);
+    assert.equal(elsewhere.code, 2, "nobody here knows of others, and no controller is named");
+    assert.match(elsewhere.err, /no controller is named\n {2}what next: run `cvlan login`/);
   });
 
   it("says so when there is no agent", async () => {

@@ -1,5 +1,6 @@
 import { createHash, X509Certificate } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import { type Connection, connectTo } from "@cloudvlan/kit/client";
 import { type CaFiles, initCa, PROVISIONER } from "../step-ca/init.ts";
 import { startCa } from "../step-ca/start.ts";
@@ -79,13 +80,17 @@ export async function writeWorkerConfig(file: string, settings: WorkerSettings):
   await writeFile(file, `${JSON.stringify(config, undefined, 2)}\n`, { mode: 0o600 });
 }
 
-/** A process with services, as a configuration says. It does not run yet. */
+/**
+ * A process with services, as a configuration says. It does not run yet. It finds the engine in its PATH: a configuration
+ * outlives the folder of one build.
+ */
 export function workerOf(
-  programs: { readonly node: string; readonly controlPlane: string },
+  programs: { readonly node: string; readonly controlPlane: string; readonly engine: string },
   configFile: string,
   log: string,
 ): Program {
-  return program([programs.node, programs.controlPlane, "--config", configFile], log);
+  const withEngine = ["sh", "-c", 'PATH="$0:$PATH" exec "$@"', dirname(programs.engine)];
+  return program([...withEngine, programs.node, programs.controlPlane, "--config", configFile], log);
 }
 
 /** Waits until a worker has logged one of the messages, or serves. @throws Error with the end of its log */

@@ -21,6 +21,10 @@ export const config = z.strictObject({
   reports_per_minute: z.int().min(1).max(600).default(12),
   /** Seconds until a report is forgotten. */
   endpoint_seconds: z.number().min(1).max(86_400).default(3_600),
+  /** Program that judges packets, `cvlan-engine`; a bare name is looked up in PATH. */
+  engine: z.string().min(1).default("cvlan-engine"),
+  /** Programs that judge at once. */
+  evaluations: z.int().min(1).max(64).default(2),
 });
 
 export type NetmapConfig = z.infer<typeof config>;

@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { AuthService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { KeyRole } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
-import { NetmapService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
+import { DiagnosisService, NetmapService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
 import { PolicyService } from "@cloudvlan/gen/policy/v1/policy_pb.js";
 import { NodeService, RegistryService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { callerOf, nodeOf } from "@cloudvlan/kit/caller";
@@ -11,31 +11,37 @@ import { config } from "./config.ts";
 import { locator } from "./handlers/locate.ts";
 import { reportEndpoints, reportLimit } from "./handlers/report.ts";
 import { poll, watchStream } from "./handlers/watch.ts";
+import { why } from "./handlers/why.ts";
+import { evaluator } from "./live/evaluator.ts";
 import { keysets } from "./live/keysets.ts";
 import { openMaps } from "./live/maps.ts";
 import packageJson from "./package.json" with { type: "json" };
+import { standing } from "./live/standing.ts";
 
 /** netmap: what each node may know, pushed as it changes. */
 export const netmap = defineService({
   name: "netmap",
   config,
-  provides: [NetmapService],
+  provides: [NetmapService, DiagnosisService],
   uses: [AuthService, NodeService, PolicyService, RegistryService],
   migrations: fileURLToPath(new URL("migrations", import.meta.url)),
   build: async (context) => {
     const auth = context.client(AuthService);
     const nodes = context.client(NodeService);
+    const registry = context.client(RegistryService);
+    const policy = context.client(PolicyService);
     const mapKeys = delegatedKeys({ ...context, service: "netmap", role: KeyRole.MAP, auth });
     const maps = openMaps({
       ...context,
       auth,
       nodes,
-      registry: context.client(RegistryService),
-      policy: context.client(PolicyService),
+      registry,
+      policy,
       keysets: keysets(auth, context.log),
       mapKeys,
     });
     const deps = { ...context, maps, locate: locator(nodes), limit: reportLimit(context.config, context.clock) };
+    const whyDeps = { maps, nodes, registry, policy, evaluator: evaluator(context.config), ...standing(context) };
     return {
       routes: (router) => {
         router.service(NetmapService, {
@@ -44,6 +50,9 @@ export const netmap = defineService({
             await reportEndpoints(deps, request, nodeOf(handler), callerOf(handler));
             return { version: packageJson.version };
           },
+        });
+        router.service(DiagnosisService, {
+          why: (request, handler) => why(whyDeps, request, callerOf(handler), handler.signal),
         });
       },
       frames: [watchStream(deps)],

@@ -2,6 +2,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { services } from "@cloudvlan/all";
+import { programsOf } from "@cloudvlan/infra/start/programs";
 import { pathOf } from "@cloudvlan/kit/access";
 import type { ServiceName } from "@cloudvlan/kit/caller";
 import { type Connection, connectTo } from "@cloudvlan/kit/client";
@@ -75,7 +76,9 @@ export type WithoutDomain = SpiffeId extends infer S ? (S extends SpiffeId ? Omi
 export interface InstallationOptions {
   readonly kind: StoreConfig["kind"];
   /** Parts of the process configuration. */
-  readonly config?: Partial<Record<keyof ProcessConfig, unknown>>;
+  readonly config?: Partial<Record<Exclude<keyof ProcessConfig, "services">, unknown>> & {
+    readonly services?: Readonly<Record<string, object>>;
+  };
   /** Another worker on the store, with the keys and the cluster of this installation. It is closed first. */
   readonly beside?: Installation;
 }
@@ -88,7 +91,14 @@ const NO_LIMITS = {
   streams_per_connection: 1_000,
 };
 
-function configOf(ca: SharedCa, data: string, cluster: string, overrides: object): ProcessConfig {
+function configOf(
+  ca: SharedCa,
+  data: string,
+  cluster: string,
+  overrides: NonNullable<InstallationOptions["config"]>,
+): ProcessConfig {
+  const { engine } = programsOf(process.env, process.execPath);
+  const services = overrides.services ?? {};
   return processConfigSchema.parse({
     cluster,
     data,
@@ -96,10 +106,10 @@ function configOf(ca: SharedCa, data: string, cluster: string, overrides: object
     listen: { address: "127.0.0.1", port: 0, names: ["127.0.0.1", "localhost"] },
     store: { kind: "pglite" },
     ca: { url: ca.url, root: ca.files.rootPem, provisioner: "cloudvlan", provisioner_key: ca.files.provisionerKey },
-    services: { netmap: { head_seconds: 0.5 } },
     denial_lag_seconds: 60,
     limits: NO_LIMITS,
     ...overrides,
+    services: { ...services, netmap: { head_seconds: 0.5, engine, ...services["netmap"] } },
   });
 }
 

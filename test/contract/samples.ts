@@ -8,7 +8,7 @@ import {
   TenantService,
 } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { KeyRole } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
-import { NetmapService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
+import { DiagnosisService, NetmapService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
 import { Permission } from "@cloudvlan/gen/options/v1/options_pb.js";
 import { PolicyTargetSchema } from "@cloudvlan/gen/entity/v1/policy_pb.js";
 import { PolicyService } from "@cloudvlan/gen/policy/v1/policy_pb.js";
@@ -175,3 +175,10 @@ sample(PolicyService.method.watchChanges, scopeOf);
 sample(NetmapService.method.watch, () => ({}));
 sample(NetmapService.method.poll, () => ({}));
 sample(NetmapService.method.reportEndpoints, () => ({ endpoints: [{ address: "192.0.2.1", port: 51820 }] }));
+
+sample(DiagnosisService.method.why, (ground) => ({
+  ...scopeOf(ground),
+  source: ground.member.nodeId,
+  destination: "192.0.2.1",
+  probes: [{ protocol: 6, port: 443 }],
+}));

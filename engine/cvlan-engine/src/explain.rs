@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::identity::Identity;
 use cloudvlan_gen::cloudvlan::engine::v1 as pb;
-use cvlan_explain::{PathState, View};
+use cvlan_explain::{PathState, Records, View};
 use cvlan_route::Table;
 use cvlan_wg::PeerId;
 use cvlan_wire::PeerHandle;
@@ -22,7 +22,7 @@ pub fn explain(
     // The newest head; a step that moves nothing else puts nothing new in force.
     let map = identity.store.map().filter(|_| snapshot.map.is_some());
     let view = View {
-        map: map.as_deref(),
+        records: map.as_deref().map(Records::from),
         freshness: identity.store.freshness(time),
         table: snapshot.table().unwrap_or(&nowhere),
         policy: &snapshot.policy,

@@ -432,6 +432,7 @@ fn evaluate_judges_without_an_engine() {
                 destination_port: 443,
             })
             .to_vec(),
+        ..pb::EvaluateRequest::default()
     };
     let run = |input: &[u8]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cvlan-engine"));

@@ -1,11 +1,12 @@
 //! The way of one packet through this node: map, route, filter, path.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use cloudvlan_gen::cloudvlan::engine::v1 as engine;
 use cvlan_filter::{Admission, Basis, Compiled, Direction, Flows};
-use cvlan_map::{Freshness, Map, StalePolicy};
+use cvlan_map::{Freshness, Map, Peer, StalePolicy};
 use cvlan_route::{NextHop, PeerRoute, Table};
 use cvlan_wire::{Meta, Node, PeerHandle, RuleId};
 
@@ -15,8 +16,8 @@ use crate::packet::meta;
 /// What the engine goes by at this moment.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
-    /// The map in force.
-    pub map: Option<&'a Map>,
+    /// The records in force.
+    pub records: Option<Records<'a>>,
     /// Whether it still holds.
     pub freshness: Freshness,
     /// Routes of the membership's table.
@@ -27,6 +28,33 @@ pub struct View<'a> {
     pub flows: &'a Flows,
     /// The time that flows are judged by.
     pub now: Instant,
+}
+
+/// What a map holds, wherever it comes from.
+#[derive(Clone, Copy)]
+pub struct Records<'a> {
+    /// This node; None when the map does not have it.
+    pub own: Option<&'a Node>,
+    /// Everybody else.
+    pub peers: &'a BTreeMap<PeerHandle, Peer>,
+    /// How many rules there are.
+    pub rules: usize,
+    /// Where the map stands.
+    pub epoch: u64,
+    /// Where the map stands.
+    pub revision: u64,
+}
+
+impl<'a> From<&'a Map> for Records<'a> {
+    fn from(map: &'a Map) -> Self {
+        Self {
+            own: map.own.as_deref(),
+            peers: &map.peers,
+            rules: map.rules.len(),
+            epoch: map.head.epoch,
+            revision: map.head.revision,
+        }
+    }
 }
 
 /// How far the tunnel to a peer is.
@@ -61,13 +89,23 @@ pub fn explain(
             return Err(QuestionError::new("direction", "is neither outbound nor inbound"));
         }
     };
+    Ok(follow(view, direction, &meta, path))
+}
+
+/// Follows a packet that is well-formed.
+pub(crate) fn follow(
+    view: &View<'_>,
+    direction: Direction,
+    meta: &Meta,
+    path: impl Fn(PeerHandle) -> PathState,
+) -> engine::ExplainResponse {
     let mut hops = Vec::new();
-    let forwarded = follow(view, direction, &meta, path, &mut hops);
-    Ok(engine::ExplainResponse { forwarded, hops })
+    let forwarded = pass(view, direction, meta, path, &mut hops);
+    engine::ExplainResponse { forwarded, hops }
 }
 
 /// Adds the hops in turn; false as soon as one is not ok.
-fn follow(
+fn pass(
     view: &View<'_>,
     direction: Direction,
     meta: &Meta,
@@ -79,7 +117,7 @@ fn follow(
         hops.push(hop);
         ok
     };
-    let Some(map) = view.map else {
+    let Some(records) = view.records else {
         reached(hop(
             "map",
             Err((
@@ -89,29 +127,30 @@ fn follow(
         ));
         return false;
     };
-    if !reached(map_hop(map, view.freshness)) {
+    if !reached(map_hop(&records, view.freshness)) {
         return false;
     }
-    let (route, found) = route_hop(view.table, map, direction, meta);
+    let (route, found) = route_hop(view.table, &records, direction, meta);
     if !reached(route) {
         return false;
     }
     let Some(peer) = found else { return false };
-    reached(filter_hop(view, direction, peer.node, meta)) && reached(path_hop(map, peer.carrier, path(peer.carrier)))
+    reached(filter_hop(view, direction, peer.node, meta))
+        && reached(path_hop(&records, direction, peer.carrier, path(peer.carrier)))
 }
 
-fn map_hop(map: &Map, freshness: Freshness) -> engine::Hop {
-    let Some(own) = &map.own else {
+fn map_hop(records: &Records<'_>, freshness: Freshness) -> engine::Hop {
+    let Some(own) = records.own else {
         let remedy = "check with `cvlan node list` whether this node was revoked";
         return hop("map", Err(("the map does not have this node", remedy)));
     };
     let stands = format!(
         "{} at epoch {} revision {}, {} peers, {} rules",
         own.name,
-        map.head.epoch,
-        map.head.revision,
-        map.peers.len(),
-        map.rules.len()
+        records.epoch,
+        records.revision,
+        records.peers.len(),
+        records.rules
     );
     const REMEDY: &str = "check that the agent reaches the controller";
     match freshness {
@@ -126,7 +165,12 @@ fn map_hop(map: &Map, freshness: Freshness) -> engine::Hop {
     }
 }
 
-fn route_hop(table: &Table, map: &Map, direction: Direction, meta: &Meta) -> (engine::Hop, Option<PeerRoute>) {
+fn route_hop(
+    table: &Table,
+    records: &Records<'_>,
+    direction: Direction,
+    meta: &Meta,
+) -> (engine::Hop, Option<PeerRoute>) {
     let (own, far, own_name) = match direction {
         Direction::Outbound => (meta.source, meta.destination, "source"),
         Direction::Inbound => (meta.destination, meta.source, "destination"),
@@ -146,8 +190,8 @@ fn route_hop(table: &Table, map: &Map, direction: Direction, meta: &Meta) -> (en
         ),
         Some(NextHop::Local) => refuse(format!("{far} is this node's own"), "name an address of a peer"),
         Some(NextHop::Peer(route)) => {
-            let mut found = hop("route", Ok(describe_route(map, far, route)));
-            found.node_id = node_of(map, route.node)
+            let mut found = hop("route", Ok(describe_route(records, far, route)));
+            found.node_id = node_of(records, route.node)
                 .map(|node| node.node_id.clone())
                 .unwrap_or_default();
             (found, Some(route))
@@ -155,9 +199,9 @@ fn route_hop(table: &Table, map: &Map, direction: Direction, meta: &Meta) -> (en
     }
 }
 
-fn describe_route(map: &Map, address: IpAddr, route: PeerRoute) -> String {
-    let name = |handle| node_of(map, handle).map_or("an unknown peer", |node| node.name.as_str());
-    let own = node_of(map, route.node).is_some_and(|node| node.addresses.contains(&address));
+fn describe_route(records: &Records<'_>, address: IpAddr, route: PeerRoute) -> String {
+    let name = |handle| node_of(records, handle).map_or("an unknown peer", |node| node.name.as_str());
+    let own = node_of(records, route.node).is_some_and(|node| node.addresses.contains(&address));
     let mut text = format!("{address} is {}{}", if own { "" } else { "behind " }, name(route.node));
     if route.carrier != route.node {
         text.push_str(", carried by ");
@@ -223,13 +267,17 @@ fn filter_hop(view: &View<'_>, direction: Direction, peer: PeerHandle, meta: &Me
     }
 }
 
-fn path_hop(map: &Map, carrier: PeerHandle, path: PathState) -> engine::Hop {
+fn path_hop(records: &Records<'_>, direction: Direction, carrier: PeerHandle, path: PathState) -> engine::Hop {
     let mut found = match path {
         PathState::Established(endpoint) => hop("path", Ok(format!("session established with {endpoint}"))),
         PathState::Untried(count) => hop(
             "path",
             Ok(format!("no session yet; {count} endpoints to try with the next packet")),
         ),
+        // Who sends opens the tunnel, and is known from then on.
+        PathState::NoEndpoint if direction == Direction::Inbound => {
+            hop("path", Ok("no session yet; the peer opens it".to_owned()))
+        }
         PathState::NoEndpoint => hop(
             "path",
             Err((
@@ -238,14 +286,14 @@ fn path_hop(map: &Map, carrier: PeerHandle, path: PathState) -> engine::Hop {
             )),
         ),
     };
-    found.node_id = node_of(map, carrier)
+    found.node_id = node_of(records, carrier)
         .map(|node| node.node_id.clone())
         .unwrap_or_default();
     found
 }
 
-fn node_of(map: &Map, peer: PeerHandle) -> Option<&Node> {
-    map.peers.get(&peer).map(|peer| &*peer.node)
+fn node_of<'a>(records: &Records<'a>, peer: PeerHandle) -> Option<&'a Node> {
+    records.peers.get(&peer).map(|peer| &*peer.node)
 }
 
 fn hop(name: &str, found: Result<String, (&str, &str)>) -> engine::Hop {

@@ -3,9 +3,10 @@
 mod evaluate;
 mod explain;
 mod packet;
+mod side;
 
-pub use evaluate::{MAX_PACKETS, evaluate};
-pub use explain::{PathState, View, explain};
+pub use evaluate::{MAX_DESTINATIONS, MAX_PACKETS, evaluate};
+pub use explain::{PathState, Records, View, explain};
 
 /// A question that cannot be answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use cloudvlan_gen::cloudvlan::engine::v1 as engine;
 use cloudvlan_gen::cloudvlan::entity::v1 as entity;
-use cvlan_explain::{PathState, View, evaluate, explain};
+use cvlan_explain::{PathState, Records, View, evaluate, explain};
 use cvlan_filter::{Compiled, Flows};
 use cvlan_map::{Freshness, MapStore, Membership, Slot, StalePolicy, Storage};
 use cvlan_route::Table;
@@ -84,7 +84,7 @@ fn ask_with(
     let policy = Compiled::new(1, map.own.clone(), map.shared_nodes(), &map.rules);
     let flows = Flows::new(64, [0, 0]);
     let view = View {
-        map: Some(&map),
+        records: Some(Records::from(&*map)),
         freshness,
         table: &table,
         policy: &policy,
@@ -182,7 +182,7 @@ fn questions_that_make_no_sense() {
     let policy = Compiled::new(1, None, std::iter::empty(), &[]);
     let flows = Flows::new(1, [0, 0]);
     let view = View {
-        map: Some(&map),
+        records: Some(Records::from(&*map)),
         freshness: Freshness::Fresh,
         table: &table,
         policy: &policy,
@@ -253,16 +253,18 @@ fn records_alone_are_enough_to_evaluate() {
             packet(OWN, PEER, 6, 80),
             packet(OWN, PEER, 1, 0),
         ],
+        ..engine::EvaluateRequest::default()
     };
-    let verdict = |allowed, rule_name: &str, action: entity::PolicyAction| engine::Verdict {
+    let verdict = |allowed, rule: u8, action: entity::PolicyAction| engine::Verdict {
         allowed,
-        rule_name: rule_name.into(),
+        rule_name: format!("rule{rule}"),
         action: action.into(),
+        rule_id: vec![rule; 16],
     };
     let expected = vec![
-        verdict(true, "rule1", entity::PolicyAction::Allow),
-        verdict(false, "", entity::PolicyAction::Unspecified),
-        verdict(false, "rule2", entity::PolicyAction::Deny),
+        verdict(true, 1, entity::PolicyAction::Allow),
+        engine::Verdict::default(),
+        verdict(false, 2, entity::PolicyAction::Deny),
     ];
     assert_eq!(evaluate(&request).unwrap().verdicts, expected);
 

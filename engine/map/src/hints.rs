@@ -8,7 +8,7 @@ use crate::MAX_ENDPOINTS;
 
 /// The usable endpoints of a hint, each once, at most [`MAX_ENDPOINTS`]. What is unusable is left out: a peer's bad
 /// report must not make a map unusable for others.
-pub(crate) fn usable(endpoints: &[entity::NodeEndpoint]) -> Vec<SocketAddr> {
+pub fn usable(endpoints: &[entity::NodeEndpoint]) -> Vec<SocketAddr> {
     let mut found = Vec::new();
     for endpoint in endpoints {
         let address = endpoint.address.parse::<IpAddr>().map(|address| address.to_canonical());

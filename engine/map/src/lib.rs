@@ -19,6 +19,7 @@ mod view;
 
 pub use error::{MapError, Reason};
 pub use head::{Head, StalePolicy};
+pub use hints::usable as usable_endpoints;
 pub use storage::{FileStorage, Slot, Storage};
 pub use store::{Freshness, MapStore, Membership};
 pub use view::{Map, MapDiff, Peer};

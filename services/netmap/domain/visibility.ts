@@ -40,6 +40,17 @@ export class Visibility {
     return this.#nodes.get(objectId) ?? this.#rules.get(objectId);
   }
 
+  /** The node of this name; names are unique in a cvlan. */
+  named(name: string): NodeEntry | undefined {
+    for (const node of this.#nodes.values()) if (node.record.name === name) return node;
+    return undefined;
+  }
+
+  /** Nodes that have the address or carry a network with it. */
+  holding(address: Interval): NodeEntry[] {
+    return [...new Set(this.#addresses.touching(address))].flatMap((id) => this.#nodes.get(id) ?? []);
+  }
+
   get nodeCount(): number {
     return this.#nodes.size;
   }

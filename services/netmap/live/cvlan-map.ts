@@ -72,6 +72,21 @@ export class CvlanMap {
     return { nodes: this.#visibility.nodeCount, viewers: this.#viewers.size, behindMs };
   }
 
+  /** Who is in the map and who sees whom; brought up to date in place. */
+  get visibility(): Visibility {
+    return this.#visibility;
+  }
+
+  /** Where these nodes say they can be reached: serialised `EndpointHint`s. */
+  hintsOf(nodeIds: readonly string[]): Uint8Array[] {
+    return this.#hints.of(nodeIds);
+  }
+
+  /** True when this worker has a stream of the node. */
+  isWatched(nodeId: string): boolean {
+    return this.#viewers.has(nodeId);
+  }
+
   /** True when the node is a member by the map as this worker has it. */
   has(nodeId: string): boolean {
     return this.#visibility.node(nodeId) !== undefined;

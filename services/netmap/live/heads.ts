@@ -6,7 +6,7 @@ import { type SigningKey, signRecord } from "@cloudvlan/kit/sign";
 import type { NetmapConfig } from "../config.ts";
 import type { Scope } from "../domain/scope.ts";
 
-const STALE_POLICIES = {
+export const STALE_POLICIES = {
   keep: StalePolicy.KEEP,
   no_new_flows: StalePolicy.NO_NEW_FLOWS,
   stop: StalePolicy.STOP,

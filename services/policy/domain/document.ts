@@ -1,4 +1,9 @@
-import { type PolicyDocument, type PolicyRule, PolicyProtocol, type PolicySource } from "@cloudvlan/gen/entity/v1/policy_pb.js";
+import {
+  type PolicyDocument,
+  type PolicyRule,
+  PolicyProtocol,
+  type PolicySource,
+} from "@cloudvlan/gen/entity/v1/policy_pb.js";
 import { Refusal } from "@cloudvlan/kit/errors";
 import { requirePrefix } from "./cidr.ts";
 

@@ -9,6 +9,7 @@ import {
   writeWorkerConfig,
 } from "@cloudvlan/infra/site/control-plane";
 import type { Program } from "@cloudvlan/infra/site/process";
+import type { Programs } from "@cloudvlan/infra/start/programs";
 import { type Connection, connectTo } from "@cloudvlan/kit/client";
 import { systemClock } from "@cloudvlan/kit/clock";
 import type { StoreConfig } from "@cloudvlan/kit/db";
@@ -56,7 +57,7 @@ export async function startSiteControlPlane(
   folder: string,
   address: string,
   options: ControlPlaneOptions,
-  programs: { readonly node: string; readonly controlPlane: string; readonly stepCa: string },
+  programs: Pick<Programs, "node" | "controlPlane" | "stepCa" | "engine">,
 ): Promise<SiteControlPlane> {
   await using cleanup = new AsyncDisposableStack();
   const url = `https://${address}:${PORT}`;

@@ -1175,8 +1175,11 @@ type ExplainRequest struct {
 	// Name of a peer or overlay address.
 	Destination string `protobuf:"bytes,1,opt,name=destination,proto3" json:"destination,omitempty"`
 	// IP protocol number; 0 means ICMP.
-	Protocol      uint32 `protobuf:"varint,2,opt,name=protocol,proto3" json:"protocol,omitempty"`
-	Port          uint32 `protobuf:"varint,3,opt,name=port,proto3" json:"port,omitempty"`
+	Protocol uint32 `protobuf:"varint,2,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	Port     uint32 `protobuf:"varint,3,opt,name=port,proto3" json:"port,omitempty"`
+	// Name of a peer or overlay address that sends to `destination`, which is then this node's or behind it. Empty: this
+	// node sends, from its own address.
+	Source        string `protobuf:"bytes,4,opt,name=source,proto3" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1230,6 +1233,13 @@ func (x *ExplainRequest) GetPort() uint32 {
 		return x.Port
 	}
 	return 0
+}
+
+func (x *ExplainRequest) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
 }
 
 type ExplainResponse struct {
@@ -1468,11 +1478,12 @@ const file_cloudvlan_agent_v1_agent_proto_rawDesc = "" +
 	"\x10engine_log_lines\x18\x03 \x03(\tR\x0eengineLogLines\x1a9\n" +
 	"\vConfigEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"h\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x82\x01\n" +
 	"\x0eExplainRequest\x12\"\n" +
 	"\vdestination\x18\x01 \x01(\tB\x00R\vdestination\x12\x1c\n" +
 	"\bprotocol\x18\x02 \x01(\rB\x00R\bprotocol\x12\x14\n" +
-	"\x04port\x18\x03 \x01(\rB\x00R\x04port\"Y\n" +
+	"\x04port\x18\x03 \x01(\rB\x00R\x04port\x12\x18\n" +
+	"\x06source\x18\x04 \x01(\tB\x00R\x06source\"Y\n" +
 	"\x0fExplainResponse\x12F\n" +
 	"\vexplanation\x18\x01 \x01(\v2$.cloudvlan.engine.v1.ExplainResponseR\vexplanation\"\x8d\x01\n" +
 	"\vPingRequest\x12\"\n" +

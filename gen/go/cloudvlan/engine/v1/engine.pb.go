@@ -1963,7 +1963,7 @@ func (x *ExplainResponse) GetHops() []*Hop {
 
 type Hop struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// `map`, `route`, `filter` or `path`.
+	// `map`, `route`, `filter` or `path`; in an answer of DiagnosisService one of the names listed there.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Ok   bool   `protobuf:"varint,2,opt,name=ok,proto3" json:"ok,omitempty"`
 	// What was found.
@@ -2281,15 +2281,22 @@ func (*ShutdownResponse) Descriptor() ([]byte, []int) {
 	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{28}
 }
 
-// Input of `cvlan-engine evaluate`: judges packets without interfaces or keys.
+// Input of `cvlan-engine evaluate`: judges packets without interfaces or keys, either by `source`, `destination` and
+// `rules`, or by views: what the engines of both ends would go by.
 type EvaluateRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Source        *v1.NodeRecord         `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
-	Destination   *v1.NodeRecord         `protobuf:"bytes,2,opt,name=destination,proto3" json:"destination,omitempty"`
-	Rules         []*v1.RuleRecord       `protobuf:"bytes,3,rep,name=rules,proto3" json:"rules,omitempty"`
-	Packets       []*Packet              `protobuf:"bytes,4,rep,name=packets,proto3" json:"packets,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Source      *v1.NodeRecord         `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	Destination *v1.NodeRecord         `protobuf:"bytes,2,opt,name=destination,proto3" json:"destination,omitempty"`
+	Rules       []*v1.RuleRecord       `protobuf:"bytes,3,rep,name=rules,proto3" json:"rules,omitempty"`
+	// At most 65,536.
+	Packets []*Packet `protobuf:"bytes,4,rep,name=packets,proto3" json:"packets,omitempty"`
+	// Of the node that sends; in place of the first three.
+	SourceView *MapView `protobuf:"bytes,5,opt,name=source_view,json=sourceView,proto3" json:"source_view,omitempty"`
+	// Of the nodes that may be where the packets go, at most 64; the source's route chooses among them. The first one
+	// stands for the destination where no route leads to any.
+	DestinationViews []*MapView `protobuf:"bytes,6,rep,name=destination_views,json=destinationViews,proto3" json:"destination_views,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *EvaluateRequest) Reset() {
@@ -2350,9 +2357,26 @@ func (x *EvaluateRequest) GetPackets() []*Packet {
 	return nil
 }
 
+func (x *EvaluateRequest) GetSourceView() *MapView {
+	if x != nil {
+		return x.SourceView
+	}
+	return nil
+}
+
+func (x *EvaluateRequest) GetDestinationViews() []*MapView {
+	if x != nil {
+		return x.DestinationViews
+	}
+	return nil
+}
+
 type EvaluateResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Verdicts      []*Verdict             `protobuf:"bytes,1,rep,name=verdicts,proto3" json:"verdicts,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One a packet, in order: what the rules say of the two nodes, whether or not they see each other.
+	Verdicts []*Verdict `protobuf:"bytes,1,rep,name=verdicts,proto3" json:"verdicts,omitempty"`
+	// With views, one a packet, in order.
+	Followings    []*Following `protobuf:"bytes,2,rep,name=followings,proto3" json:"followings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2394,19 +2418,185 @@ func (x *EvaluateResponse) GetVerdicts() []*Verdict {
 	return nil
 }
 
+func (x *EvaluateResponse) GetFollowings() []*Following {
+	if x != nil {
+		return x.Followings
+	}
+	return nil
+}
+
+// What a node holds as its map; signatures are not looked at.
+type MapView struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Own   *v1.NodeRecord         `protobuf:"bytes,1,opt,name=own,proto3" json:"own,omitempty"`
+	// Those that it sees. One that neither has, carries nor covers an address of the packets may be left out.
+	Peers    []*v1.NodeRecord   `protobuf:"bytes,2,rep,name=peers,proto3" json:"peers,omitempty"`
+	Rules    []*v1.RuleRecord   `protobuf:"bytes,3,rep,name=rules,proto3" json:"rules,omitempty"`
+	Hints    []*v1.EndpointHint `protobuf:"bytes,4,rep,name=hints,proto3" json:"hints,omitempty"`
+	Epoch    uint64             `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Revision uint64             `protobuf:"varint,6,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Set when the map is past its time: what its head says is to be done then.
+	Stale         v1.StalePolicy `protobuf:"varint,7,opt,name=stale,proto3,enum=cloudvlan.entity.v1.StalePolicy" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MapView) Reset() {
+	*x = MapView{}
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MapView) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MapView) ProtoMessage() {}
+
+func (x *MapView) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MapView.ProtoReflect.Descriptor instead.
+func (*MapView) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *MapView) GetOwn() *v1.NodeRecord {
+	if x != nil {
+		return x.Own
+	}
+	return nil
+}
+
+func (x *MapView) GetPeers() []*v1.NodeRecord {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
+}
+
+func (x *MapView) GetRules() []*v1.RuleRecord {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *MapView) GetHints() []*v1.EndpointHint {
+	if x != nil {
+		return x.Hints
+	}
+	return nil
+}
+
+func (x *MapView) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *MapView) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *MapView) GetStale() v1.StalePolicy {
+	if x != nil {
+		return x.Stale
+	}
+	return v1.StalePolicy(0)
+}
+
+// A packet from one engine to the other.
+type Following struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Outbound *ExplainResponse       `protobuf:"bytes,1,opt,name=outbound,proto3" json:"outbound,omitempty"`
+	// Node whose view judged the packet's arrival; empty when no route led to one.
+	DestinationId string `protobuf:"bytes,2,opt,name=destination_id,json=destinationId,proto3" json:"destination_id,omitempty"`
+	// Unset when `destination_id` is empty.
+	Inbound       *ExplainResponse `protobuf:"bytes,3,opt,name=inbound,proto3" json:"inbound,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Following) Reset() {
+	*x = Following{}
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Following) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Following) ProtoMessage() {}
+
+func (x *Following) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Following.ProtoReflect.Descriptor instead.
+func (*Following) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *Following) GetOutbound() *ExplainResponse {
+	if x != nil {
+		return x.Outbound
+	}
+	return nil
+}
+
+func (x *Following) GetDestinationId() string {
+	if x != nil {
+		return x.DestinationId
+	}
+	return ""
+}
+
+func (x *Following) GetInbound() *ExplainResponse {
+	if x != nil {
+		return x.Inbound
+	}
+	return nil
+}
+
 type Verdict struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Allowed bool                   `protobuf:"varint,1,opt,name=allowed,proto3" json:"allowed,omitempty"`
 	// The rule that decided; empty when none did.
 	RuleName      string          `protobuf:"bytes,2,opt,name=rule_name,json=ruleName,proto3" json:"rule_name,omitempty"`
 	Action        v1.PolicyAction `protobuf:"varint,3,opt,name=action,proto3,enum=cloudvlan.entity.v1.PolicyAction" json:"action,omitempty"`
+	RuleId        []byte          `protobuf:"bytes,4,opt,name=rule_id,json=ruleId,proto3" json:"rule_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Verdict) Reset() {
 	*x = Verdict{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[31]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2418,7 +2608,7 @@ func (x *Verdict) String() string {
 func (*Verdict) ProtoMessage() {}
 
 func (x *Verdict) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[31]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2431,7 +2621,7 @@ func (x *Verdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
 func (*Verdict) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{31}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Verdict) GetAllowed() bool {
@@ -2453,6 +2643,13 @@ func (x *Verdict) GetAction() v1.PolicyAction {
 		return x.Action
 	}
 	return v1.PolicyAction(0)
+}
+
+func (x *Verdict) GetRuleId() []byte {
+	if x != nil {
+		return x.RuleId
+	}
+	return nil
 }
 
 var File_cloudvlan_engine_v1_engine_proto protoreflect.FileDescriptor
@@ -2645,18 +2842,37 @@ const file_cloudvlan_engine_v1_engine_proto_rawDesc = "" +
 	"\x05error\x18\x03 \x01(\tR\x05errorB\t\n" +
 	"\a_rtt_us\"\x11\n" +
 	"\x0fShutdownRequest\"\x12\n" +
-	"\x10ShutdownResponse\"\xfb\x01\n" +
+	"\x10ShutdownResponse\"\x85\x03\n" +
 	"\x0fEvaluateRequest\x127\n" +
 	"\x06source\x18\x01 \x01(\v2\x1f.cloudvlan.entity.v1.NodeRecordR\x06source\x12A\n" +
 	"\vdestination\x18\x02 \x01(\v2\x1f.cloudvlan.entity.v1.NodeRecordR\vdestination\x125\n" +
 	"\x05rules\x18\x03 \x03(\v2\x1f.cloudvlan.entity.v1.RuleRecordR\x05rules\x125\n" +
-	"\apackets\x18\x04 \x03(\v2\x1b.cloudvlan.engine.v1.PacketR\apackets\"L\n" +
+	"\apackets\x18\x04 \x03(\v2\x1b.cloudvlan.engine.v1.PacketR\apackets\x12=\n" +
+	"\vsource_view\x18\x05 \x01(\v2\x1c.cloudvlan.engine.v1.MapViewR\n" +
+	"sourceView\x12I\n" +
+	"\x11destination_views\x18\x06 \x03(\v2\x1c.cloudvlan.engine.v1.MapViewR\x10destinationViews\"\x8c\x01\n" +
 	"\x10EvaluateResponse\x128\n" +
-	"\bverdicts\x18\x01 \x03(\v2\x1c.cloudvlan.engine.v1.VerdictR\bverdicts\"{\n" +
+	"\bverdicts\x18\x01 \x03(\v2\x1c.cloudvlan.engine.v1.VerdictR\bverdicts\x12>\n" +
+	"\n" +
+	"followings\x18\x02 \x03(\v2\x1e.cloudvlan.engine.v1.FollowingR\n" +
+	"followings\"\xcd\x02\n" +
+	"\aMapView\x121\n" +
+	"\x03own\x18\x01 \x01(\v2\x1f.cloudvlan.entity.v1.NodeRecordR\x03own\x125\n" +
+	"\x05peers\x18\x02 \x03(\v2\x1f.cloudvlan.entity.v1.NodeRecordR\x05peers\x125\n" +
+	"\x05rules\x18\x03 \x03(\v2\x1f.cloudvlan.entity.v1.RuleRecordR\x05rules\x127\n" +
+	"\x05hints\x18\x04 \x03(\v2!.cloudvlan.entity.v1.EndpointHintR\x05hints\x12\x14\n" +
+	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\x12\x1a\n" +
+	"\brevision\x18\x06 \x01(\x04R\brevision\x126\n" +
+	"\x05stale\x18\a \x01(\x0e2 .cloudvlan.entity.v1.StalePolicyR\x05stale\"\xb4\x01\n" +
+	"\tFollowing\x12@\n" +
+	"\boutbound\x18\x01 \x01(\v2$.cloudvlan.engine.v1.ExplainResponseR\boutbound\x12%\n" +
+	"\x0edestination_id\x18\x02 \x01(\tR\rdestinationId\x12>\n" +
+	"\ainbound\x18\x03 \x01(\v2$.cloudvlan.engine.v1.ExplainResponseR\ainbound\"\x94\x01\n" +
 	"\aVerdict\x12\x18\n" +
 	"\aallowed\x18\x01 \x01(\bR\aallowed\x12\x1b\n" +
 	"\trule_name\x18\x02 \x01(\tR\bruleName\x129\n" +
-	"\x06action\x18\x03 \x01(\x0e2!.cloudvlan.entity.v1.PolicyActionR\x06action*e\n" +
+	"\x06action\x18\x03 \x01(\x0e2!.cloudvlan.entity.v1.PolicyActionR\x06action\x12\x17\n" +
+	"\arule_id\x18\x04 \x01(\fR\x06ruleId*e\n" +
 	"\rInterfaceKind\x12\x1e\n" +
 	"\x1aINTERFACE_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12INTERFACE_KIND_TUN\x10\x01\x12\x1c\n" +
@@ -2698,7 +2914,7 @@ func file_cloudvlan_engine_v1_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_cloudvlan_engine_v1_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_cloudvlan_engine_v1_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_cloudvlan_engine_v1_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_cloudvlan_engine_v1_engine_proto_goTypes = []any{
 	(InterfaceKind)(0),            // 0: cloudvlan.engine.v1.InterfaceKind
 	(ForwardDirection)(0),         // 1: cloudvlan.engine.v1.ForwardDirection
@@ -2735,88 +2951,102 @@ var file_cloudvlan_engine_v1_engine_proto_goTypes = []any{
 	(*ShutdownResponse)(nil),      // 32: cloudvlan.engine.v1.ShutdownResponse
 	(*EvaluateRequest)(nil),       // 33: cloudvlan.engine.v1.EvaluateRequest
 	(*EvaluateResponse)(nil),      // 34: cloudvlan.engine.v1.EvaluateResponse
-	(*Verdict)(nil),               // 35: cloudvlan.engine.v1.Verdict
-	nil,                           // 36: cloudvlan.engine.v1.Span.AttributesEntry
-	nil,                           // 37: cloudvlan.engine.v1.EngineStatus.CountersEntry
-	(*v1.MapUpdate)(nil),          // 38: cloudvlan.entity.v1.MapUpdate
-	(*v1.NodeEndpoint)(nil),       // 39: cloudvlan.entity.v1.NodeEndpoint
-	(*v1.DnsUpstream)(nil),        // 40: cloudvlan.entity.v1.DnsUpstream
-	(*timestamppb.Timestamp)(nil), // 41: google.protobuf.Timestamp
-	(*v1.Prefix)(nil),             // 42: cloudvlan.entity.v1.Prefix
-	(*v1.DnsRoute)(nil),           // 43: cloudvlan.entity.v1.DnsRoute
-	(*v1.NodeRecord)(nil),         // 44: cloudvlan.entity.v1.NodeRecord
-	(*v1.RuleRecord)(nil),         // 45: cloudvlan.entity.v1.RuleRecord
-	(v1.PolicyAction)(0),          // 46: cloudvlan.entity.v1.PolicyAction
+	(*MapView)(nil),               // 35: cloudvlan.engine.v1.MapView
+	(*Following)(nil),             // 36: cloudvlan.engine.v1.Following
+	(*Verdict)(nil),               // 37: cloudvlan.engine.v1.Verdict
+	nil,                           // 38: cloudvlan.engine.v1.Span.AttributesEntry
+	nil,                           // 39: cloudvlan.engine.v1.EngineStatus.CountersEntry
+	(*v1.MapUpdate)(nil),          // 40: cloudvlan.entity.v1.MapUpdate
+	(*v1.NodeEndpoint)(nil),       // 41: cloudvlan.entity.v1.NodeEndpoint
+	(*v1.DnsUpstream)(nil),        // 42: cloudvlan.entity.v1.DnsUpstream
+	(*timestamppb.Timestamp)(nil), // 43: google.protobuf.Timestamp
+	(*v1.Prefix)(nil),             // 44: cloudvlan.entity.v1.Prefix
+	(*v1.DnsRoute)(nil),           // 45: cloudvlan.entity.v1.DnsRoute
+	(*v1.NodeRecord)(nil),         // 46: cloudvlan.entity.v1.NodeRecord
+	(*v1.RuleRecord)(nil),         // 47: cloudvlan.entity.v1.RuleRecord
+	(*v1.EndpointHint)(nil),       // 48: cloudvlan.entity.v1.EndpointHint
+	(v1.StalePolicy)(0),           // 49: cloudvlan.entity.v1.StalePolicy
+	(v1.PolicyAction)(0),          // 50: cloudvlan.entity.v1.PolicyAction
 }
 var file_cloudvlan_engine_v1_engine_proto_depIdxs = []int32{
 	10, // 0: cloudvlan.engine.v1.ApplyRequest.settings:type_name -> cloudvlan.engine.v1.Settings
-	38, // 1: cloudvlan.engine.v1.ApplyRequest.updates:type_name -> cloudvlan.entity.v1.MapUpdate
+	40, // 1: cloudvlan.engine.v1.ApplyRequest.updates:type_name -> cloudvlan.entity.v1.MapUpdate
 	14, // 2: cloudvlan.engine.v1.ApplyResponse.map:type_name -> cloudvlan.engine.v1.MapState
 	13, // 3: cloudvlan.engine.v1.Settings.membership:type_name -> cloudvlan.engine.v1.Membership
 	0,  // 4: cloudvlan.engine.v1.Settings.interface_kind:type_name -> cloudvlan.engine.v1.InterfaceKind
-	39, // 5: cloudvlan.engine.v1.Settings.dns_listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
-	40, // 6: cloudvlan.engine.v1.Settings.dns_fallback:type_name -> cloudvlan.entity.v1.DnsUpstream
-	39, // 7: cloudvlan.engine.v1.Settings.proxy_listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
+	41, // 5: cloudvlan.engine.v1.Settings.dns_listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
+	42, // 6: cloudvlan.engine.v1.Settings.dns_fallback:type_name -> cloudvlan.entity.v1.DnsUpstream
+	41, // 7: cloudvlan.engine.v1.Settings.proxy_listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
 	11, // 8: cloudvlan.engine.v1.Settings.forwards:type_name -> cloudvlan.engine.v1.PortForward
 	1,  // 9: cloudvlan.engine.v1.PortForward.direction:type_name -> cloudvlan.engine.v1.ForwardDirection
 	2,  // 10: cloudvlan.engine.v1.PortForward.protocol:type_name -> cloudvlan.engine.v1.ForwardProtocol
 	12, // 11: cloudvlan.engine.v1.PortForward.listen:type_name -> cloudvlan.engine.v1.PortForwardEnd
 	12, // 12: cloudvlan.engine.v1.PortForward.target:type_name -> cloudvlan.engine.v1.PortForwardEnd
-	41, // 13: cloudvlan.engine.v1.MapState.head_issued_at:type_name -> google.protobuf.Timestamp
-	41, // 14: cloudvlan.engine.v1.MapState.head_expires_at:type_name -> google.protobuf.Timestamp
+	43, // 13: cloudvlan.engine.v1.MapState.head_issued_at:type_name -> google.protobuf.Timestamp
+	43, // 14: cloudvlan.engine.v1.MapState.head_expires_at:type_name -> google.protobuf.Timestamp
 	18, // 15: cloudvlan.engine.v1.WatchResponse.opened:type_name -> cloudvlan.engine.v1.Opened
 	21, // 16: cloudvlan.engine.v1.WatchResponse.status:type_name -> cloudvlan.engine.v1.EngineStatus
 	24, // 17: cloudvlan.engine.v1.WatchResponse.event:type_name -> cloudvlan.engine.v1.EngineEvent
 	17, // 18: cloudvlan.engine.v1.WatchResponse.span:type_name -> cloudvlan.engine.v1.Span
-	41, // 19: cloudvlan.engine.v1.Span.started_at:type_name -> google.protobuf.Timestamp
-	41, // 20: cloudvlan.engine.v1.Span.ended_at:type_name -> google.protobuf.Timestamp
-	36, // 21: cloudvlan.engine.v1.Span.attributes:type_name -> cloudvlan.engine.v1.Span.AttributesEntry
+	43, // 19: cloudvlan.engine.v1.Span.started_at:type_name -> google.protobuf.Timestamp
+	43, // 20: cloudvlan.engine.v1.Span.ended_at:type_name -> google.protobuf.Timestamp
+	38, // 21: cloudvlan.engine.v1.Span.attributes:type_name -> cloudvlan.engine.v1.Span.AttributesEntry
 	21, // 22: cloudvlan.engine.v1.GetStatusResponse.status:type_name -> cloudvlan.engine.v1.EngineStatus
 	14, // 23: cloudvlan.engine.v1.EngineStatus.map:type_name -> cloudvlan.engine.v1.MapState
 	13, // 24: cloudvlan.engine.v1.EngineStatus.membership:type_name -> cloudvlan.engine.v1.Membership
-	42, // 25: cloudvlan.engine.v1.EngineStatus.addresses:type_name -> cloudvlan.entity.v1.Prefix
-	42, // 26: cloudvlan.engine.v1.EngineStatus.routes:type_name -> cloudvlan.entity.v1.Prefix
+	44, // 25: cloudvlan.engine.v1.EngineStatus.addresses:type_name -> cloudvlan.entity.v1.Prefix
+	44, // 26: cloudvlan.engine.v1.EngineStatus.routes:type_name -> cloudvlan.entity.v1.Prefix
 	23, // 27: cloudvlan.engine.v1.EngineStatus.peers:type_name -> cloudvlan.engine.v1.PeerStatus
-	37, // 28: cloudvlan.engine.v1.EngineStatus.counters:type_name -> cloudvlan.engine.v1.EngineStatus.CountersEntry
+	39, // 28: cloudvlan.engine.v1.EngineStatus.counters:type_name -> cloudvlan.engine.v1.EngineStatus.CountersEntry
 	0,  // 29: cloudvlan.engine.v1.EngineStatus.interface_kind:type_name -> cloudvlan.engine.v1.InterfaceKind
 	22, // 30: cloudvlan.engine.v1.EngineStatus.dns:type_name -> cloudvlan.engine.v1.DnsStatus
-	42, // 31: cloudvlan.engine.v1.EngineStatus.own_routes:type_name -> cloudvlan.entity.v1.Prefix
-	39, // 32: cloudvlan.engine.v1.DnsStatus.listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
-	43, // 33: cloudvlan.engine.v1.DnsStatus.routes:type_name -> cloudvlan.entity.v1.DnsRoute
-	42, // 34: cloudvlan.engine.v1.PeerStatus.addresses:type_name -> cloudvlan.entity.v1.Prefix
-	39, // 35: cloudvlan.engine.v1.PeerStatus.endpoint:type_name -> cloudvlan.entity.v1.NodeEndpoint
-	41, // 36: cloudvlan.engine.v1.PeerStatus.latest_handshake_at:type_name -> google.protobuf.Timestamp
-	41, // 37: cloudvlan.engine.v1.EngineEvent.occurred_at:type_name -> google.protobuf.Timestamp
+	44, // 31: cloudvlan.engine.v1.EngineStatus.own_routes:type_name -> cloudvlan.entity.v1.Prefix
+	41, // 32: cloudvlan.engine.v1.DnsStatus.listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
+	45, // 33: cloudvlan.engine.v1.DnsStatus.routes:type_name -> cloudvlan.entity.v1.DnsRoute
+	44, // 34: cloudvlan.engine.v1.PeerStatus.addresses:type_name -> cloudvlan.entity.v1.Prefix
+	41, // 35: cloudvlan.engine.v1.PeerStatus.endpoint:type_name -> cloudvlan.entity.v1.NodeEndpoint
+	43, // 36: cloudvlan.engine.v1.PeerStatus.latest_handshake_at:type_name -> google.protobuf.Timestamp
+	43, // 37: cloudvlan.engine.v1.EngineEvent.occurred_at:type_name -> google.protobuf.Timestamp
 	25, // 38: cloudvlan.engine.v1.ExplainRequest.packet:type_name -> cloudvlan.engine.v1.Packet
 	3,  // 39: cloudvlan.engine.v1.ExplainRequest.direction:type_name -> cloudvlan.engine.v1.Direction
 	28, // 40: cloudvlan.engine.v1.ExplainResponse.hops:type_name -> cloudvlan.engine.v1.Hop
-	44, // 41: cloudvlan.engine.v1.EvaluateRequest.source:type_name -> cloudvlan.entity.v1.NodeRecord
-	44, // 42: cloudvlan.engine.v1.EvaluateRequest.destination:type_name -> cloudvlan.entity.v1.NodeRecord
-	45, // 43: cloudvlan.engine.v1.EvaluateRequest.rules:type_name -> cloudvlan.entity.v1.RuleRecord
+	46, // 41: cloudvlan.engine.v1.EvaluateRequest.source:type_name -> cloudvlan.entity.v1.NodeRecord
+	46, // 42: cloudvlan.engine.v1.EvaluateRequest.destination:type_name -> cloudvlan.entity.v1.NodeRecord
+	47, // 43: cloudvlan.engine.v1.EvaluateRequest.rules:type_name -> cloudvlan.entity.v1.RuleRecord
 	25, // 44: cloudvlan.engine.v1.EvaluateRequest.packets:type_name -> cloudvlan.engine.v1.Packet
-	35, // 45: cloudvlan.engine.v1.EvaluateResponse.verdicts:type_name -> cloudvlan.engine.v1.Verdict
-	46, // 46: cloudvlan.engine.v1.Verdict.action:type_name -> cloudvlan.entity.v1.PolicyAction
-	4,  // 47: cloudvlan.engine.v1.EngineService.GetIdentity:input_type -> cloudvlan.engine.v1.GetIdentityRequest
-	6,  // 48: cloudvlan.engine.v1.EngineService.Prove:input_type -> cloudvlan.engine.v1.ProveRequest
-	8,  // 49: cloudvlan.engine.v1.EngineService.Apply:input_type -> cloudvlan.engine.v1.ApplyRequest
-	15, // 50: cloudvlan.engine.v1.EngineService.Watch:input_type -> cloudvlan.engine.v1.WatchRequest
-	19, // 51: cloudvlan.engine.v1.EngineService.GetStatus:input_type -> cloudvlan.engine.v1.GetStatusRequest
-	26, // 52: cloudvlan.engine.v1.EngineService.Explain:input_type -> cloudvlan.engine.v1.ExplainRequest
-	29, // 53: cloudvlan.engine.v1.EngineService.Ping:input_type -> cloudvlan.engine.v1.PingRequest
-	31, // 54: cloudvlan.engine.v1.EngineService.Shutdown:input_type -> cloudvlan.engine.v1.ShutdownRequest
-	5,  // 55: cloudvlan.engine.v1.EngineService.GetIdentity:output_type -> cloudvlan.engine.v1.GetIdentityResponse
-	7,  // 56: cloudvlan.engine.v1.EngineService.Prove:output_type -> cloudvlan.engine.v1.ProveResponse
-	9,  // 57: cloudvlan.engine.v1.EngineService.Apply:output_type -> cloudvlan.engine.v1.ApplyResponse
-	16, // 58: cloudvlan.engine.v1.EngineService.Watch:output_type -> cloudvlan.engine.v1.WatchResponse
-	20, // 59: cloudvlan.engine.v1.EngineService.GetStatus:output_type -> cloudvlan.engine.v1.GetStatusResponse
-	27, // 60: cloudvlan.engine.v1.EngineService.Explain:output_type -> cloudvlan.engine.v1.ExplainResponse
-	30, // 61: cloudvlan.engine.v1.EngineService.Ping:output_type -> cloudvlan.engine.v1.PingResponse
-	32, // 62: cloudvlan.engine.v1.EngineService.Shutdown:output_type -> cloudvlan.engine.v1.ShutdownResponse
-	55, // [55:63] is the sub-list for method output_type
-	47, // [47:55] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	35, // 45: cloudvlan.engine.v1.EvaluateRequest.source_view:type_name -> cloudvlan.engine.v1.MapView
+	35, // 46: cloudvlan.engine.v1.EvaluateRequest.destination_views:type_name -> cloudvlan.engine.v1.MapView
+	37, // 47: cloudvlan.engine.v1.EvaluateResponse.verdicts:type_name -> cloudvlan.engine.v1.Verdict
+	36, // 48: cloudvlan.engine.v1.EvaluateResponse.followings:type_name -> cloudvlan.engine.v1.Following
+	46, // 49: cloudvlan.engine.v1.MapView.own:type_name -> cloudvlan.entity.v1.NodeRecord
+	46, // 50: cloudvlan.engine.v1.MapView.peers:type_name -> cloudvlan.entity.v1.NodeRecord
+	47, // 51: cloudvlan.engine.v1.MapView.rules:type_name -> cloudvlan.entity.v1.RuleRecord
+	48, // 52: cloudvlan.engine.v1.MapView.hints:type_name -> cloudvlan.entity.v1.EndpointHint
+	49, // 53: cloudvlan.engine.v1.MapView.stale:type_name -> cloudvlan.entity.v1.StalePolicy
+	27, // 54: cloudvlan.engine.v1.Following.outbound:type_name -> cloudvlan.engine.v1.ExplainResponse
+	27, // 55: cloudvlan.engine.v1.Following.inbound:type_name -> cloudvlan.engine.v1.ExplainResponse
+	50, // 56: cloudvlan.engine.v1.Verdict.action:type_name -> cloudvlan.entity.v1.PolicyAction
+	4,  // 57: cloudvlan.engine.v1.EngineService.GetIdentity:input_type -> cloudvlan.engine.v1.GetIdentityRequest
+	6,  // 58: cloudvlan.engine.v1.EngineService.Prove:input_type -> cloudvlan.engine.v1.ProveRequest
+	8,  // 59: cloudvlan.engine.v1.EngineService.Apply:input_type -> cloudvlan.engine.v1.ApplyRequest
+	15, // 60: cloudvlan.engine.v1.EngineService.Watch:input_type -> cloudvlan.engine.v1.WatchRequest
+	19, // 61: cloudvlan.engine.v1.EngineService.GetStatus:input_type -> cloudvlan.engine.v1.GetStatusRequest
+	26, // 62: cloudvlan.engine.v1.EngineService.Explain:input_type -> cloudvlan.engine.v1.ExplainRequest
+	29, // 63: cloudvlan.engine.v1.EngineService.Ping:input_type -> cloudvlan.engine.v1.PingRequest
+	31, // 64: cloudvlan.engine.v1.EngineService.Shutdown:input_type -> cloudvlan.engine.v1.ShutdownRequest
+	5,  // 65: cloudvlan.engine.v1.EngineService.GetIdentity:output_type -> cloudvlan.engine.v1.GetIdentityResponse
+	7,  // 66: cloudvlan.engine.v1.EngineService.Prove:output_type -> cloudvlan.engine.v1.ProveResponse
+	9,  // 67: cloudvlan.engine.v1.EngineService.Apply:output_type -> cloudvlan.engine.v1.ApplyResponse
+	16, // 68: cloudvlan.engine.v1.EngineService.Watch:output_type -> cloudvlan.engine.v1.WatchResponse
+	20, // 69: cloudvlan.engine.v1.EngineService.GetStatus:output_type -> cloudvlan.engine.v1.GetStatusResponse
+	27, // 70: cloudvlan.engine.v1.EngineService.Explain:output_type -> cloudvlan.engine.v1.ExplainResponse
+	30, // 71: cloudvlan.engine.v1.EngineService.Ping:output_type -> cloudvlan.engine.v1.PingResponse
+	32, // 72: cloudvlan.engine.v1.EngineService.Shutdown:output_type -> cloudvlan.engine.v1.ShutdownResponse
+	65, // [65:73] is the sub-list for method output_type
+	57, // [57:65] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_cloudvlan_engine_v1_engine_proto_init() }
@@ -2837,7 +3067,7 @@ func file_cloudvlan_engine_v1_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cloudvlan_engine_v1_engine_proto_rawDesc), len(file_cloudvlan_engine_v1_engine_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   34,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -184,10 +184,12 @@ type Policy struct {
 	TenantId string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
 	CvlanId  string                 `protobuf:"bytes,2,opt,name=cvlan_id,json=cvlanId,proto3" json:"cvlan_id,omitempty"`
 	// Grows by one with each accepted document; 0 before the first.
-	Version       uint64          `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
-	Document      *PolicyDocument `protobuf:"bytes,4,opt,name=document,proto3" json:"document,omitempty"`
-	Provenance    *Provenance     `protobuf:"bytes,5,opt,name=provenance,proto3" json:"provenance,omitempty"`
-	ClusterId     string          `protobuf:"bytes,6,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	Version    uint64          `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	Document   *PolicyDocument `protobuf:"bytes,4,opt,name=document,proto3" json:"document,omitempty"`
+	Provenance *Provenance     `protobuf:"bytes,5,opt,name=provenance,proto3" json:"provenance,omitempty"`
+	ClusterId  string          `protobuf:"bytes,6,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	// Unset when the document came without one.
+	Source        *PolicySource `protobuf:"bytes,7,opt,name=source,proto3" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -264,6 +266,68 @@ func (x *Policy) GetClusterId() string {
 	return ""
 }
 
+func (x *Policy) GetSource() *PolicySource {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+// Where the operator wrote a document. Never part of what is signed: nodes do not learn it.
+type PolicySource struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the file, as the operator gave it or without its folders.
+	File string `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+	// Line on which each rule of the document begins, from 1, in the order of the rules.
+	RuleLines     []uint32 `protobuf:"varint,2,rep,packed,name=rule_lines,json=ruleLines,proto3" json:"rule_lines,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicySource) Reset() {
+	*x = PolicySource{}
+	mi := &file_cloudvlan_entity_v1_policy_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicySource) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicySource) ProtoMessage() {}
+
+func (x *PolicySource) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_entity_v1_policy_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicySource.ProtoReflect.Descriptor instead.
+func (*PolicySource) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_entity_v1_policy_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *PolicySource) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *PolicySource) GetRuleLines() []uint32 {
+	if x != nil {
+		return x.RuleLines
+	}
+	return nil
+}
+
 type PolicyDocument struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Rules         []*PolicyRule          `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
@@ -273,7 +337,7 @@ type PolicyDocument struct {
 
 func (x *PolicyDocument) Reset() {
 	*x = PolicyDocument{}
-	mi := &file_cloudvlan_entity_v1_policy_proto_msgTypes[1]
+	mi := &file_cloudvlan_entity_v1_policy_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -285,7 +349,7 @@ func (x *PolicyDocument) String() string {
 func (*PolicyDocument) ProtoMessage() {}
 
 func (x *PolicyDocument) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_entity_v1_policy_proto_msgTypes[1]
+	mi := &file_cloudvlan_entity_v1_policy_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -298,7 +362,7 @@ func (x *PolicyDocument) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyDocument.ProtoReflect.Descriptor instead.
 func (*PolicyDocument) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_entity_v1_policy_proto_rawDescGZIP(), []int{1}
+	return file_cloudvlan_entity_v1_policy_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *PolicyDocument) GetRules() []*PolicyRule {
@@ -326,7 +390,7 @@ type PolicyRule struct {
 
 func (x *PolicyRule) Reset() {
 	*x = PolicyRule{}
-	mi := &file_cloudvlan_entity_v1_policy_proto_msgTypes[2]
+	mi := &file_cloudvlan_entity_v1_policy_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -338,7 +402,7 @@ func (x *PolicyRule) String() string {
 func (*PolicyRule) ProtoMessage() {}
 
 func (x *PolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_entity_v1_policy_proto_msgTypes[2]
+	mi := &file_cloudvlan_entity_v1_policy_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -351,7 +415,7 @@ func (x *PolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
 func (*PolicyRule) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_entity_v1_policy_proto_rawDescGZIP(), []int{2}
+	return file_cloudvlan_entity_v1_policy_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *PolicyRule) GetName() string {
@@ -419,7 +483,7 @@ type PolicyTarget struct {
 
 func (x *PolicyTarget) Reset() {
 	*x = PolicyTarget{}
-	mi := &file_cloudvlan_entity_v1_policy_proto_msgTypes[3]
+	mi := &file_cloudvlan_entity_v1_policy_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -431,7 +495,7 @@ func (x *PolicyTarget) String() string {
 func (*PolicyTarget) ProtoMessage() {}
 
 func (x *PolicyTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_entity_v1_policy_proto_msgTypes[3]
+	mi := &file_cloudvlan_entity_v1_policy_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -444,7 +508,7 @@ func (x *PolicyTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyTarget.ProtoReflect.Descriptor instead.
 func (*PolicyTarget) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_entity_v1_policy_proto_rawDescGZIP(), []int{3}
+	return file_cloudvlan_entity_v1_policy_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PolicyTarget) GetTarget() isPolicyTarget_Target {
@@ -549,7 +613,7 @@ type PortRange struct {
 
 func (x *PortRange) Reset() {
 	*x = PortRange{}
-	mi := &file_cloudvlan_entity_v1_policy_proto_msgTypes[4]
+	mi := &file_cloudvlan_entity_v1_policy_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -561,7 +625,7 @@ func (x *PortRange) String() string {
 func (*PortRange) ProtoMessage() {}
 
 func (x *PortRange) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_entity_v1_policy_proto_msgTypes[4]
+	mi := &file_cloudvlan_entity_v1_policy_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -574,7 +638,7 @@ func (x *PortRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortRange.ProtoReflect.Descriptor instead.
 func (*PortRange) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_entity_v1_policy_proto_rawDescGZIP(), []int{4}
+	return file_cloudvlan_entity_v1_policy_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PortRange) GetFirst() uint32 {
@@ -595,7 +659,7 @@ var File_cloudvlan_entity_v1_policy_proto protoreflect.FileDescriptor
 
 const file_cloudvlan_entity_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	" cloudvlan/entity/v1/policy.proto\x12\x13cloudvlan.entity.v1\x1a cloudvlan/entity/v1/common.proto\"\xfb\x01\n" +
+	" cloudvlan/entity/v1/policy.proto\x12\x13cloudvlan.entity.v1\x1a cloudvlan/entity/v1/common.proto\"\xb6\x02\n" +
 	"\x06Policy\x12\x1b\n" +
 	"\ttenant_id\x18\x01 \x01(\tR\btenantId\x12\x19\n" +
 	"\bcvlan_id\x18\x02 \x01(\tR\acvlanId\x12\x18\n" +
@@ -605,7 +669,12 @@ const file_cloudvlan_entity_v1_policy_proto_rawDesc = "" +
 	"provenance\x18\x05 \x01(\v2\x1f.cloudvlan.entity.v1.ProvenanceR\n" +
 	"provenance\x12\x1d\n" +
 	"\n" +
-	"cluster_id\x18\x06 \x01(\tR\tclusterId\"I\n" +
+	"cluster_id\x18\x06 \x01(\tR\tclusterId\x129\n" +
+	"\x06source\x18\a \x01(\v2!.cloudvlan.entity.v1.PolicySourceR\x06source\"E\n" +
+	"\fPolicySource\x12\x14\n" +
+	"\x04file\x18\x01 \x01(\tB\x00R\x04file\x12\x1f\n" +
+	"\n" +
+	"rule_lines\x18\x02 \x03(\rB\x00R\truleLines\"I\n" +
 	"\x0ePolicyDocument\x127\n" +
 	"\x05rules\x18\x01 \x03(\v2\x1f.cloudvlan.entity.v1.PolicyRuleB\x00R\x05rules\"\xa1\x03\n" +
 	"\n" +
@@ -657,33 +726,35 @@ func file_cloudvlan_entity_v1_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_cloudvlan_entity_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_cloudvlan_entity_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_cloudvlan_entity_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_cloudvlan_entity_v1_policy_proto_goTypes = []any{
 	(PolicyAction)(0),      // 0: cloudvlan.entity.v1.PolicyAction
 	(PolicyProtocol)(0),    // 1: cloudvlan.entity.v1.PolicyProtocol
 	(TunnelProtocol)(0),    // 2: cloudvlan.entity.v1.TunnelProtocol
 	(*Policy)(nil),         // 3: cloudvlan.entity.v1.Policy
-	(*PolicyDocument)(nil), // 4: cloudvlan.entity.v1.PolicyDocument
-	(*PolicyRule)(nil),     // 5: cloudvlan.entity.v1.PolicyRule
-	(*PolicyTarget)(nil),   // 6: cloudvlan.entity.v1.PolicyTarget
-	(*PortRange)(nil),      // 7: cloudvlan.entity.v1.PortRange
-	(*Provenance)(nil),     // 8: cloudvlan.entity.v1.Provenance
+	(*PolicySource)(nil),   // 4: cloudvlan.entity.v1.PolicySource
+	(*PolicyDocument)(nil), // 5: cloudvlan.entity.v1.PolicyDocument
+	(*PolicyRule)(nil),     // 6: cloudvlan.entity.v1.PolicyRule
+	(*PolicyTarget)(nil),   // 7: cloudvlan.entity.v1.PolicyTarget
+	(*PortRange)(nil),      // 8: cloudvlan.entity.v1.PortRange
+	(*Provenance)(nil),     // 9: cloudvlan.entity.v1.Provenance
 }
 var file_cloudvlan_entity_v1_policy_proto_depIdxs = []int32{
-	4, // 0: cloudvlan.entity.v1.Policy.document:type_name -> cloudvlan.entity.v1.PolicyDocument
-	8, // 1: cloudvlan.entity.v1.Policy.provenance:type_name -> cloudvlan.entity.v1.Provenance
-	5, // 2: cloudvlan.entity.v1.PolicyDocument.rules:type_name -> cloudvlan.entity.v1.PolicyRule
-	0, // 3: cloudvlan.entity.v1.PolicyRule.action:type_name -> cloudvlan.entity.v1.PolicyAction
-	6, // 4: cloudvlan.entity.v1.PolicyRule.sources:type_name -> cloudvlan.entity.v1.PolicyTarget
-	6, // 5: cloudvlan.entity.v1.PolicyRule.destinations:type_name -> cloudvlan.entity.v1.PolicyTarget
-	1, // 6: cloudvlan.entity.v1.PolicyRule.protocol:type_name -> cloudvlan.entity.v1.PolicyProtocol
-	7, // 7: cloudvlan.entity.v1.PolicyRule.ports:type_name -> cloudvlan.entity.v1.PortRange
-	2, // 8: cloudvlan.entity.v1.PolicyRule.tunnel:type_name -> cloudvlan.entity.v1.TunnelProtocol
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	5,  // 0: cloudvlan.entity.v1.Policy.document:type_name -> cloudvlan.entity.v1.PolicyDocument
+	9,  // 1: cloudvlan.entity.v1.Policy.provenance:type_name -> cloudvlan.entity.v1.Provenance
+	4,  // 2: cloudvlan.entity.v1.Policy.source:type_name -> cloudvlan.entity.v1.PolicySource
+	6,  // 3: cloudvlan.entity.v1.PolicyDocument.rules:type_name -> cloudvlan.entity.v1.PolicyRule
+	0,  // 4: cloudvlan.entity.v1.PolicyRule.action:type_name -> cloudvlan.entity.v1.PolicyAction
+	7,  // 5: cloudvlan.entity.v1.PolicyRule.sources:type_name -> cloudvlan.entity.v1.PolicyTarget
+	7,  // 6: cloudvlan.entity.v1.PolicyRule.destinations:type_name -> cloudvlan.entity.v1.PolicyTarget
+	1,  // 7: cloudvlan.entity.v1.PolicyRule.protocol:type_name -> cloudvlan.entity.v1.PolicyProtocol
+	8,  // 8: cloudvlan.entity.v1.PolicyRule.ports:type_name -> cloudvlan.entity.v1.PortRange
+	2,  // 9: cloudvlan.entity.v1.PolicyRule.tunnel:type_name -> cloudvlan.entity.v1.TunnelProtocol
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_cloudvlan_entity_v1_policy_proto_init() }
@@ -692,7 +763,7 @@ func file_cloudvlan_entity_v1_policy_proto_init() {
 		return
 	}
 	file_cloudvlan_entity_v1_common_proto_init()
-	file_cloudvlan_entity_v1_policy_proto_msgTypes[3].OneofWrappers = []any{
+	file_cloudvlan_entity_v1_policy_proto_msgTypes[4].OneofWrappers = []any{
 		(*PolicyTarget_Any)(nil),
 		(*PolicyTarget_Group)(nil),
 		(*PolicyTarget_Tag)(nil),
@@ -705,7 +776,7 @@ func file_cloudvlan_entity_v1_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cloudvlan_entity_v1_policy_proto_rawDesc), len(file_cloudvlan_entity_v1_policy_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

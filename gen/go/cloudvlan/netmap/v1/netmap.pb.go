@@ -9,7 +9,8 @@
 package netmapv1
 
 import (
-	v1 "cloudvlan/gen/go/cloudvlan/entity/v1"
+	v1 "cloudvlan/gen/go/cloudvlan/engine/v1"
+	v11 "cloudvlan/gen/go/cloudvlan/entity/v1"
 	_ "cloudvlan/gen/go/cloudvlan/options/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -26,6 +27,290 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type WhyRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	TenantId string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	CvlanId  string                 `protobuf:"bytes,2,opt,name=cvlan_id,json=cvlanId,proto3" json:"cvlan_id,omitempty"`
+	// Name, id or overlay address of a node.
+	Source string `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
+	// The same, or an address behind a node.
+	Destination   string      `protobuf:"bytes,4,opt,name=destination,proto3" json:"destination,omitempty"`
+	Probes        []*WhyProbe `protobuf:"bytes,5,rep,name=probes,proto3" json:"probes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhyRequest) Reset() {
+	*x = WhyRequest{}
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhyRequest) ProtoMessage() {}
+
+func (x *WhyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
+func (*WhyRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *WhyRequest) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *WhyRequest) GetCvlanId() string {
+	if x != nil {
+		return x.CvlanId
+	}
+	return ""
+}
+
+func (x *WhyRequest) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *WhyRequest) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
+func (x *WhyRequest) GetProbes() []*WhyProbe {
+	if x != nil {
+		return x.Probes
+	}
+	return nil
+}
+
+// A packet that opens a conversation.
+type WhyProbe struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// IP protocol number; 0 means ICMP of the addresses' family.
+	Protocol uint32 `protobuf:"varint,1,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// Destination port; only with TCP and UDP.
+	Port          uint32 `protobuf:"varint,2,opt,name=port,proto3" json:"port,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhyProbe) Reset() {
+	*x = WhyProbe{}
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhyProbe) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhyProbe) ProtoMessage() {}
+
+func (x *WhyProbe) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhyProbe.ProtoReflect.Descriptor instead.
+func (*WhyProbe) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *WhyProbe) GetProtocol() uint32 {
+	if x != nil {
+		return x.Protocol
+	}
+	return 0
+}
+
+func (x *WhyProbe) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+type WhyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One a probe, in order.
+	Answers  []*WhyAnswer `protobuf:"bytes,1,rep,name=answers,proto3" json:"answers,omitempty"`
+	SourceId string       `protobuf:"bytes,2,opt,name=source_id,json=sourceId,proto3" json:"source_id,omitempty"`
+	// Empty when no node has or carries the destination.
+	DestinationId string `protobuf:"bytes,3,opt,name=destination_id,json=destinationId,proto3" json:"destination_id,omitempty"`
+	// Addresses of the packets that were judged; empty when an end is revoked.
+	SourceAddress      string `protobuf:"bytes,4,opt,name=source_address,json=sourceAddress,proto3" json:"source_address,omitempty"`
+	DestinationAddress string `protobuf:"bytes,5,opt,name=destination_address,json=destinationAddress,proto3" json:"destination_address,omitempty"`
+	// Where the map stands by which they were judged.
+	Epoch         uint64 `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Revision      uint64 `protobuf:"varint,7,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhyResponse) Reset() {
+	*x = WhyResponse{}
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhyResponse) ProtoMessage() {}
+
+func (x *WhyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhyResponse.ProtoReflect.Descriptor instead.
+func (*WhyResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *WhyResponse) GetAnswers() []*WhyAnswer {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
+func (x *WhyResponse) GetSourceId() string {
+	if x != nil {
+		return x.SourceId
+	}
+	return ""
+}
+
+func (x *WhyResponse) GetDestinationId() string {
+	if x != nil {
+		return x.DestinationId
+	}
+	return ""
+}
+
+func (x *WhyResponse) GetSourceAddress() string {
+	if x != nil {
+		return x.SourceAddress
+	}
+	return ""
+}
+
+func (x *WhyResponse) GetDestinationAddress() string {
+	if x != nil {
+		return x.DestinationAddress
+	}
+	return ""
+}
+
+func (x *WhyResponse) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *WhyResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+type WhyAnswer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// True when every hop is ok.
+	Forwarded bool `protobuf:"varint,1,opt,name=forwarded,proto3" json:"forwarded,omitempty"`
+	// `source` and `destination` (who they are), `map` (whether they see each other, and by maps that hold), `route`, `rule`,
+	// `source_filter`, `destination_filter`, `path` (whether they can be reached). What cannot be judged is left out.
+	Hops          []*v1.Hop `protobuf:"bytes,2,rep,name=hops,proto3" json:"hops,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhyAnswer) Reset() {
+	*x = WhyAnswer{}
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhyAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhyAnswer) ProtoMessage() {}
+
+func (x *WhyAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhyAnswer.ProtoReflect.Descriptor instead.
+func (*WhyAnswer) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *WhyAnswer) GetForwarded() bool {
+	if x != nil {
+		return x.Forwarded
+	}
+	return false
+}
+
+func (x *WhyAnswer) GetHops() []*v1.Hop {
+	if x != nil {
+		return x.Hops
+	}
+	return nil
+}
+
 // Where a node stands.
 type MapPosition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -39,7 +324,7 @@ type MapPosition struct {
 
 func (x *MapPosition) Reset() {
 	*x = MapPosition{}
-	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[0]
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -51,7 +336,7 @@ func (x *MapPosition) String() string {
 func (*MapPosition) ProtoMessage() {}
 
 func (x *MapPosition) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[0]
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -64,7 +349,7 @@ func (x *MapPosition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MapPosition.ProtoReflect.Descriptor instead.
 func (*MapPosition) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{0}
+	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *MapPosition) GetEpoch() uint64 {
@@ -98,7 +383,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[1]
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -110,7 +395,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[1]
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -123,7 +408,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{1}
+	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *WatchRequest) GetPosition() *MapPosition {
@@ -142,14 +427,14 @@ func (x *WatchRequest) GetCapabilityVersion() uint32 {
 
 type WatchResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Update        *v1.MapUpdate          `protobuf:"bytes,1,opt,name=update,proto3" json:"update,omitempty"`
+	Update        *v11.MapUpdate         `protobuf:"bytes,1,opt,name=update,proto3" json:"update,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[2]
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -161,7 +446,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[2]
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -174,10 +459,10 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{2}
+	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *WatchResponse) GetUpdate() *v1.MapUpdate {
+func (x *WatchResponse) GetUpdate() *v11.MapUpdate {
 	if x != nil {
 		return x.Update
 	}
@@ -194,7 +479,7 @@ type PollRequest struct {
 
 func (x *PollRequest) Reset() {
 	*x = PollRequest{}
-	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[3]
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -206,7 +491,7 @@ func (x *PollRequest) String() string {
 func (*PollRequest) ProtoMessage() {}
 
 func (x *PollRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[3]
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -219,7 +504,7 @@ func (x *PollRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollRequest.ProtoReflect.Descriptor instead.
 func (*PollRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{3}
+	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PollRequest) GetPosition() *MapPosition {
@@ -238,14 +523,14 @@ func (x *PollRequest) GetCapabilityVersion() uint32 {
 
 type PollResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Updates       []*v1.MapUpdate        `protobuf:"bytes,1,rep,name=updates,proto3" json:"updates,omitempty"`
+	Updates       []*v11.MapUpdate       `protobuf:"bytes,1,rep,name=updates,proto3" json:"updates,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PollResponse) Reset() {
 	*x = PollResponse{}
-	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[4]
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -257,7 +542,7 @@ func (x *PollResponse) String() string {
 func (*PollResponse) ProtoMessage() {}
 
 func (x *PollResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[4]
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -270,10 +555,10 @@ func (x *PollResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollResponse.ProtoReflect.Descriptor instead.
 func (*PollResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{4}
+	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{8}
 }
 
-func (x *PollResponse) GetUpdates() []*v1.MapUpdate {
+func (x *PollResponse) GetUpdates() []*v11.MapUpdate {
 	if x != nil {
 		return x.Updates
 	}
@@ -282,14 +567,14 @@ func (x *PollResponse) GetUpdates() []*v1.MapUpdate {
 
 type ReportEndpointsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Endpoints     []*v1.NodeEndpoint     `protobuf:"bytes,1,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	Endpoints     []*v11.NodeEndpoint    `protobuf:"bytes,1,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReportEndpointsRequest) Reset() {
 	*x = ReportEndpointsRequest{}
-	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[5]
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -301,7 +586,7 @@ func (x *ReportEndpointsRequest) String() string {
 func (*ReportEndpointsRequest) ProtoMessage() {}
 
 func (x *ReportEndpointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[5]
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -314,10 +599,10 @@ func (x *ReportEndpointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportEndpointsRequest.ProtoReflect.Descriptor instead.
 func (*ReportEndpointsRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{5}
+	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{9}
 }
 
-func (x *ReportEndpointsRequest) GetEndpoints() []*v1.NodeEndpoint {
+func (x *ReportEndpointsRequest) GetEndpoints() []*v11.NodeEndpoint {
 	if x != nil {
 		return x.Endpoints
 	}
@@ -334,7 +619,7 @@ type ReportEndpointsResponse struct {
 
 func (x *ReportEndpointsResponse) Reset() {
 	*x = ReportEndpointsResponse{}
-	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[6]
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -346,7 +631,7 @@ func (x *ReportEndpointsResponse) String() string {
 func (*ReportEndpointsResponse) ProtoMessage() {}
 
 func (x *ReportEndpointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[6]
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -359,7 +644,7 @@ func (x *ReportEndpointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportEndpointsResponse.ProtoReflect.Descriptor instead.
 func (*ReportEndpointsResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{6}
+	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ReportEndpointsResponse) GetVersion() string {
@@ -380,7 +665,7 @@ type ListPresenceRequest struct {
 
 func (x *ListPresenceRequest) Reset() {
 	*x = ListPresenceRequest{}
-	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[7]
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -392,7 +677,7 @@ func (x *ListPresenceRequest) String() string {
 func (*ListPresenceRequest) ProtoMessage() {}
 
 func (x *ListPresenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[7]
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -405,7 +690,7 @@ func (x *ListPresenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPresenceRequest.ProtoReflect.Descriptor instead.
 func (*ListPresenceRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{7}
+	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListPresenceRequest) GetTenantId() string {
@@ -439,7 +724,7 @@ type ListPresenceResponse struct {
 
 func (x *ListPresenceResponse) Reset() {
 	*x = ListPresenceResponse{}
-	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[8]
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -451,7 +736,7 @@ func (x *ListPresenceResponse) String() string {
 func (*ListPresenceResponse) ProtoMessage() {}
 
 func (x *ListPresenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[8]
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -464,7 +749,7 @@ func (x *ListPresenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPresenceResponse.ProtoReflect.Descriptor instead.
 func (*ListPresenceResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{8}
+	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListPresenceResponse) GetNodes() []*NodePresence {
@@ -490,7 +775,7 @@ type NodePresence struct {
 
 func (x *NodePresence) Reset() {
 	*x = NodePresence{}
-	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[9]
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -502,7 +787,7 @@ func (x *NodePresence) String() string {
 func (*NodePresence) ProtoMessage() {}
 
 func (x *NodePresence) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[9]
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -515,7 +800,7 @@ func (x *NodePresence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodePresence.ProtoReflect.Descriptor instead.
 func (*NodePresence) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{9}
+	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *NodePresence) GetNodeId() string {
@@ -557,7 +842,28 @@ var File_cloudvlan_netmap_v1_netmap_proto protoreflect.FileDescriptor
 
 const file_cloudvlan_netmap_v1_netmap_proto_rawDesc = "" +
 	"\n" +
-	" cloudvlan/netmap/v1/netmap.proto\x12\x13cloudvlan.netmap.v1\x1a cloudvlan/entity/v1/netmap.proto\x1a\x1ecloudvlan/entity/v1/node.proto\x1a\"cloudvlan/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"f\n" +
+	" cloudvlan/netmap/v1/netmap.proto\x12\x13cloudvlan.netmap.v1\x1a cloudvlan/engine/v1/engine.proto\x1a cloudvlan/entity/v1/netmap.proto\x1a\x1ecloudvlan/entity/v1/node.proto\x1a\"cloudvlan/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x01\n" +
+	"\n" +
+	"WhyRequest\x12\x1d\n" +
+	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x1b\n" +
+	"\bcvlan_id\x18\x02 \x01(\tB\x00R\acvlanId\x12\x18\n" +
+	"\x06source\x18\x03 \x01(\tB\x00R\x06source\x12\"\n" +
+	"\vdestination\x18\x04 \x01(\tB\x00R\vdestination\x127\n" +
+	"\x06probes\x18\x05 \x03(\v2\x1d.cloudvlan.netmap.v1.WhyProbeB\x00R\x06probes\">\n" +
+	"\bWhyProbe\x12\x1c\n" +
+	"\bprotocol\x18\x01 \x01(\rB\x00R\bprotocol\x12\x14\n" +
+	"\x04port\x18\x02 \x01(\rB\x00R\x04port\"\x95\x02\n" +
+	"\vWhyResponse\x128\n" +
+	"\aanswers\x18\x01 \x03(\v2\x1e.cloudvlan.netmap.v1.WhyAnswerR\aanswers\x12\x1b\n" +
+	"\tsource_id\x18\x02 \x01(\tR\bsourceId\x12%\n" +
+	"\x0edestination_id\x18\x03 \x01(\tR\rdestinationId\x12%\n" +
+	"\x0esource_address\x18\x04 \x01(\tR\rsourceAddress\x12/\n" +
+	"\x13destination_address\x18\x05 \x01(\tR\x12destinationAddress\x12\x14\n" +
+	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\x12\x1a\n" +
+	"\brevision\x18\a \x01(\x04R\brevision\"W\n" +
+	"\tWhyAnswer\x12\x1c\n" +
+	"\tforwarded\x18\x01 \x01(\bR\tforwarded\x12,\n" +
+	"\x04hops\x18\x02 \x03(\v2\x18.cloudvlan.engine.v1.HopR\x04hops\"f\n" +
 	"\vMapPosition\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12%\n" +
@@ -591,7 +897,9 @@ const file_cloudvlan_netmap_v1_netmap_proto_rawDesc = "" +
 	"\rNetmapService\x12b\n" +
 	"\x05Watch\x12!.cloudvlan.netmap.v1.WatchRequest\x1a\".cloudvlan.netmap.v1.WatchResponse\"\x10\x8a\xb5\x18\t\b\x01\x10\x03\x1a\x01\x038\x01\x90\x02\x010\x01\x12]\n" +
 	"\x04Poll\x12 .cloudvlan.netmap.v1.PollRequest\x1a!.cloudvlan.netmap.v1.PollResponse\"\x10\x8a\xb5\x18\t\b\x01\x10\x03\x1a\x01\x038\x01\x90\x02\x01\x12|\n" +
-	"\x0fReportEndpoints\x12+.cloudvlan.netmap.v1.ReportEndpointsRequest\x1a,.cloudvlan.netmap.v1.ReportEndpointsResponse\"\x0e\x8a\xb5\x18\a\b\x01\x10\x03\x1a\x01\x03\x90\x02\x02B\xc3\x01\n" +
+	"\x0fReportEndpoints\x12+.cloudvlan.netmap.v1.ReportEndpointsRequest\x1a,.cloudvlan.netmap.v1.ReportEndpointsResponse\"\x0e\x8a\xb5\x18\a\b\x01\x10\x03\x1a\x01\x03\x90\x02\x022k\n" +
+	"\x10DiagnosisService\x12W\n" +
+	"\x03Why\x12\x1f.cloudvlan.netmap.v1.WhyRequest\x1a .cloudvlan.netmap.v1.WhyResponse\"\r\x8a\xb5\x18\x06\b(\x10\x028\x01\x90\x02\x01B\xc3\x01\n" +
 	"\x17com.cloudvlan.netmap.v1B\vNetmapProtoP\x01Z-cloudvlan/gen/go/cloudvlan/netmap/v1;netmapv1\xa2\x02\x03CNX\xaa\x02\x13Cloudvlan.Netmap.V1\xca\x02\x13Cloudvlan\\Netmap\\V1\xe2\x02\x1fCloudvlan\\Netmap\\V1\\GPBMetadata\xea\x02\x15Cloudvlan::Netmap::V1b\x06proto3"
 
 var (
@@ -606,42 +914,52 @@ func file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP() []byte {
 	return file_cloudvlan_netmap_v1_netmap_proto_rawDescData
 }
 
-var file_cloudvlan_netmap_v1_netmap_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_cloudvlan_netmap_v1_netmap_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_cloudvlan_netmap_v1_netmap_proto_goTypes = []any{
-	(*MapPosition)(nil),             // 0: cloudvlan.netmap.v1.MapPosition
-	(*WatchRequest)(nil),            // 1: cloudvlan.netmap.v1.WatchRequest
-	(*WatchResponse)(nil),           // 2: cloudvlan.netmap.v1.WatchResponse
-	(*PollRequest)(nil),             // 3: cloudvlan.netmap.v1.PollRequest
-	(*PollResponse)(nil),            // 4: cloudvlan.netmap.v1.PollResponse
-	(*ReportEndpointsRequest)(nil),  // 5: cloudvlan.netmap.v1.ReportEndpointsRequest
-	(*ReportEndpointsResponse)(nil), // 6: cloudvlan.netmap.v1.ReportEndpointsResponse
-	(*ListPresenceRequest)(nil),     // 7: cloudvlan.netmap.v1.ListPresenceRequest
-	(*ListPresenceResponse)(nil),    // 8: cloudvlan.netmap.v1.ListPresenceResponse
-	(*NodePresence)(nil),            // 9: cloudvlan.netmap.v1.NodePresence
-	(*v1.MapUpdate)(nil),            // 10: cloudvlan.entity.v1.MapUpdate
-	(*v1.NodeEndpoint)(nil),         // 11: cloudvlan.entity.v1.NodeEndpoint
-	(*timestamppb.Timestamp)(nil),   // 12: google.protobuf.Timestamp
+	(*WhyRequest)(nil),              // 0: cloudvlan.netmap.v1.WhyRequest
+	(*WhyProbe)(nil),                // 1: cloudvlan.netmap.v1.WhyProbe
+	(*WhyResponse)(nil),             // 2: cloudvlan.netmap.v1.WhyResponse
+	(*WhyAnswer)(nil),               // 3: cloudvlan.netmap.v1.WhyAnswer
+	(*MapPosition)(nil),             // 4: cloudvlan.netmap.v1.MapPosition
+	(*WatchRequest)(nil),            // 5: cloudvlan.netmap.v1.WatchRequest
+	(*WatchResponse)(nil),           // 6: cloudvlan.netmap.v1.WatchResponse
+	(*PollRequest)(nil),             // 7: cloudvlan.netmap.v1.PollRequest
+	(*PollResponse)(nil),            // 8: cloudvlan.netmap.v1.PollResponse
+	(*ReportEndpointsRequest)(nil),  // 9: cloudvlan.netmap.v1.ReportEndpointsRequest
+	(*ReportEndpointsResponse)(nil), // 10: cloudvlan.netmap.v1.ReportEndpointsResponse
+	(*ListPresenceRequest)(nil),     // 11: cloudvlan.netmap.v1.ListPresenceRequest
+	(*ListPresenceResponse)(nil),    // 12: cloudvlan.netmap.v1.ListPresenceResponse
+	(*NodePresence)(nil),            // 13: cloudvlan.netmap.v1.NodePresence
+	(*v1.Hop)(nil),                  // 14: cloudvlan.engine.v1.Hop
+	(*v11.MapUpdate)(nil),           // 15: cloudvlan.entity.v1.MapUpdate
+	(*v11.NodeEndpoint)(nil),        // 16: cloudvlan.entity.v1.NodeEndpoint
+	(*timestamppb.Timestamp)(nil),   // 17: google.protobuf.Timestamp
 }
 var file_cloudvlan_netmap_v1_netmap_proto_depIdxs = []int32{
-	0,  // 0: cloudvlan.netmap.v1.WatchRequest.position:type_name -> cloudvlan.netmap.v1.MapPosition
-	10, // 1: cloudvlan.netmap.v1.WatchResponse.update:type_name -> cloudvlan.entity.v1.MapUpdate
-	0,  // 2: cloudvlan.netmap.v1.PollRequest.position:type_name -> cloudvlan.netmap.v1.MapPosition
-	10, // 3: cloudvlan.netmap.v1.PollResponse.updates:type_name -> cloudvlan.entity.v1.MapUpdate
-	11, // 4: cloudvlan.netmap.v1.ReportEndpointsRequest.endpoints:type_name -> cloudvlan.entity.v1.NodeEndpoint
-	9,  // 5: cloudvlan.netmap.v1.ListPresenceResponse.nodes:type_name -> cloudvlan.netmap.v1.NodePresence
-	12, // 6: cloudvlan.netmap.v1.NodePresence.since:type_name -> google.protobuf.Timestamp
-	12, // 7: cloudvlan.netmap.v1.NodePresence.last_seen:type_name -> google.protobuf.Timestamp
-	1,  // 8: cloudvlan.netmap.v1.NetmapService.Watch:input_type -> cloudvlan.netmap.v1.WatchRequest
-	3,  // 9: cloudvlan.netmap.v1.NetmapService.Poll:input_type -> cloudvlan.netmap.v1.PollRequest
-	5,  // 10: cloudvlan.netmap.v1.NetmapService.ReportEndpoints:input_type -> cloudvlan.netmap.v1.ReportEndpointsRequest
-	2,  // 11: cloudvlan.netmap.v1.NetmapService.Watch:output_type -> cloudvlan.netmap.v1.WatchResponse
-	4,  // 12: cloudvlan.netmap.v1.NetmapService.Poll:output_type -> cloudvlan.netmap.v1.PollResponse
-	6,  // 13: cloudvlan.netmap.v1.NetmapService.ReportEndpoints:output_type -> cloudvlan.netmap.v1.ReportEndpointsResponse
-	11, // [11:14] is the sub-list for method output_type
-	8,  // [8:11] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	1,  // 0: cloudvlan.netmap.v1.WhyRequest.probes:type_name -> cloudvlan.netmap.v1.WhyProbe
+	3,  // 1: cloudvlan.netmap.v1.WhyResponse.answers:type_name -> cloudvlan.netmap.v1.WhyAnswer
+	14, // 2: cloudvlan.netmap.v1.WhyAnswer.hops:type_name -> cloudvlan.engine.v1.Hop
+	4,  // 3: cloudvlan.netmap.v1.WatchRequest.position:type_name -> cloudvlan.netmap.v1.MapPosition
+	15, // 4: cloudvlan.netmap.v1.WatchResponse.update:type_name -> cloudvlan.entity.v1.MapUpdate
+	4,  // 5: cloudvlan.netmap.v1.PollRequest.position:type_name -> cloudvlan.netmap.v1.MapPosition
+	15, // 6: cloudvlan.netmap.v1.PollResponse.updates:type_name -> cloudvlan.entity.v1.MapUpdate
+	16, // 7: cloudvlan.netmap.v1.ReportEndpointsRequest.endpoints:type_name -> cloudvlan.entity.v1.NodeEndpoint
+	13, // 8: cloudvlan.netmap.v1.ListPresenceResponse.nodes:type_name -> cloudvlan.netmap.v1.NodePresence
+	17, // 9: cloudvlan.netmap.v1.NodePresence.since:type_name -> google.protobuf.Timestamp
+	17, // 10: cloudvlan.netmap.v1.NodePresence.last_seen:type_name -> google.protobuf.Timestamp
+	5,  // 11: cloudvlan.netmap.v1.NetmapService.Watch:input_type -> cloudvlan.netmap.v1.WatchRequest
+	7,  // 12: cloudvlan.netmap.v1.NetmapService.Poll:input_type -> cloudvlan.netmap.v1.PollRequest
+	9,  // 13: cloudvlan.netmap.v1.NetmapService.ReportEndpoints:input_type -> cloudvlan.netmap.v1.ReportEndpointsRequest
+	0,  // 14: cloudvlan.netmap.v1.DiagnosisService.Why:input_type -> cloudvlan.netmap.v1.WhyRequest
+	6,  // 15: cloudvlan.netmap.v1.NetmapService.Watch:output_type -> cloudvlan.netmap.v1.WatchResponse
+	8,  // 16: cloudvlan.netmap.v1.NetmapService.Poll:output_type -> cloudvlan.netmap.v1.PollResponse
+	10, // 17: cloudvlan.netmap.v1.NetmapService.ReportEndpoints:output_type -> cloudvlan.netmap.v1.ReportEndpointsResponse
+	2,  // 18: cloudvlan.netmap.v1.DiagnosisService.Why:output_type -> cloudvlan.netmap.v1.WhyResponse
+	15, // [15:19] is the sub-list for method output_type
+	11, // [11:15] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_cloudvlan_netmap_v1_netmap_proto_init() }
@@ -655,9 +973,9 @@ func file_cloudvlan_netmap_v1_netmap_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cloudvlan_netmap_v1_netmap_proto_rawDesc), len(file_cloudvlan_netmap_v1_netmap_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   14,
 			NumExtensions: 0,
-			NumServices:   1,
+			NumServices:   2,
 		},
 		GoTypes:           file_cloudvlan_netmap_v1_netmap_proto_goTypes,
 		DependencyIndexes: file_cloudvlan_netmap_v1_netmap_proto_depIdxs,

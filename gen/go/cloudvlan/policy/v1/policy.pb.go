@@ -31,7 +31,9 @@ type ApplyPolicyRequest struct {
 	CvlanId  string                 `protobuf:"bytes,2,opt,name=cvlan_id,json=cvlanId,proto3" json:"cvlan_id,omitempty"`
 	Document *v1.PolicyDocument     `protobuf:"bytes,3,opt,name=document,proto3" json:"document,omitempty"`
 	// Version the document was made from; another one in force is a conflict. Unset: replace whatever is there.
-	BaseVersion   *uint64 `protobuf:"varint,4,opt,name=base_version,json=baseVersion,proto3,oneof" json:"base_version,omitempty"`
+	BaseVersion *uint64 `protobuf:"varint,4,opt,name=base_version,json=baseVersion,proto3,oneof" json:"base_version,omitempty"`
+	// Where the document was written; unset: nowhere that matters.
+	Source        *v1.PolicySource `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -92,6 +94,13 @@ func (x *ApplyPolicyRequest) GetBaseVersion() uint64 {
 		return *x.BaseVersion
 	}
 	return 0
+}
+
+func (x *ApplyPolicyRequest) GetSource() *v1.PolicySource {
+	if x != nil {
+		return x.Source
+	}
+	return nil
 }
 
 type ApplyPolicyResponse struct {
@@ -350,12 +359,13 @@ var File_cloudvlan_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_cloudvlan_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	" cloudvlan/policy/v1/policy.proto\x12\x13cloudvlan.policy.v1\x1a cloudvlan/entity/v1/events.proto\x1a cloudvlan/entity/v1/policy.proto\x1a\"cloudvlan/options/v1/options.proto\"\xcc\x01\n" +
+	" cloudvlan/policy/v1/policy.proto\x12\x13cloudvlan.policy.v1\x1a cloudvlan/entity/v1/events.proto\x1a cloudvlan/entity/v1/policy.proto\x1a\"cloudvlan/options/v1/options.proto\"\x87\x02\n" +
 	"\x12ApplyPolicyRequest\x12\x1d\n" +
 	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x1b\n" +
 	"\bcvlan_id\x18\x02 \x01(\tB\x00R\acvlanId\x12A\n" +
 	"\bdocument\x18\x03 \x01(\v2#.cloudvlan.entity.v1.PolicyDocumentB\x00R\bdocument\x12&\n" +
-	"\fbase_version\x18\x04 \x01(\x04H\x00R\vbaseVersion\x88\x01\x01B\x0f\n" +
+	"\fbase_version\x18\x04 \x01(\x04H\x00R\vbaseVersion\x88\x01\x01\x129\n" +
+	"\x06source\x18\x05 \x01(\v2!.cloudvlan.entity.v1.PolicySourceR\x06sourceB\x0f\n" +
 	"\r_base_version\"J\n" +
 	"\x13ApplyPolicyResponse\x123\n" +
 	"\x06policy\x18\x01 \x01(\v2\x1b.cloudvlan.entity.v1.PolicyR\x06policy\"N\n" +
@@ -398,25 +408,27 @@ var file_cloudvlan_policy_v1_policy_proto_goTypes = []any{
 	(*WatchChangesRequest)(nil),  // 4: cloudvlan.policy.v1.WatchChangesRequest
 	(*WatchChangesResponse)(nil), // 5: cloudvlan.policy.v1.WatchChangesResponse
 	(*v1.PolicyDocument)(nil),    // 6: cloudvlan.entity.v1.PolicyDocument
-	(*v1.Policy)(nil),            // 7: cloudvlan.entity.v1.Policy
-	(*v1.Change)(nil),            // 8: cloudvlan.entity.v1.Change
+	(*v1.PolicySource)(nil),      // 7: cloudvlan.entity.v1.PolicySource
+	(*v1.Policy)(nil),            // 8: cloudvlan.entity.v1.Policy
+	(*v1.Change)(nil),            // 9: cloudvlan.entity.v1.Change
 }
 var file_cloudvlan_policy_v1_policy_proto_depIdxs = []int32{
 	6, // 0: cloudvlan.policy.v1.ApplyPolicyRequest.document:type_name -> cloudvlan.entity.v1.PolicyDocument
-	7, // 1: cloudvlan.policy.v1.ApplyPolicyResponse.policy:type_name -> cloudvlan.entity.v1.Policy
-	7, // 2: cloudvlan.policy.v1.GetPolicyResponse.policy:type_name -> cloudvlan.entity.v1.Policy
-	8, // 3: cloudvlan.policy.v1.WatchChangesResponse.changes:type_name -> cloudvlan.entity.v1.Change
-	0, // 4: cloudvlan.policy.v1.PolicyService.ApplyPolicy:input_type -> cloudvlan.policy.v1.ApplyPolicyRequest
-	2, // 5: cloudvlan.policy.v1.PolicyService.GetPolicy:input_type -> cloudvlan.policy.v1.GetPolicyRequest
-	4, // 6: cloudvlan.policy.v1.PolicyService.WatchChanges:input_type -> cloudvlan.policy.v1.WatchChangesRequest
-	1, // 7: cloudvlan.policy.v1.PolicyService.ApplyPolicy:output_type -> cloudvlan.policy.v1.ApplyPolicyResponse
-	3, // 8: cloudvlan.policy.v1.PolicyService.GetPolicy:output_type -> cloudvlan.policy.v1.GetPolicyResponse
-	5, // 9: cloudvlan.policy.v1.PolicyService.WatchChanges:output_type -> cloudvlan.policy.v1.WatchChangesResponse
-	7, // [7:10] is the sub-list for method output_type
-	4, // [4:7] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	7, // 1: cloudvlan.policy.v1.ApplyPolicyRequest.source:type_name -> cloudvlan.entity.v1.PolicySource
+	8, // 2: cloudvlan.policy.v1.ApplyPolicyResponse.policy:type_name -> cloudvlan.entity.v1.Policy
+	8, // 3: cloudvlan.policy.v1.GetPolicyResponse.policy:type_name -> cloudvlan.entity.v1.Policy
+	9, // 4: cloudvlan.policy.v1.WatchChangesResponse.changes:type_name -> cloudvlan.entity.v1.Change
+	0, // 5: cloudvlan.policy.v1.PolicyService.ApplyPolicy:input_type -> cloudvlan.policy.v1.ApplyPolicyRequest
+	2, // 6: cloudvlan.policy.v1.PolicyService.GetPolicy:input_type -> cloudvlan.policy.v1.GetPolicyRequest
+	4, // 7: cloudvlan.policy.v1.PolicyService.WatchChanges:input_type -> cloudvlan.policy.v1.WatchChangesRequest
+	1, // 8: cloudvlan.policy.v1.PolicyService.ApplyPolicy:output_type -> cloudvlan.policy.v1.ApplyPolicyResponse
+	3, // 9: cloudvlan.policy.v1.PolicyService.GetPolicy:output_type -> cloudvlan.policy.v1.GetPolicyResponse
+	5, // 10: cloudvlan.policy.v1.PolicyService.WatchChanges:output_type -> cloudvlan.policy.v1.WatchChangesResponse
+	8, // [8:11] is the sub-list for method output_type
+	5, // [5:8] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_cloudvlan_policy_v1_policy_proto_init() }

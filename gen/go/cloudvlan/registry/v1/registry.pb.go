@@ -738,8 +738,10 @@ type ListNodesRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	TenantId string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
 	// Empty means every cvlan of the tenant.
-	CvlanId       string         `protobuf:"bytes,2,opt,name=cvlan_id,json=cvlanId,proto3" json:"cvlan_id,omitempty"`
-	Pagination    *v1.Pagination `protobuf:"bytes,3,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	CvlanId    string         `protobuf:"bytes,2,opt,name=cvlan_id,json=cvlanId,proto3" json:"cvlan_id,omitempty"`
+	Pagination *v1.Pagination `protobuf:"bytes,3,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// Only those of this name, revoked ones among them; empty means all.
+	Name          string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -793,6 +795,13 @@ func (x *ListNodesRequest) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+func (x *ListNodesRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
 }
 
 type ListNodesResponse struct {
@@ -3744,13 +3753,14 @@ const file_cloudvlan_registry_v1_registry_proto_rawDesc = "" +
 	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x19\n" +
 	"\anode_id\x18\x02 \x01(\tB\x00R\x06nodeId\"@\n" +
 	"\x0fGetNodeResponse\x12-\n" +
-	"\x04node\x18\x01 \x01(\v2\x19.cloudvlan.entity.v1.NodeR\x04node\"\x8f\x01\n" +
+	"\x04node\x18\x01 \x01(\v2\x19.cloudvlan.entity.v1.NodeR\x04node\"\xa5\x01\n" +
 	"\x10ListNodesRequest\x12\x1d\n" +
 	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x1b\n" +
 	"\bcvlan_id\x18\x02 \x01(\tB\x00R\acvlanId\x12?\n" +
 	"\n" +
 	"pagination\x18\x03 \x01(\v2\x1f.cloudvlan.entity.v1.PaginationR\n" +
-	"pagination\"w\n" +
+	"pagination\x12\x14\n" +
+	"\x04name\x18\x04 \x01(\tB\x00R\x04name\"w\n" +
 	"\x11ListNodesResponse\x12/\n" +
 	"\x05nodes\x18\x01 \x03(\v2\x19.cloudvlan.entity.v1.NodeR\x05nodes\x121\n" +
 	"\x04meta\x18\x02 \x01(\v2\x1d.cloudvlan.entity.v1.ListMetaR\x04meta\"\xdd\x01\n" +

@@ -25,6 +25,8 @@ const _ = connect.IsAtLeastVersion1_13_0
 const (
 	// NetmapServiceName is the fully-qualified name of the NetmapService service.
 	NetmapServiceName = "cloudvlan.netmap.v1.NetmapService"
+	// DiagnosisServiceName is the fully-qualified name of the DiagnosisService service.
+	DiagnosisServiceName = "cloudvlan.netmap.v1.DiagnosisService"
 )
 
 // These constants are the fully-qualified names of the RPCs defined in this package. They're
@@ -42,6 +44,8 @@ const (
 	// NetmapServiceReportEndpointsProcedure is the fully-qualified name of the NetmapService's
 	// ReportEndpoints RPC.
 	NetmapServiceReportEndpointsProcedure = "/cloudvlan.netmap.v1.NetmapService/ReportEndpoints"
+	// DiagnosisServiceWhyProcedure is the fully-qualified name of the DiagnosisService's Why RPC.
+	DiagnosisServiceWhyProcedure = "/cloudvlan.netmap.v1.DiagnosisService/Why"
 )
 
 // NetmapServiceClient is a client for the cloudvlan.netmap.v1.NetmapService service.
@@ -178,4 +182,80 @@ func (UnimplementedNetmapServiceHandler) Poll(context.Context, *connect.Request[
 
 func (UnimplementedNetmapServiceHandler) ReportEndpoints(context.Context, *connect.Request[v1.ReportEndpointsRequest]) (*connect.Response[v1.ReportEndpointsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.netmap.v1.NetmapService.ReportEndpoints is not implemented"))
+}
+
+// DiagnosisServiceClient is a client for the cloudvlan.netmap.v1.DiagnosisService service.
+type DiagnosisServiceClient interface {
+	// Follows packets from one node to another, judged by the engine's own code over what the map gives to both.
+	// Whatever the caller may not know of is answered as what does not exist.
+	Why(context.Context, *connect.Request[v1.WhyRequest]) (*connect.Response[v1.WhyResponse], error)
+}
+
+// NewDiagnosisServiceClient constructs a client for the cloudvlan.netmap.v1.DiagnosisService
+// service. By default, it uses the Connect protocol with the binary Protobuf Codec, asks for
+// gzipped responses, and sends uncompressed requests. To use the gRPC or gRPC-Web protocols, supply
+// the connect.WithGRPC() or connect.WithGRPCWeb() options.
+//
+// The URL supplied here should be the base URL for the Connect or gRPC server (for example,
+// http://api.acme.com or https://acme.com/grpc).
+func NewDiagnosisServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...connect.ClientOption) DiagnosisServiceClient {
+	baseURL = strings.TrimRight(baseURL, "/")
+	diagnosisServiceMethods := v1.File_cloudvlan_netmap_v1_netmap_proto.Services().ByName("DiagnosisService").Methods()
+	return &diagnosisServiceClient{
+		why: connect.NewClient[v1.WhyRequest, v1.WhyResponse](
+			httpClient,
+			baseURL+DiagnosisServiceWhyProcedure,
+			connect.WithSchema(diagnosisServiceMethods.ByName("Why")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+	}
+}
+
+// diagnosisServiceClient implements DiagnosisServiceClient.
+type diagnosisServiceClient struct {
+	why *connect.Client[v1.WhyRequest, v1.WhyResponse]
+}
+
+// Why calls cloudvlan.netmap.v1.DiagnosisService.Why.
+func (c *diagnosisServiceClient) Why(ctx context.Context, req *connect.Request[v1.WhyRequest]) (*connect.Response[v1.WhyResponse], error) {
+	return c.why.CallUnary(ctx, req)
+}
+
+// DiagnosisServiceHandler is an implementation of the cloudvlan.netmap.v1.DiagnosisService service.
+type DiagnosisServiceHandler interface {
+	// Follows packets from one node to another, judged by the engine's own code over what the map gives to both.
+	// Whatever the caller may not know of is answered as what does not exist.
+	Why(context.Context, *connect.Request[v1.WhyRequest]) (*connect.Response[v1.WhyResponse], error)
+}
+
+// NewDiagnosisServiceHandler builds an HTTP handler from the service implementation. It returns the
+// path on which to mount the handler and the handler itself.
+//
+// By default, handlers support the Connect, gRPC, and gRPC-Web protocols with the binary Protobuf
+// and JSON codecs. They also support gzip compression.
+func NewDiagnosisServiceHandler(svc DiagnosisServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
+	diagnosisServiceMethods := v1.File_cloudvlan_netmap_v1_netmap_proto.Services().ByName("DiagnosisService").Methods()
+	diagnosisServiceWhyHandler := connect.NewUnaryHandler(
+		DiagnosisServiceWhyProcedure,
+		svc.Why,
+		connect.WithSchema(diagnosisServiceMethods.ByName("Why")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	return "/cloudvlan.netmap.v1.DiagnosisService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case DiagnosisServiceWhyProcedure:
+			diagnosisServiceWhyHandler.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// UnimplementedDiagnosisServiceHandler returns CodeUnimplemented from all methods.
+type UnimplementedDiagnosisServiceHandler struct{}
+
+func (UnimplementedDiagnosisServiceHandler) Why(context.Context, *connect.Request[v1.WhyRequest]) (*connect.Response[v1.WhyResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.netmap.v1.DiagnosisService.Why is not implemented"))
 }

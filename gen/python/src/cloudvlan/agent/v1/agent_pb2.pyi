@@ -219,14 +219,16 @@ class CollectDebugResponse(_message.Message):
     def __init__(self, config: _Optional[_Mapping[str, str]] = ..., log_lines: _Optional[_Iterable[str]] = ..., engine_log_lines: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
-    __slots__ = ("destination", "protocol", "port")
+    __slots__ = ("destination", "protocol", "port", "source")
     DESTINATION_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     PORT_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     destination: str
     protocol: int
     port: int
-    def __init__(self, destination: _Optional[str] = ..., protocol: _Optional[int] = ..., port: _Optional[int] = ...) -> None: ...
+    source: str
+    def __init__(self, destination: _Optional[str] = ..., protocol: _Optional[int] = ..., port: _Optional[int] = ..., source: _Optional[str] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
     __slots__ = ("explanation",)

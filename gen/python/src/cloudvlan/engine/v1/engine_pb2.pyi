@@ -409,29 +409,65 @@ class ShutdownResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class EvaluateRequest(_message.Message):
-    __slots__ = ("source", "destination", "rules", "packets")
+    __slots__ = ("source", "destination", "rules", "packets", "source_view", "destination_views")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     DESTINATION_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
     PACKETS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_VIEW_FIELD_NUMBER: _ClassVar[int]
+    DESTINATION_VIEWS_FIELD_NUMBER: _ClassVar[int]
     source: _netmap_pb2.NodeRecord
     destination: _netmap_pb2.NodeRecord
     rules: _containers.RepeatedCompositeFieldContainer[_netmap_pb2.RuleRecord]
     packets: _containers.RepeatedCompositeFieldContainer[Packet]
-    def __init__(self, source: _Optional[_Union[_netmap_pb2.NodeRecord, _Mapping]] = ..., destination: _Optional[_Union[_netmap_pb2.NodeRecord, _Mapping]] = ..., rules: _Optional[_Iterable[_Union[_netmap_pb2.RuleRecord, _Mapping]]] = ..., packets: _Optional[_Iterable[_Union[Packet, _Mapping]]] = ...) -> None: ...
+    source_view: MapView
+    destination_views: _containers.RepeatedCompositeFieldContainer[MapView]
+    def __init__(self, source: _Optional[_Union[_netmap_pb2.NodeRecord, _Mapping]] = ..., destination: _Optional[_Union[_netmap_pb2.NodeRecord, _Mapping]] = ..., rules: _Optional[_Iterable[_Union[_netmap_pb2.RuleRecord, _Mapping]]] = ..., packets: _Optional[_Iterable[_Union[Packet, _Mapping]]] = ..., source_view: _Optional[_Union[MapView, _Mapping]] = ..., destination_views: _Optional[_Iterable[_Union[MapView, _Mapping]]] = ...) -> None: ...
 
 class EvaluateResponse(_message.Message):
-    __slots__ = ("verdicts",)
+    __slots__ = ("verdicts", "followings")
     VERDICTS_FIELD_NUMBER: _ClassVar[int]
+    FOLLOWINGS_FIELD_NUMBER: _ClassVar[int]
     verdicts: _containers.RepeatedCompositeFieldContainer[Verdict]
-    def __init__(self, verdicts: _Optional[_Iterable[_Union[Verdict, _Mapping]]] = ...) -> None: ...
+    followings: _containers.RepeatedCompositeFieldContainer[Following]
+    def __init__(self, verdicts: _Optional[_Iterable[_Union[Verdict, _Mapping]]] = ..., followings: _Optional[_Iterable[_Union[Following, _Mapping]]] = ...) -> None: ...
+
+class MapView(_message.Message):
+    __slots__ = ("own", "peers", "rules", "hints", "epoch", "revision", "stale")
+    OWN_FIELD_NUMBER: _ClassVar[int]
+    PEERS_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    HINTS_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    STALE_FIELD_NUMBER: _ClassVar[int]
+    own: _netmap_pb2.NodeRecord
+    peers: _containers.RepeatedCompositeFieldContainer[_netmap_pb2.NodeRecord]
+    rules: _containers.RepeatedCompositeFieldContainer[_netmap_pb2.RuleRecord]
+    hints: _containers.RepeatedCompositeFieldContainer[_netmap_pb2.EndpointHint]
+    epoch: int
+    revision: int
+    stale: _netmap_pb2.StalePolicy
+    def __init__(self, own: _Optional[_Union[_netmap_pb2.NodeRecord, _Mapping]] = ..., peers: _Optional[_Iterable[_Union[_netmap_pb2.NodeRecord, _Mapping]]] = ..., rules: _Optional[_Iterable[_Union[_netmap_pb2.RuleRecord, _Mapping]]] = ..., hints: _Optional[_Iterable[_Union[_netmap_pb2.EndpointHint, _Mapping]]] = ..., epoch: _Optional[int] = ..., revision: _Optional[int] = ..., stale: _Optional[_Union[_netmap_pb2.StalePolicy, str]] = ...) -> None: ...
+
+class Following(_message.Message):
+    __slots__ = ("outbound", "destination_id", "inbound")
+    OUTBOUND_FIELD_NUMBER: _ClassVar[int]
+    DESTINATION_ID_FIELD_NUMBER: _ClassVar[int]
+    INBOUND_FIELD_NUMBER: _ClassVar[int]
+    outbound: ExplainResponse
+    destination_id: str
+    inbound: ExplainResponse
+    def __init__(self, outbound: _Optional[_Union[ExplainResponse, _Mapping]] = ..., destination_id: _Optional[str] = ..., inbound: _Optional[_Union[ExplainResponse, _Mapping]] = ...) -> None: ...
 
 class Verdict(_message.Message):
-    __slots__ = ("allowed", "rule_name", "action")
+    __slots__ = ("allowed", "rule_name", "action", "rule_id")
     ALLOWED_FIELD_NUMBER: _ClassVar[int]
     RULE_NAME_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
+    RULE_ID_FIELD_NUMBER: _ClassVar[int]
     allowed: bool
     rule_name: str
     action: _policy_pb2.PolicyAction
-    def __init__(self, allowed: _Optional[bool] = ..., rule_name: _Optional[str] = ..., action: _Optional[_Union[_policy_pb2.PolicyAction, str]] = ...) -> None: ...
+    rule_id: bytes
+    def __init__(self, allowed: _Optional[bool] = ..., rule_name: _Optional[str] = ..., action: _Optional[_Union[_policy_pb2.PolicyAction, str]] = ..., rule_id: _Optional[bytes] = ...) -> None: ...

@@ -25,27 +25,29 @@ _sym_db = _symbol_database.Default()
 from cloudvlan.entity.v1 import common_pb2 as cloudvlan_dot_entity_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n cloudvlan/entity/v1/policy.proto\x12\x13\x63loudvlan.entity.v1\x1a cloudvlan/entity/v1/common.proto\"\xfb\x01\n\x06Policy\x12\x1b\n\ttenant_id\x18\x01 \x01(\tR\x08tenantId\x12\x19\n\x08\x63vlan_id\x18\x02 \x01(\tR\x07\x63vlanId\x12\x18\n\x07version\x18\x03 \x01(\x04R\x07version\x12?\n\x08\x64ocument\x18\x04 \x01(\x0b\x32#.cloudvlan.entity.v1.PolicyDocumentR\x08\x64ocument\x12?\n\nprovenance\x18\x05 \x01(\x0b\x32\x1f.cloudvlan.entity.v1.ProvenanceR\nprovenance\x12\x1d\n\ncluster_id\x18\x06 \x01(\tR\tclusterId\"I\n\x0ePolicyDocument\x12\x37\n\x05rules\x18\x01 \x03(\x0b\x32\x1f.cloudvlan.entity.v1.PolicyRuleB\x00R\x05rules\"\xa1\x03\n\nPolicyRule\x12\x14\n\x04name\x18\x01 \x01(\tB\x00R\x04name\x12;\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32!.cloudvlan.entity.v1.PolicyActionB\x00R\x06\x61\x63tion\x12=\n\x07sources\x18\x03 \x03(\x0b\x32!.cloudvlan.entity.v1.PolicyTargetB\x00R\x07sources\x12G\n\x0c\x64\x65stinations\x18\x04 \x03(\x0b\x32!.cloudvlan.entity.v1.PolicyTargetB\x00R\x0c\x64\x65stinations\x12\x41\n\x08protocol\x18\x05 \x01(\x0e\x32#.cloudvlan.entity.v1.PolicyProtocolB\x00R\x08protocol\x12\x36\n\x05ports\x18\x06 \x03(\x0b\x32\x1e.cloudvlan.entity.v1.PortRangeB\x00R\x05ports\x12=\n\x06tunnel\x18\x07 \x01(\x0e\x32#.cloudvlan.entity.v1.TunnelProtocolB\x00R\x06tunnel\"\x90\x01\n\x0cPolicyTarget\x12\x14\n\x03\x61ny\x18\x01 \x01(\x08\x42\x00H\x00R\x03\x61ny\x12\x18\n\x05group\x18\x02 \x01(\tB\x00H\x00R\x05group\x12\x14\n\x03tag\x18\x03 \x01(\tB\x00H\x00R\x03tag\x12\x16\n\x04node\x18\x04 \x01(\tB\x00H\x00R\x04node\x12\x16\n\x04\x63idr\x18\x05 \x01(\tB\x00H\x00R\x04\x63idrB\n\n\x06target\x12\x00\"9\n\tPortRange\x12\x16\n\x05\x66irst\x18\x01 \x01(\rB\x00R\x05\x66irst\x12\x14\n\x04last\x18\x02 \x01(\rB\x00R\x04last*^\n\x0cPolicyAction\x12\x1d\n\x19POLICY_ACTION_UNSPECIFIED\x10\x00\x12\x17\n\x13POLICY_ACTION_ALLOW\x10\x01\x12\x16\n\x12POLICY_ACTION_DENY\x10\x02*\x96\x01\n\x0ePolicyProtocol\x12\x1f\n\x1bPOLICY_PROTOCOL_UNSPECIFIED\x10\x00\x12\x17\n\x13POLICY_PROTOCOL_ANY\x10\x01\x12\x17\n\x13POLICY_PROTOCOL_TCP\x10\x02\x12\x17\n\x13POLICY_PROTOCOL_UDP\x10\x03\x12\x18\n\x14POLICY_PROTOCOL_ICMP\x10\x04*k\n\x0eTunnelProtocol\x12\x1f\n\x1bTUNNEL_PROTOCOL_UNSPECIFIED\x10\x00\x12\x1d\n\x19TUNNEL_PROTOCOL_WIREGUARD\x10\x01\x12\x19\n\x15TUNNEL_PROTOCOL_IPSEC\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n cloudvlan/entity/v1/policy.proto\x12\x13\x63loudvlan.entity.v1\x1a cloudvlan/entity/v1/common.proto\"\xb6\x02\n\x06Policy\x12\x1b\n\ttenant_id\x18\x01 \x01(\tR\x08tenantId\x12\x19\n\x08\x63vlan_id\x18\x02 \x01(\tR\x07\x63vlanId\x12\x18\n\x07version\x18\x03 \x01(\x04R\x07version\x12?\n\x08\x64ocument\x18\x04 \x01(\x0b\x32#.cloudvlan.entity.v1.PolicyDocumentR\x08\x64ocument\x12?\n\nprovenance\x18\x05 \x01(\x0b\x32\x1f.cloudvlan.entity.v1.ProvenanceR\nprovenance\x12\x1d\n\ncluster_id\x18\x06 \x01(\tR\tclusterId\x12\x39\n\x06source\x18\x07 \x01(\x0b\x32!.cloudvlan.entity.v1.PolicySourceR\x06source\"E\n\x0cPolicySource\x12\x14\n\x04\x66ile\x18\x01 \x01(\tB\x00R\x04\x66ile\x12\x1f\n\nrule_lines\x18\x02 \x03(\rB\x00R\truleLines\"I\n\x0ePolicyDocument\x12\x37\n\x05rules\x18\x01 \x03(\x0b\x32\x1f.cloudvlan.entity.v1.PolicyRuleB\x00R\x05rules\"\xa1\x03\n\nPolicyRule\x12\x14\n\x04name\x18\x01 \x01(\tB\x00R\x04name\x12;\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32!.cloudvlan.entity.v1.PolicyActionB\x00R\x06\x61\x63tion\x12=\n\x07sources\x18\x03 \x03(\x0b\x32!.cloudvlan.entity.v1.PolicyTargetB\x00R\x07sources\x12G\n\x0c\x64\x65stinations\x18\x04 \x03(\x0b\x32!.cloudvlan.entity.v1.PolicyTargetB\x00R\x0c\x64\x65stinations\x12\x41\n\x08protocol\x18\x05 \x01(\x0e\x32#.cloudvlan.entity.v1.PolicyProtocolB\x00R\x08protocol\x12\x36\n\x05ports\x18\x06 \x03(\x0b\x32\x1e.cloudvlan.entity.v1.PortRangeB\x00R\x05ports\x12=\n\x06tunnel\x18\x07 \x01(\x0e\x32#.cloudvlan.entity.v1.TunnelProtocolB\x00R\x06tunnel\"\x90\x01\n\x0cPolicyTarget\x12\x14\n\x03\x61ny\x18\x01 \x01(\x08\x42\x00H\x00R\x03\x61ny\x12\x18\n\x05group\x18\x02 \x01(\tB\x00H\x00R\x05group\x12\x14\n\x03tag\x18\x03 \x01(\tB\x00H\x00R\x03tag\x12\x16\n\x04node\x18\x04 \x01(\tB\x00H\x00R\x04node\x12\x16\n\x04\x63idr\x18\x05 \x01(\tB\x00H\x00R\x04\x63idrB\n\n\x06target\x12\x00\"9\n\tPortRange\x12\x16\n\x05\x66irst\x18\x01 \x01(\rB\x00R\x05\x66irst\x12\x14\n\x04last\x18\x02 \x01(\rB\x00R\x04last*^\n\x0cPolicyAction\x12\x1d\n\x19POLICY_ACTION_UNSPECIFIED\x10\x00\x12\x17\n\x13POLICY_ACTION_ALLOW\x10\x01\x12\x16\n\x12POLICY_ACTION_DENY\x10\x02*\x96\x01\n\x0ePolicyProtocol\x12\x1f\n\x1bPOLICY_PROTOCOL_UNSPECIFIED\x10\x00\x12\x17\n\x13POLICY_PROTOCOL_ANY\x10\x01\x12\x17\n\x13POLICY_PROTOCOL_TCP\x10\x02\x12\x17\n\x13POLICY_PROTOCOL_UDP\x10\x03\x12\x18\n\x14POLICY_PROTOCOL_ICMP\x10\x04*k\n\x0eTunnelProtocol\x12\x1f\n\x1bTUNNEL_PROTOCOL_UNSPECIFIED\x10\x00\x12\x1d\n\x19TUNNEL_PROTOCOL_WIREGUARD\x10\x01\x12\x19\n\x15TUNNEL_PROTOCOL_IPSEC\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cloudvlan.entity.v1.policy_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_POLICYACTION']._serialized_start=1046
-  _globals['_POLICYACTION']._serialized_end=1140
-  _globals['_POLICYPROTOCOL']._serialized_start=1143
-  _globals['_POLICYPROTOCOL']._serialized_end=1293
-  _globals['_TUNNELPROTOCOL']._serialized_start=1295
-  _globals['_TUNNELPROTOCOL']._serialized_end=1402
+  _globals['_POLICYACTION']._serialized_start=1176
+  _globals['_POLICYACTION']._serialized_end=1270
+  _globals['_POLICYPROTOCOL']._serialized_start=1273
+  _globals['_POLICYPROTOCOL']._serialized_end=1423
+  _globals['_TUNNELPROTOCOL']._serialized_start=1425
+  _globals['_TUNNELPROTOCOL']._serialized_end=1532
   _globals['_POLICY']._serialized_start=92
-  _globals['_POLICY']._serialized_end=343
-  _globals['_POLICYDOCUMENT']._serialized_start=345
-  _globals['_POLICYDOCUMENT']._serialized_end=418
-  _globals['_POLICYRULE']._serialized_start=421
-  _globals['_POLICYRULE']._serialized_end=838
-  _globals['_POLICYTARGET']._serialized_start=841
-  _globals['_POLICYTARGET']._serialized_end=985
-  _globals['_PORTRANGE']._serialized_start=987
-  _globals['_PORTRANGE']._serialized_end=1044
+  _globals['_POLICY']._serialized_end=402
+  _globals['_POLICYSOURCE']._serialized_start=404
+  _globals['_POLICYSOURCE']._serialized_end=473
+  _globals['_POLICYDOCUMENT']._serialized_start=475
+  _globals['_POLICYDOCUMENT']._serialized_end=548
+  _globals['_POLICYRULE']._serialized_start=551
+  _globals['_POLICYRULE']._serialized_end=968
+  _globals['_POLICYTARGET']._serialized_start=971
+  _globals['_POLICYTARGET']._serialized_end=1115
+  _globals['_PORTRANGE']._serialized_start=1117
+  _globals['_PORTRANGE']._serialized_end=1174
 # @@protoc_insertion_point(module_scope)

@@ -40,20 +40,30 @@ TUNNEL_PROTOCOL_WIREGUARD: TunnelProtocol
 TUNNEL_PROTOCOL_IPSEC: TunnelProtocol
 
 class Policy(_message.Message):
-    __slots__ = ("tenant_id", "cvlan_id", "version", "document", "provenance", "cluster_id")
+    __slots__ = ("tenant_id", "cvlan_id", "version", "document", "provenance", "cluster_id", "source")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     CVLAN_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
     PROVENANCE_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     cvlan_id: str
     version: int
     document: PolicyDocument
     provenance: _common_pb2.Provenance
     cluster_id: str
-    def __init__(self, tenant_id: _Optional[str] = ..., cvlan_id: _Optional[str] = ..., version: _Optional[int] = ..., document: _Optional[_Union[PolicyDocument, _Mapping]] = ..., provenance: _Optional[_Union[_common_pb2.Provenance, _Mapping]] = ..., cluster_id: _Optional[str] = ...) -> None: ...
+    source: PolicySource
+    def __init__(self, tenant_id: _Optional[str] = ..., cvlan_id: _Optional[str] = ..., version: _Optional[int] = ..., document: _Optional[_Union[PolicyDocument, _Mapping]] = ..., provenance: _Optional[_Union[_common_pb2.Provenance, _Mapping]] = ..., cluster_id: _Optional[str] = ..., source: _Optional[_Union[PolicySource, _Mapping]] = ...) -> None: ...
+
+class PolicySource(_message.Message):
+    __slots__ = ("file", "rule_lines")
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    RULE_LINES_FIELD_NUMBER: _ClassVar[int]
+    file: str
+    rule_lines: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, file: _Optional[str] = ..., rule_lines: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class PolicyDocument(_message.Message):
     __slots__ = ("rules",)

@@ -1,5 +1,6 @@
 import datetime
 
+from cloudvlan.engine.v1 import engine_pb2 as _engine_pb2
 from cloudvlan.entity.v1 import netmap_pb2 as _netmap_pb2
 from cloudvlan.entity.v1 import node_pb2 as _node_pb2
 from cloudvlan.options.v1 import options_pb2 as _options_pb2
@@ -11,6 +12,54 @@ from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class WhyRequest(_message.Message):
+    __slots__ = ("tenant_id", "cvlan_id", "source", "destination", "probes")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    CVLAN_ID_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    DESTINATION_FIELD_NUMBER: _ClassVar[int]
+    PROBES_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    cvlan_id: str
+    source: str
+    destination: str
+    probes: _containers.RepeatedCompositeFieldContainer[WhyProbe]
+    def __init__(self, tenant_id: _Optional[str] = ..., cvlan_id: _Optional[str] = ..., source: _Optional[str] = ..., destination: _Optional[str] = ..., probes: _Optional[_Iterable[_Union[WhyProbe, _Mapping]]] = ...) -> None: ...
+
+class WhyProbe(_message.Message):
+    __slots__ = ("protocol", "port")
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    protocol: int
+    port: int
+    def __init__(self, protocol: _Optional[int] = ..., port: _Optional[int] = ...) -> None: ...
+
+class WhyResponse(_message.Message):
+    __slots__ = ("answers", "source_id", "destination_id", "source_address", "destination_address", "epoch", "revision")
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
+    DESTINATION_ID_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    DESTINATION_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    answers: _containers.RepeatedCompositeFieldContainer[WhyAnswer]
+    source_id: str
+    destination_id: str
+    source_address: str
+    destination_address: str
+    epoch: int
+    revision: int
+    def __init__(self, answers: _Optional[_Iterable[_Union[WhyAnswer, _Mapping]]] = ..., source_id: _Optional[str] = ..., destination_id: _Optional[str] = ..., source_address: _Optional[str] = ..., destination_address: _Optional[str] = ..., epoch: _Optional[int] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class WhyAnswer(_message.Message):
+    __slots__ = ("forwarded", "hops")
+    FORWARDED_FIELD_NUMBER: _ClassVar[int]
+    HOPS_FIELD_NUMBER: _ClassVar[int]
+    forwarded: bool
+    hops: _containers.RepeatedCompositeFieldContainer[_engine_pb2.Hop]
+    def __init__(self, forwarded: _Optional[bool] = ..., hops: _Optional[_Iterable[_Union[_engine_pb2.Hop, _Mapping]]] = ...) -> None: ...
 
 class MapPosition(_message.Message):
     __slots__ = ("epoch", "revision", "keyset_version")

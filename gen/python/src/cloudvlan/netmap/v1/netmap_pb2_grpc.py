@@ -188,3 +188,80 @@ class NetmapService:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class DiagnosisServiceStub:
+    """Why two nodes can or cannot talk.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Why = channel.unary_unary(
+                '/cloudvlan.netmap.v1.DiagnosisService/Why',
+                request_serializer=cloudvlan_dot_netmap_dot_v1_dot_netmap__pb2.WhyRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_netmap_dot_v1_dot_netmap__pb2.WhyResponse.FromString,
+                _registered_method=True)
+
+
+class DiagnosisServiceServicer:
+    """Why two nodes can or cannot talk.
+    """
+
+    def Why(self, request, context):
+        """Follows packets from one node to another, judged by the engine's own code over what the map gives to both.
+        Whatever the caller may not know of is answered as what does not exist.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_DiagnosisServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Why': grpc.unary_unary_rpc_method_handler(
+                    servicer.Why,
+                    request_deserializer=cloudvlan_dot_netmap_dot_v1_dot_netmap__pb2.WhyRequest.FromString,
+                    response_serializer=cloudvlan_dot_netmap_dot_v1_dot_netmap__pb2.WhyResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'cloudvlan.netmap.v1.DiagnosisService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('cloudvlan.netmap.v1.DiagnosisService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class DiagnosisService:
+    """Why two nodes can or cannot talk.
+    """
+
+    @staticmethod
+    def Why(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.netmap.v1.DiagnosisService/Why',
+            cloudvlan_dot_netmap_dot_v1_dot_netmap__pb2.WhyRequest.SerializeToString,
+            cloudvlan_dot_netmap_dot_v1_dot_netmap__pb2.WhyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

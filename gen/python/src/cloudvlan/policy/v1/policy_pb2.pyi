@@ -10,16 +10,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ApplyPolicyRequest(_message.Message):
-    __slots__ = ("tenant_id", "cvlan_id", "document", "base_version")
+    __slots__ = ("tenant_id", "cvlan_id", "document", "base_version", "source")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     CVLAN_ID_FIELD_NUMBER: _ClassVar[int]
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
     BASE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     cvlan_id: str
     document: _policy_pb2.PolicyDocument
     base_version: int
-    def __init__(self, tenant_id: _Optional[str] = ..., cvlan_id: _Optional[str] = ..., document: _Optional[_Union[_policy_pb2.PolicyDocument, _Mapping]] = ..., base_version: _Optional[int] = ...) -> None: ...
+    source: _policy_pb2.PolicySource
+    def __init__(self, tenant_id: _Optional[str] = ..., cvlan_id: _Optional[str] = ..., document: _Optional[_Union[_policy_pb2.PolicyDocument, _Mapping]] = ..., base_version: _Optional[int] = ..., source: _Optional[_Union[_policy_pb2.PolicySource, _Mapping]] = ...) -> None: ...
 
 class ApplyPolicyResponse(_message.Message):
     __slots__ = ("policy",)

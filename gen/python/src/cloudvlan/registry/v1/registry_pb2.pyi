@@ -127,14 +127,16 @@ class GetNodeResponse(_message.Message):
     def __init__(self, node: _Optional[_Union[_node_pb2.Node, _Mapping]] = ...) -> None: ...
 
 class ListNodesRequest(_message.Message):
-    __slots__ = ("tenant_id", "cvlan_id", "pagination")
+    __slots__ = ("tenant_id", "cvlan_id", "pagination", "name")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     CVLAN_ID_FIELD_NUMBER: _ClassVar[int]
     PAGINATION_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
     tenant_id: str
     cvlan_id: str
     pagination: _common_pb2.Pagination
-    def __init__(self, tenant_id: _Optional[str] = ..., cvlan_id: _Optional[str] = ..., pagination: _Optional[_Union[_common_pb2.Pagination, _Mapping]] = ...) -> None: ...
+    name: str
+    def __init__(self, tenant_id: _Optional[str] = ..., cvlan_id: _Optional[str] = ..., pagination: _Optional[_Union[_common_pb2.Pagination, _Mapping]] = ..., name: _Optional[str] = ...) -> None: ...
 
 class ListNodesResponse(_message.Message):
     __slots__ = ("nodes", "meta")

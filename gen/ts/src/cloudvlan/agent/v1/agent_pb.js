@@ -14,7 +14,7 @@ import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
  * Describes the file cloudvlan/agent/v1/agent.proto.
  */
 export const file_cloudvlan_agent_v1_agent = /*@__PURE__*/
-  fileDesc("Ch5jbG91ZHZsYW4vYWdlbnQvdjEvYWdlbnQucHJvdG8SEmNsb3Vkdmxhbi5hZ2VudC52MSJvCgtKb2luUmVxdWVzdBIiCgtqb2luX3N0cmluZxgBIAEoCUINgAEBukgHcgUQEBiAIBI8CgRuYW1lGAIgASgJQi66SCtyKTInXihbYS16MC05XShbYS16MC05LV17MCw2MX1bYS16MC05XSk/KT8kIj8KDEpvaW5SZXNwb25zZRIvCgZzdGF0dXMYASABKAsyHy5jbG91ZHZsYW4uYWdlbnQudjEuQWdlbnRTdGF0dXMiEgoQR2V0U3RhdHVzUmVxdWVzdCJEChFHZXRTdGF0dXNSZXNwb25zZRIvCgZzdGF0dXMYASABKAsyHy5jbG91ZHZsYW4uYWdlbnQudjEuQWdlbnRTdGF0dXMirQMKC0FnZW50U3RhdHVzEi0KBXN0YXRlGAEgASgOMh4uY2xvdWR2bGFuLmFnZW50LnYxLkFnZW50U3RhdGUSFgoOY29udHJvbGxlcl91cmwYAiABKAkSEQoJdGVuYW50X2lkGAMgASgJEhAKCGN2bGFuX2lkGAQgASgJEhIKCmN2bGFuX25hbWUYBSABKAkSDwoHbm9kZV9pZBgGIAEoCRIMCgRuYW1lGAcgASgJEjcKCmNvbnRyb2xsZXIYCCABKA4yIy5jbG91ZHZsYW4uYWdlbnQudjEuQ29udHJvbGxlclN0YXRlEhgKEGNvbnRyb2xsZXJfZXJyb3IYCSABKAkSOQoVY2VydGlmaWNhdGVfbm90X2FmdGVyGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCgZlbmdpbmUYCyABKAsyIS5jbG91ZHZsYW4uZW5naW5lLnYxLkVuZ2luZVN0YXR1cxIPCgd2ZXJzaW9uGAwgASgJEi0KCHByb2JsZW1zGA0gAygLMhsuY2xvdWR2bGFuLmFnZW50LnYxLlByb2JsZW0iOAoHUHJvYmxlbRIMCgRwYXJ0GAEgASgJEg8KB21lc3NhZ2UYAiABKAkSDgoGcmVtZWR5GAMgASgJIoABCg5FeHBsYWluUmVxdWVzdBIfCgtkZXN0aW5hdGlvbhgBIAEoCUIKukgHcgUQARiAARIaCghwcm90b2NvbBgCIAEoDUIIukgFKgMY/wESFwoEcG9ydBgDIAEoDUIJukgGKgQY//8DEhgKBnNvdXJjZRgEIAEoCUIIukgFcgMYgAEiTAoPRXhwbGFpblJlc3BvbnNlEjkKC2V4cGxhbmF0aW9uGAEgASgLMiQuY2xvdWR2bGFuLmVuZ2luZS52MS5FeHBsYWluUmVzcG9uc2UihAEKC1BpbmdSZXF1ZXN0Eh8KC2Rlc3RpbmF0aW9uGAEgASgJQgq6SAdyBRABGIABEhYKBWNvdW50GAIgASgNQge6SAQqAhhkEh0KC2ludGVydmFsX21zGAMgASgNQgi6SAUqAxiQThIdCgp0aW1lb3V0X21zGAQgASgNQgm6SAYqBBjg1AMiUQoMUGluZ1Jlc3BvbnNlEg8KB2FkZHJlc3MYASABKAkSMAoFcmVwbHkYAiABKAsyIS5jbG91ZHZsYW4uZW5naW5lLnYxLlBpbmdSZXNwb25zZSp3CgpBZ2VudFN0YXRlEhsKF0FHRU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASGgoWQUdFTlRfU1RBVEVfVU5FTlJPTExFRBABEhcKE0FHRU5UX1NUQVRFX1JVTk5JTkcQAhIXChNBR0VOVF9TVEFURV9SRVZPS0VEEAMqlgEKD0NvbnRyb2xsZXJTdGF0ZRIgChxDT05UUk9MTEVSX1NUQVRFX1VOU1BFQ0lGSUVEEAASHgoaQ09OVFJPTExFUl9TVEFURV9DT05ORUNURUQQARIfChtDT05UUk9MTEVSX1NUQVRFX0NPTk5FQ1RJTkcQAhIgChxDT05UUk9MTEVSX1NUQVRFX1VOUkVBQ0hBQkxFEAMyhwMKDEFnZW50U2VydmljZRJWCgRKb2luEh8uY2xvdWR2bGFuLmFnZW50LnYxLkpvaW5SZXF1ZXN0GiAuY2xvdWR2bGFuLmFnZW50LnYxLkpvaW5SZXNwb25zZSILkAICirUYBAgBEAQSZQoJR2V0U3RhdHVzEiQuY2xvdWR2bGFuLmFnZW50LnYxLkdldFN0YXR1c1JlcXVlc3QaJS5jbG91ZHZsYW4uYWdlbnQudjEuR2V0U3RhdHVzUmVzcG9uc2UiC5ACAYq1GAQIARAEEl8KB0V4cGxhaW4SIi5jbG91ZHZsYW4uYWdlbnQudjEuRXhwbGFpblJlcXVlc3QaIy5jbG91ZHZsYW4uYWdlbnQudjEuRXhwbGFpblJlc3BvbnNlIguQAgGKtRgECAEQBBJXCgRQaW5nEh8uY2xvdWR2bGFuLmFnZW50LnYxLlBpbmdSZXF1ZXN0GiAuY2xvdWR2bGFuLmFnZW50LnYxLlBpbmdSZXNwb25zZSIKirUYBggBEAQwATABYgZwcm90bzM", [file_buf_validate_validate, file_cloudvlan_engine_v1_engine, file_cloudvlan_options_v1_options, file_google_protobuf_timestamp]);
+  fileDesc("Ch5jbG91ZHZsYW4vYWdlbnQvdjEvYWdlbnQucHJvdG8SEmNsb3Vkdmxhbi5hZ2VudC52MSJvCgtKb2luUmVxdWVzdBIiCgtqb2luX3N0cmluZxgBIAEoCUINgAEBukgHcgUQEBiAIBI8CgRuYW1lGAIgASgJQi66SCtyKTInXihbYS16MC05XShbYS16MC05LV17MCw2MX1bYS16MC05XSk/KT8kIj8KDEpvaW5SZXNwb25zZRIvCgZzdGF0dXMYASABKAsyHy5jbG91ZHZsYW4uYWdlbnQudjEuQWdlbnRTdGF0dXMiEgoQR2V0U3RhdHVzUmVxdWVzdCJEChFHZXRTdGF0dXNSZXNwb25zZRIvCgZzdGF0dXMYASABKAsyHy5jbG91ZHZsYW4uYWdlbnQudjEuQWdlbnRTdGF0dXMi6gUKC0FnZW50U3RhdHVzEi0KBXN0YXRlGAEgASgOMh4uY2xvdWR2bGFuLmFnZW50LnYxLkFnZW50U3RhdGUSFgoOY29udHJvbGxlcl91cmwYAiABKAkSEQoJdGVuYW50X2lkGAMgASgJEhAKCGN2bGFuX2lkGAQgASgJEhIKCmN2bGFuX25hbWUYBSABKAkSDwoHbm9kZV9pZBgGIAEoCRIMCgRuYW1lGAcgASgJEjcKCmNvbnRyb2xsZXIYCCABKA4yIy5jbG91ZHZsYW4uYWdlbnQudjEuQ29udHJvbGxlclN0YXRlEhgKEGNvbnRyb2xsZXJfZXJyb3IYCSABKAkSOQoVY2VydGlmaWNhdGVfbm90X2FmdGVyGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCgZlbmdpbmUYCyABKAsyIS5jbG91ZHZsYW4uZW5naW5lLnYxLkVuZ2luZVN0YXR1cxIPCgd2ZXJzaW9uGAwgASgJEi0KCHByb2JsZW1zGA0gAygLMhsuY2xvdWR2bGFuLmFnZW50LnYxLlByb2JsZW0SKgoGaGVhbHRoGA4gASgOMhouY2xvdWR2bGFuLmFnZW50LnYxLkhlYWx0aBIVCg1oZWFsdGhfcmVhc29uGA8gASgJEhAKCGRlZ3JhZGVkGBAgAygJEhgKC2hlYWRfYWdlX21zGBEgASgESACIAQESIgoVY29udHJvbGxlcl9zaWxlbmNlX21zGBIgASgESAGIAQESLgoFcGVlcnMYEyADKAsyHy5jbG91ZHZsYW4uYWdlbnQudjEuUGVlclN1bW1hcnkSGgoSY29udHJvbGxlcl92ZXJzaW9uGBQgASgJEhYKDmVuZ2luZV92ZXJzaW9uGBUgASgJEhoKEmNhcGFiaWxpdHlfdmVyc2lvbhgWIAEoDUIOCgxfaGVhZF9hZ2VfbXNCGAoWX2NvbnRyb2xsZXJfc2lsZW5jZV9tcyKOAQoLUGVlclN1bW1hcnkSDwoHbm9kZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEiwKBXN0YXRlGAMgASgOMh0uY2xvdWR2bGFuLmFnZW50LnYxLlBlZXJTdGF0ZRIdChBoYW5kc2hha2VfYWdlX21zGAQgASgESACIAQFCEwoRX2hhbmRzaGFrZV9hZ2VfbXMiOAoHUHJvYmxlbRIMCgRwYXJ0GAEgASgJEg8KB21lc3NhZ2UYAiABKAkSDgoGcmVtZWR5GAMgASgJIhQKEldhdGNoU3RhdHVzUmVxdWVzdCJGChNXYXRjaFN0YXR1c1Jlc3BvbnNlEi8KBnN0YXR1cxgBIAEoCzIfLmNsb3Vkdmxhbi5hZ2VudC52MS5BZ2VudFN0YXR1cyIRCg9EaWFnbm9zZVJlcXVlc3QiPAoQRGlhZ25vc2VSZXNwb25zZRIoCgVjaGVjaxgBIAEoCzIZLmNsb3Vkdmxhbi5hZ2VudC52MS5DaGVjayJnCgVDaGVjaxIMCgRuYW1lGAEgASgJEjEKB3ZlcmRpY3QYAiABKA4yIC5jbG91ZHZsYW4uYWdlbnQudjEuQ2hlY2tWZXJkaWN0Eg0KBWZvdW5kGAMgASgJEg4KBnJlbWVkeRgEIAEoCSIVChNDb2xsZWN0RGVidWdSZXF1ZXN0IrgBChRDb2xsZWN0RGVidWdSZXNwb25zZRJECgZjb25maWcYASADKAsyNC5jbG91ZHZsYW4uYWdlbnQudjEuQ29sbGVjdERlYnVnUmVzcG9uc2UuQ29uZmlnRW50cnkSEQoJbG9nX2xpbmVzGAIgAygJEhgKEGVuZ2luZV9sb2dfbGluZXMYAyADKAkaLQoLQ29uZmlnRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKAAQoORXhwbGFpblJlcXVlc3QSHwoLZGVzdGluYXRpb24YASABKAlCCrpIB3IFEAEYgAESGgoIcHJvdG9jb2wYAiABKA1CCLpIBSoDGP8BEhcKBHBvcnQYAyABKA1CCbpIBioEGP//AxIYCgZzb3VyY2UYBCABKAlCCLpIBXIDGIABIkwKD0V4cGxhaW5SZXNwb25zZRI5CgtleHBsYW5hdGlvbhgBIAEoCzIkLmNsb3Vkdmxhbi5lbmdpbmUudjEuRXhwbGFpblJlc3BvbnNlIoQBCgtQaW5nUmVxdWVzdBIfCgtkZXN0aW5hdGlvbhgBIAEoCUIKukgHcgUQARiAARIWCgVjb3VudBgCIAEoDUIHukgEKgIYZBIdCgtpbnRlcnZhbF9tcxgDIAEoDUIIukgFKgMYkE4SHQoKdGltZW91dF9tcxgEIAEoDUIJukgGKgQY4NQDIlEKDFBpbmdSZXNwb25zZRIPCgdhZGRyZXNzGAEgASgJEjAKBXJlcGx5GAIgASgLMiEuY2xvdWR2bGFuLmVuZ2luZS52MS5QaW5nUmVzcG9uc2UqcwoGSGVhbHRoEhYKEkhFQUxUSF9VTlNQRUNJRklFRBAAEhIKDkhFQUxUSF9IRUFMVEhZEAESEwoPSEVBTFRIX0RFR1JBREVEEAISEwoPSEVBTFRIX1JFQ09WRVJZEAMSEwoPSEVBTFRIX0lTT0xBVEVEEAQqaQoJUGVlclN0YXRlEhoKFlBFRVJfU1RBVEVfVU5TUEVDSUZJRUQQABIVChFQRUVSX1NUQVRFX0FDVElWRRABEhMKD1BFRVJfU1RBVEVfSURMRRACEhQKEFBFRVJfU1RBVEVfTkVWRVIQAyp3CgpBZ2VudFN0YXRlEhsKF0FHRU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASGgoWQUdFTlRfU1RBVEVfVU5FTlJPTExFRBABEhcKE0FHRU5UX1NUQVRFX1JVTk5JTkcQAhIXChNBR0VOVF9TVEFURV9SRVZPS0VEEAMqlgEKD0NvbnRyb2xsZXJTdGF0ZRIgChxDT05UUk9MTEVSX1NUQVRFX1VOU1BFQ0lGSUVEEAASHgoaQ09OVFJPTExFUl9TVEFURV9DT05ORUNURUQQARIfChtDT05UUk9MTEVSX1NUQVRFX0NPTk5FQ1RJTkcQAhIgChxDT05UUk9MTEVSX1NUQVRFX1VOUkVBQ0hBQkxFEAMqjgEKDENoZWNrVmVyZGljdBIdChlDSEVDS19WRVJESUNUX1VOU1BFQ0lGSUVEEAASFAoQQ0hFQ0tfVkVSRElDVF9PSxABEhYKEkNIRUNLX1ZFUkRJQ1RfV0FSThACEhYKEkNIRUNLX1ZFUkRJQ1RfRkFJTBADEhkKFUNIRUNLX1ZFUkRJQ1RfU0tJUFBFRBAEMswFCgxBZ2VudFNlcnZpY2USVgoESm9pbhIfLmNsb3Vkdmxhbi5hZ2VudC52MS5Kb2luUmVxdWVzdBogLmNsb3Vkdmxhbi5hZ2VudC52MS5Kb2luUmVzcG9uc2UiC5ACAoq1GAQIARAEEmUKCUdldFN0YXR1cxIkLmNsb3Vkdmxhbi5hZ2VudC52MS5HZXRTdGF0dXNSZXF1ZXN0GiUuY2xvdWR2bGFuLmFnZW50LnYxLkdldFN0YXR1c1Jlc3BvbnNlIguQAgGKtRgECAEQBBJtCgtXYXRjaFN0YXR1cxImLmNsb3Vkdmxhbi5hZ2VudC52MS5XYXRjaFN0YXR1c1JlcXVlc3QaJy5jbG91ZHZsYW4uYWdlbnQudjEuV2F0Y2hTdGF0dXNSZXNwb25zZSILkAIBirUYBAgBEAQwARJkCghEaWFnbm9zZRIjLmNsb3Vkdmxhbi5hZ2VudC52MS5EaWFnbm9zZVJlcXVlc3QaJC5jbG91ZHZsYW4uYWdlbnQudjEuRGlhZ25vc2VSZXNwb25zZSILkAIBirUYBAgBEAQwARJuCgxDb2xsZWN0RGVidWcSJy5jbG91ZHZsYW4uYWdlbnQudjEuQ29sbGVjdERlYnVnUmVxdWVzdBooLmNsb3Vkdmxhbi5hZ2VudC52MS5Db2xsZWN0RGVidWdSZXNwb25zZSILkAIBirUYBAgBEAQSXwoHRXhwbGFpbhIiLmNsb3Vkdmxhbi5hZ2VudC52MS5FeHBsYWluUmVxdWVzdBojLmNsb3Vkdmxhbi5hZ2VudC52MS5FeHBsYWluUmVzcG9uc2UiC5ACAYq1GAQIARAEElcKBFBpbmcSHy5jbG91ZHZsYW4uYWdlbnQudjEuUGluZ1JlcXVlc3QaIC5jbG91ZHZsYW4uYWdlbnQudjEuUGluZ1Jlc3BvbnNlIgqKtRgGCAEQBDABMAFiBnByb3RvMw", [file_buf_validate_validate, file_cloudvlan_engine_v1_engine, file_cloudvlan_options_v1_options, file_google_protobuf_timestamp]);
 
 /**
  * Describes the message cloudvlan.agent.v1.JoinRequest.
@@ -52,45 +52,127 @@ export const AgentStatusSchema = /*@__PURE__*/
   messageDesc(file_cloudvlan_agent_v1_agent, 4);
 
 /**
+ * Describes the message cloudvlan.agent.v1.PeerSummary.
+ * Use `create(PeerSummarySchema)` to create a new message.
+ */
+export const PeerSummarySchema = /*@__PURE__*/
+  messageDesc(file_cloudvlan_agent_v1_agent, 5);
+
+/**
  * Describes the message cloudvlan.agent.v1.Problem.
  * Use `create(ProblemSchema)` to create a new message.
  */
 export const ProblemSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_agent_v1_agent, 5);
+  messageDesc(file_cloudvlan_agent_v1_agent, 6);
+
+/**
+ * Describes the message cloudvlan.agent.v1.WatchStatusRequest.
+ * Use `create(WatchStatusRequestSchema)` to create a new message.
+ */
+export const WatchStatusRequestSchema = /*@__PURE__*/
+  messageDesc(file_cloudvlan_agent_v1_agent, 7);
+
+/**
+ * Describes the message cloudvlan.agent.v1.WatchStatusResponse.
+ * Use `create(WatchStatusResponseSchema)` to create a new message.
+ */
+export const WatchStatusResponseSchema = /*@__PURE__*/
+  messageDesc(file_cloudvlan_agent_v1_agent, 8);
+
+/**
+ * Describes the message cloudvlan.agent.v1.DiagnoseRequest.
+ * Use `create(DiagnoseRequestSchema)` to create a new message.
+ */
+export const DiagnoseRequestSchema = /*@__PURE__*/
+  messageDesc(file_cloudvlan_agent_v1_agent, 9);
+
+/**
+ * Describes the message cloudvlan.agent.v1.DiagnoseResponse.
+ * Use `create(DiagnoseResponseSchema)` to create a new message.
+ */
+export const DiagnoseResponseSchema = /*@__PURE__*/
+  messageDesc(file_cloudvlan_agent_v1_agent, 10);
+
+/**
+ * Describes the message cloudvlan.agent.v1.Check.
+ * Use `create(CheckSchema)` to create a new message.
+ */
+export const CheckSchema = /*@__PURE__*/
+  messageDesc(file_cloudvlan_agent_v1_agent, 11);
+
+/**
+ * Describes the message cloudvlan.agent.v1.CollectDebugRequest.
+ * Use `create(CollectDebugRequestSchema)` to create a new message.
+ */
+export const CollectDebugRequestSchema = /*@__PURE__*/
+  messageDesc(file_cloudvlan_agent_v1_agent, 12);
+
+/**
+ * Describes the message cloudvlan.agent.v1.CollectDebugResponse.
+ * Use `create(CollectDebugResponseSchema)` to create a new message.
+ */
+export const CollectDebugResponseSchema = /*@__PURE__*/
+  messageDesc(file_cloudvlan_agent_v1_agent, 13);
 
 /**
  * Describes the message cloudvlan.agent.v1.ExplainRequest.
  * Use `create(ExplainRequestSchema)` to create a new message.
  */
 export const ExplainRequestSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_agent_v1_agent, 6);
+  messageDesc(file_cloudvlan_agent_v1_agent, 14);
 
 /**
  * Describes the message cloudvlan.agent.v1.ExplainResponse.
  * Use `create(ExplainResponseSchema)` to create a new message.
  */
 export const ExplainResponseSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_agent_v1_agent, 7);
+  messageDesc(file_cloudvlan_agent_v1_agent, 15);
 
 /**
  * Describes the message cloudvlan.agent.v1.PingRequest.
  * Use `create(PingRequestSchema)` to create a new message.
  */
 export const PingRequestSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_agent_v1_agent, 8);
+  messageDesc(file_cloudvlan_agent_v1_agent, 16);
 
 /**
  * Describes the message cloudvlan.agent.v1.PingResponse.
  * Use `create(PingResponseSchema)` to create a new message.
  */
 export const PingResponseSchema = /*@__PURE__*/
-  messageDesc(file_cloudvlan_agent_v1_agent, 9);
+  messageDesc(file_cloudvlan_agent_v1_agent, 17);
+
+/**
+ * Describes the enum cloudvlan.agent.v1.Health.
+ */
+export const HealthSchema = /*@__PURE__*/
+  enumDesc(file_cloudvlan_agent_v1_agent, 0);
+
+/**
+ * One word for the whole node.
+ *
+ * @generated from enum cloudvlan.agent.v1.Health
+ */
+export const Health = /*@__PURE__*/
+  tsEnum(HealthSchema);
+
+/**
+ * Describes the enum cloudvlan.agent.v1.PeerState.
+ */
+export const PeerStateSchema = /*@__PURE__*/
+  enumDesc(file_cloudvlan_agent_v1_agent, 1);
+
+/**
+ * @generated from enum cloudvlan.agent.v1.PeerState
+ */
+export const PeerState = /*@__PURE__*/
+  tsEnum(PeerStateSchema);
 
 /**
  * Describes the enum cloudvlan.agent.v1.AgentState.
  */
 export const AgentStateSchema = /*@__PURE__*/
-  enumDesc(file_cloudvlan_agent_v1_agent, 0);
+  enumDesc(file_cloudvlan_agent_v1_agent, 2);
 
 /**
  * @generated from enum cloudvlan.agent.v1.AgentState
@@ -102,13 +184,25 @@ export const AgentState = /*@__PURE__*/
  * Describes the enum cloudvlan.agent.v1.ControllerState.
  */
 export const ControllerStateSchema = /*@__PURE__*/
-  enumDesc(file_cloudvlan_agent_v1_agent, 1);
+  enumDesc(file_cloudvlan_agent_v1_agent, 3);
 
 /**
  * @generated from enum cloudvlan.agent.v1.ControllerState
  */
 export const ControllerState = /*@__PURE__*/
   tsEnum(ControllerStateSchema);
+
+/**
+ * Describes the enum cloudvlan.agent.v1.CheckVerdict.
+ */
+export const CheckVerdictSchema = /*@__PURE__*/
+  enumDesc(file_cloudvlan_agent_v1_agent, 4);
+
+/**
+ * @generated from enum cloudvlan.agent.v1.CheckVerdict
+ */
+export const CheckVerdict = /*@__PURE__*/
+  tsEnum(CheckVerdictSchema);
 
 /**
  * The node as its own machine sees it.

@@ -1,0 +1,23 @@
+import type { StalePolicy } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
+import type { Clock } from "@cloudvlan/kit/clock";
+import type { NetmapConfig } from "../config.ts";
+import type { Presence } from "../domain/why/answer.ts";
+import type { CvlanMap } from "./cvlan-map.ts";
+import { STALE_POLICIES } from "./heads.ts";
+
+/** How nodes stand with the controller: whether they are heard of, and what the map they hold lets them do. */
+export interface Standing {
+  presenceOf(map: CvlanMap, nodeIds: readonly string[]): Promise<ReadonlyMap<string, Presence>>;
+  /** What a node does by now that was last heard of then; undefined while its map holds. */
+  staleSince(map: CvlanMap, lastSeenMs: number): StalePolicy | undefined;
+}
+
+export function standing({ config, clock }: { readonly config: NetmapConfig; readonly clock: Clock }): Standing {
+  return {
+    presenceOf: async (map, nodeIds) =>
+      new Map(nodeIds.map((nodeId) => [nodeId, { online: map.isWatched(nodeId), lastSeenMs: undefined }])),
+    // The newest head that it may have was made before it was last heard of.
+    staleSince: (_map, lastSeenMs) =>
+      lastSeenMs + config.map_validity_seconds * 1000 < clock.nowMs() ? STALE_POLICIES[config.stale_policy] : undefined,
+  };
+}
