@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { z } from "zod";
+import * as z from "zod";
 import { ConfigError, parseConfig, readConfigFile } from "@cloudvlan/kit/config";
 import { scrapeAddressSchema, telemetrySchema } from "@cloudvlan/kit/telemetry";
 

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { createCsr, newTlsKey } from "@cloudvlan/kit/pki";
 import { damaged, readPrivate, removeFile, statePath, writeWhole } from "../state/files.ts";
 import { parseJson } from "../state/membership.ts";

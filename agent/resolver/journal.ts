@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { Refusal } from "@cloudvlan/kit/errors";
 import { readPrivate, removeFile, statePath, writeWhole } from "../state/files.ts";
 

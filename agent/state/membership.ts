@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { damaged, readPrivate, statePath, writeWhole } from "./files.ts";
 
 const schema = z.strictObject({

@@ -22,8 +22,8 @@ const FOLDERS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 /** Packages of CommonJS ask for Node's own modules by `require`, which modules do not have. */
 const REQUIRE = `import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);`;
 
-/** What packages ask for and go on without: pg's native client, and its socket on a platform that is not ours. */
-const ABSENT = ["pg-native", "pg-cloudflare", "cloudflare:sockets"];
+/** What packages ask for and go on without: pg's native client, its socket on another platform, a reader of protos for channelz. */
+const ABSENT = ["pg-native", "pg-cloudflare", "cloudflare:sockets", "@grpc/proto-loader"];
 
 /**
  * Bundles every program: one file, beside it what is loaded on demand, the files that modules find beside themselves,

@@ -15,6 +15,8 @@ const ENGINE_MS = 20_000;
 export interface NodePrograms {
   readonly node: string;
   readonly agent: string;
+  /** Flags of Node for the agent. */
+  readonly agentFlags: readonly string[];
   readonly cli: string;
   readonly engine: string;
 }
@@ -94,7 +96,7 @@ export async function siteNode(
   const state = join(folder, name);
   const engineState = join(state, "engine");
   await mkdir(state, { recursive: true, mode: 0o700 });
-  const argv = [programs.node, programs.agent, "--state", state, "--engine", programs.engine];
+  const argv = [programs.node, ...programs.agentFlags, programs.agent, "--state", state, "--engine", programs.engine];
   argv.push("--resolver", etc === undefined ? "off" : "auto");
   const argvOn = (command: readonly string[]) => lab.argvOn(name, etc === undefined ? command : withEtc(etc, command));
   const agent = program(argvOn(argv), join(folder, `${name}.log`));

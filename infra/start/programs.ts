@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { AGENT_FLAGS } from "../bundle/flags.ts";
 
 /** What is started, by path. */
 export interface Programs {
@@ -10,6 +11,8 @@ export interface Programs {
   readonly stepCa: string;
   readonly controlPlane: string;
   readonly agent: string;
+  /** Flags of Node for the agent. */
+  readonly agentFlags: readonly string[];
   readonly cli: string;
 }
 
@@ -19,13 +22,14 @@ export interface ShippedPrograms extends Programs {
   readonly databaseTemplate: string;
 }
 
-type Sources = Pick<Programs, "controlPlane" | "agent" | "cli">;
+type Sources = Pick<Programs, "controlPlane" | "agent" | "agentFlags" | "cli">;
 
 const inClone = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
 const SOURCES: Sources = {
   controlPlane: inClone("services/all/main.ts"),
   agent: inClone("agent/main.ts"),
+  agentFlags: [],
   cli: inClone("cli/main.ts"),
 };
 
@@ -57,6 +61,7 @@ export function shippedPrograms(env: NodeJS.ProcessEnv, node: string): ShippedPr
     ...programsOf(env, node),
     controlPlane: join(bundles, "control-plane", "control-plane.mjs"),
     agent: join(bundles, "agent", "cvlan-agent.mjs"),
+    agentFlags: AGENT_FLAGS,
     cli: join(bundles, "cli", "cvlan.mjs"),
     databaseTemplate: built(env, "CLOUDVLAN_PGLITE_TEMPLATE"),
   };

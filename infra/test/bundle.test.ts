@@ -51,6 +51,12 @@ describe("bundles", function () {
     }
   });
 
+  it("hold of zod what is used: it is imported as a namespace, `{ z }` would bring its words in every language", async () => {
+    for (const program of ["agent/cvlan-agent.mjs", "cli/cvlan.mjs"]) {
+      assert.doesNotMatch(await readFile(join(folder, "one", program), "utf8"), /Ongeldig|Virheellinen/, program);
+    }
+  });
+
   it("carry the licence of every package and none of the tests", async () => {
     const texts = await readFile(join(folder, "one", "THIRD-PARTY-LICENCES.txt"), "utf8");
     for (const name of ["zod", "@grpc/grpc-js", "@electric-sql/pglite", "pg"]) {

@@ -3,7 +3,7 @@ import { Agent, request } from "node:https";
 import { isIP } from "node:net";
 import { SpanKind } from "@opentelemetry/api";
 import { importJWK, type JWK, SignJWT } from "jose";
-import { z } from "zod";
+import * as z from "zod";
 import type { Clock } from "../clock/index.ts";
 import { Refusal } from "../errors/index.ts";
 import { inSpan, traceFields } from "../telemetry/index.ts";

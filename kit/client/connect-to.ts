@@ -5,8 +5,8 @@ import { parseSpiffe, pemOf } from "../pki/index.ts";
 import { traced } from "../telemetry/index.ts";
 import { resilient } from "./resilient.ts";
 
-/** Milliseconds of silence on a connection in use after which it is probed. */
-const PING_MS = 20_000;
+/** Milliseconds of silence on a connection in use after which it is probed; longer than the pause between two heads. */
+const PING_MS = 40_000;
 const PING_TIMEOUT_MS = 10_000;
 /** Bytes of one message; a frame of the map is at most 4 MiB. */
 const READ_MAX_BYTES = 8_388_608;

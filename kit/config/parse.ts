@@ -1,5 +1,5 @@
 import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from "yaml";
-import type { z } from "zod";
+import type * as z from "zod";
 import { ConfigError, type ConfigProblem } from "./error.ts";
 
 export const UNKNOWN_KEY = "unknown key; remove it or correct its spelling";

@@ -1,5 +1,5 @@
 import { dirname, resolve } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { telemetrySchema } from "../telemetry/config.ts";
 import { readConfigFile } from "./files.ts";
 import { parseConfig, UNKNOWN_KEY } from "./parse.ts";

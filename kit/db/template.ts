@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
-import { z } from "zod";
+import * as z from "zod";
 import kit from "../package.json" with { type: "json" };
 
 const DATA = "data";

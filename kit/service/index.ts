@@ -1,6 +1,6 @@
 import type { DescService } from "@bufbuild/protobuf";
 import type { Client, ConnectRouter } from "@connectrpc/connect";
-import type { z } from "zod";
+import type * as z from "zod";
 import type { AuditLog } from "../audit/index.ts";
 import type { ServiceName } from "../caller/index.ts";
 import type { ChangeStreams } from "../changes/index.ts";

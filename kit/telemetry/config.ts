@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 const address = z.strictObject({
   /** Anything but loopback shows figures of this process to whoever reaches the address. */

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 const lifetime = z.number().int().min(10).max(86_400);
 const name = z.union([z.ipv4(), z.ipv6(), z.hostname()]);

@@ -14,7 +14,7 @@ import { Refusal } from "@cloudvlan/kit/errors";
 import { caClient } from "@cloudvlan/kit/ca";
 import { replaceWhole } from "@cloudvlan/kit/files";
 import { createCsr, formatSpiffe, newTlsKey, pemOf } from "@cloudvlan/kit/pki";
-import { z } from "zod";
+import * as z from "zod";
 import { config as authConfig } from "./config.ts";
 
 const USAGE = "usage: node services/auth/issue.ts --config FILE --service auth|registry|policy|netmap --out DIR";

@@ -1,7 +1,7 @@
-import { z } from "zod";
+import * as z from "zod";
 
 export const config = z.strictObject({
-  /** Seconds between two heads of a stream at most; each comes after half to all of it. */
+  /** Seconds between two heads of a stream at most; each comes after nine tenths to all of it. */
   head_seconds: z.number().min(0.05).max(30).default(30),
   /** Seconds until a map that is not renewed is stale: 1 minute to 90 days. */
   map_validity_seconds: z

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 export const config = z.strictObject({
   /** Seconds a freed address stays unused: longer than the oldest map a node may still act on. */

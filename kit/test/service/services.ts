@@ -7,7 +7,7 @@ import type { Permission } from "@cloudvlan/gen/options/v1/options_pb.js";
 import { PolicyService } from "@cloudvlan/gen/policy/v1/policy_pb.js";
 import { CvlanService, RegionService, RegistryService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { setTimeout as sleep } from "node:timers/promises";
-import { z } from "zod";
+import * as z from "zod";
 import { type Caller, callerOf } from "../../caller/index.ts";
 import { Refusal } from "../../errors/index.ts";
 import type { FrameStream } from "../../server/index.ts";

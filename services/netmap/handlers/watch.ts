@@ -55,10 +55,10 @@ async function* watch(
   }
 }
 
-/** Milliseconds until the next head: half to all of the longest pause, so that heads of many streams spread. */
+/** Milliseconds until the next head: nine tenths to all of the longest pause, so that heads of many streams stay apart. */
 function headPause({ head_seconds }: NetmapConfig): number {
   const longest = Math.round(head_seconds * 1000);
-  return randomInt(Math.floor(longest / 2), longest + 1);
+  return randomInt(Math.floor(longest * 0.9), longest + 1);
 }
 
 /** The same in one answer. */
