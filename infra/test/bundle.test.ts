@@ -6,6 +6,7 @@ import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { run } from "@cloudvlan/test/lab";
 import { bundle } from "../bundle/bundle.ts";
+import { AGENT_FLAGS } from "../bundle/flags.ts";
 import { licenceTexts } from "../bundle/licences.ts";
 
 const clone = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
@@ -55,6 +56,11 @@ describe("bundles", function () {
     for (const program of ["agent/cvlan-agent.mjs", "cli/cvlan.mjs"]) {
       assert.doesNotMatch(await readFile(join(folder, "one", program), "utf8"), /Ongeldig|Virheellinen/, program);
     }
+  });
+
+  it("run as the unit of the agent does, with the flags that are measured", async () => {
+    const unit = await readFile(join(clone, "infra/systemd/cloudvlan-agent.service"), "utf8");
+    assert.ok(unit.includes(`/node ${AGENT_FLAGS.join(" ")} /usr/lib/cloudvlan/agent/cvlan-agent.mjs`));
   });
 
   it("carry the licence of every package and none of the tests", async () => {
