@@ -3,10 +3,12 @@
 use crate::engine::{Core, Engine};
 use crate::failure::Failure;
 use crate::forward::{Admission, Forwarder, Shared, Snapshot};
-use crate::settings::Settings;
+use crate::interface::Interface;
+use crate::settings::{InterfaceKind, Settings};
+use crate::userspace::{self, Bound, Port, Userspace};
 use cloudvlan_gen::cloudvlan::engine::v1 as pb;
 use cvlan_filter::Compiled;
-use cvlan_io::{Tun, UdpPort};
+use cvlan_io::{TunError, UdpPort};
 use cvlan_map::{Freshness, Map, MapDiff, StalePolicy};
 use cvlan_route::{Table, Tables};
 use cvlan_wg::{PeerConfig, PeerId};
@@ -105,22 +107,65 @@ pub fn refresh_admission(core: &Core, now: SystemTime) {
 /// Settings for which the machine gave what they need.
 struct Prepared {
     settings: Settings,
-    tun: Arc<Tun>,
+    interface: Arc<Interface>,
     udp: Arc<UdpPort>,
+    /// With the engine's own stack.
+    offers: Option<Bound>,
 }
 
 /// Gets interface and socket; those in use that still fit are kept.
 fn prepare(engine: &Engine, core: &Core, mut settings: Settings) -> Result<Prepared, Failure> {
-    let tun = match (&core.settings, &core.forwarder) {
-        (Some(former), Some(running)) if former.interface_name == settings.interface_name => running.tun().clone(),
-        _ => Arc::new((engine.tun_source)(&settings.interface_name).map_err(|error| Failure {
-            field: "settings.interface_name".to_owned(),
-            ..Failure::host("NO_INTERFACE", settings.interface_name.clone(), error.to_string())
-        })?),
-    };
+    let interface = interface(engine, core, &settings)?;
     let udp = socket(core, settings.listen_port)?;
     settings.listen_port = udp.port();
-    Ok(Prepared { settings, tun, udp })
+    let offers = match &*interface {
+        Interface::Tun(_) => None,
+        Interface::Stack(_) => Some(userspace::bind(&settings.offers, core.userspace.as_ref())?),
+    };
+    Ok(Prepared {
+        settings,
+        interface,
+        udp,
+        offers,
+    })
+}
+
+/// The running one if it fits, or another.
+fn interface(engine: &Engine, core: &Core, settings: &Settings) -> Result<Arc<Interface>, Failure> {
+    if let (Some(former), Some(running)) = (&core.settings, &core.forwarder) {
+        let fits = match (&**running.interface(), settings.interface_kind) {
+            (Interface::Tun(_), InterfaceKind::Tun | InterfaceKind::Auto) => {
+                former.interface_name == settings.interface_name
+            }
+            (Interface::Stack(_), InterfaceKind::Userspace | InterfaceKind::Auto) => true,
+            (Interface::Tun(_), InterfaceKind::Userspace) | (Interface::Stack(_), InterfaceKind::Tun) => false,
+        };
+        if fits {
+            return Ok(running.interface().clone());
+        }
+    }
+    if settings.interface_kind == InterfaceKind::Userspace {
+        return stack();
+    }
+    match ((engine.tun_source)(&settings.interface_name), settings.interface_kind) {
+        (Ok(tun), _) => Ok(Arc::new(Interface::Tun(tun))),
+        (Err(why @ (TunError::NoDevice | TunError::NotPermitted)), InterfaceKind::Auto) => {
+            tracing::info!(%why, "no TUN interface: the engine's own network stack is used");
+            stack()
+        }
+        (Err(error), _) => Err(Failure {
+            field: "settings.interface_name".to_owned(),
+            ..Failure::host("NO_INTERFACE", settings.interface_name.clone(), error.to_string())
+        }),
+    }
+}
+
+fn stack() -> Result<Arc<Interface>, Failure> {
+    let port = Port::new().map_err(|error| {
+        let message = format!("no network stack: {error}");
+        Failure::host("NO_INTERFACE", message, "raise the limits of the process")
+    })?;
+    Ok(Arc::new(Interface::Stack(Arc::new(port))))
 }
 
 /// The socket of a port; of port 0 the one that the system chose before, and another when that one is taken now.
@@ -182,26 +227,49 @@ fn keep(
 }
 
 fn install(engine: &Engine, core: &mut Core, prepared: Prepared) -> Result<(), Failure> {
-    let unchanged = core.forwarder.as_ref().is_some_and(|forwarder| {
-        Arc::ptr_eq(forwarder.tun(), &prepared.tun) && Arc::ptr_eq(forwarder.udp(), &prepared.udp)
-    });
-    core.settings = Some(prepared.settings);
+    let no_threads = |error: std::io::Error| {
+        let message = format!("forwarding does not start: {error}");
+        Failure::host("NO_THREADS", message, "raise the limits of the process")
+    };
+    let Prepared {
+        settings,
+        interface,
+        udp,
+        offers,
+    } = prepared;
+    let mtu = settings.mtu;
+    let unchanged = core
+        .forwarder
+        .as_ref()
+        .is_some_and(|forwarder| Arc::ptr_eq(forwarder.interface(), &interface) && Arc::ptr_eq(forwarder.udp(), &udp));
+    core.settings = Some(settings);
     put_in_force(core);
-    if unchanged {
-        return Ok(());
+    let shared = engine.identity(core)?.shared.clone();
+    if !unchanged {
+        if let Some(former) = core.forwarder.take() {
+            former.stop();
+        }
+        let started = Forwarder::start(shared.clone(), interface.clone(), udp, engine.on_failure());
+        core.forwarder = Some(started.map_err(no_threads)?);
     }
-    if let Some(former) = core.forwarder.take() {
+    let wanted = match &*interface {
+        Interface::Stack(port) => Some(port),
+        Interface::Tun(_) => None,
+    };
+    let fits = |running: &Userspace| wanted.is_some_and(|port| Arc::ptr_eq(port, running.port()));
+    if !core.userspace.as_ref().is_some_and(fits)
+        && let Some(former) = core.userspace.take()
+    {
         former.stop();
     }
-    let shared = engine.identity(core)?.shared.clone();
-    let started = Forwarder::start(shared, prepared.tun, prepared.udp, engine.on_failure());
-    core.forwarder = Some(started.map_err(|error| {
-        Failure::host(
-            "NO_THREADS",
-            format!("forwarding does not start: {error}"),
-            "raise the limits of the process",
-        )
-    })?);
+    if let (Some(port), Some(offers)) = (wanted, offers) {
+        let mut running = match core.userspace.take() {
+            Some(running) => running,
+            None => Userspace::start(port.clone(), shared, mtu, engine.on_failure()).map_err(no_threads)?,
+        };
+        running.offer(mtu, offers);
+        core.userspace = Some(running);
+    }
     Ok(())
 }
 
@@ -238,6 +306,9 @@ fn put_in_force(core: &mut Core) {
             map: Some(map),
             ..Snapshot::empty()
         });
+        if let Some(forwarder) = &core.forwarder {
+            forwarder.interface().map_changed();
+        }
         return;
     };
     identity.policy_generation += 1;
@@ -253,6 +324,9 @@ fn put_in_force(core: &mut Core) {
         policy,
         map: Some(map),
     });
+    if let Some(forwarder) = &core.forwarder {
+        forwarder.interface().map_changed();
+    }
 }
 
 /// Those that have a tunnel of their own. An endpoint inside the overlay would send the tunnel through itself.

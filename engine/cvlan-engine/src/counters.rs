@@ -1,5 +1,6 @@
 //! What the data path counts. Each count only grows; the names are part of the contract.
 
+use crate::userspace::Refused;
 use cvlan_wg::Wg;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -74,6 +75,58 @@ pub struct Counters {
     pub rx_dropped_interface: AtomicU64,
     /// Handshake messages that came faster than they are worked off.
     pub rx_dropped_queue: AtomicU64,
+    /// Of the userspace mode.
+    pub userspace: UserspaceCounters,
+}
+
+/// What the userspace mode counts.
+#[derive(Debug, Default)]
+pub struct UserspaceCounters {
+    /// Connections and associations that the proxy made.
+    pub proxy_connections: AtomicU64,
+    /// Destinations that the policy or a stale map forbids.
+    proxy_refused_policy: AtomicU64,
+    /// Destinations that are unknown or outside the overlay.
+    proxy_refused_destination: AtomicU64,
+    /// Destinations that refused or did not answer.
+    proxy_failed: AtomicU64,
+    /// Clients and connections past a bound.
+    pub proxy_refused_busy: AtomicU64,
+    /// Requests that are neither SOCKS 5 nor HTTP as a proxy understands them.
+    pub proxy_refused_malformed: AtomicU64,
+    /// Connections and UDP conversations that forwards carried.
+    pub forward_connections: AtomicU64,
+    /// Connections and datagrams that a forward did not carry.
+    pub forward_refused: AtomicU64,
+    stack_dropped_unwanted: AtomicU64,
+    stack_dropped_connections: AtomicU64,
+    stack_dropped_datagrams: AtomicU64,
+    stack_dropped_replies: AtomicU64,
+}
+
+impl UserspaceCounters {
+    /// Counts what the proxy refuses.
+    pub fn refused(&self, why: Refused) {
+        let counter = match why {
+            Refused::Policy | Refused::Stale => &self.proxy_refused_policy,
+            Refused::Unknown | Refused::Outside | Refused::Own | Refused::Family => &self.proxy_refused_destination,
+            Refused::Rejected | Refused::Silent => &self.proxy_failed,
+            Refused::Busy => &self.proxy_refused_busy,
+        };
+        add(counter, 1);
+    }
+
+    /// Takes over what the stack counted.
+    pub fn follow(&self, stack: &cvlan_netstack::Counters) {
+        for (counter, count) in [
+            (&self.stack_dropped_unwanted, stack.dropped_unwanted),
+            (&self.stack_dropped_connections, stack.dropped_connections),
+            (&self.stack_dropped_datagrams, stack.dropped_datagrams),
+            (&self.stack_dropped_replies, stack.dropped_replies),
+        ] {
+            counter.fetch_max(count, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Adds to a count.
@@ -85,7 +138,7 @@ impl Counters {
     /// All counts by their stable name.
     #[must_use]
     pub fn named(&self, wg: &Wg) -> BTreeMap<String, u64> {
-        let w = wg.counters();
+        let (w, u) = (wg.counters(), &self.userspace);
         [
             ("tx_packets", &self.tx_packets),
             ("tx_bytes_sealed", &self.tx_bytes_sealed),
@@ -110,6 +163,18 @@ impl Counters {
             ("rx_dropped_no_wireguard", &self.rx_dropped_no_wireguard),
             ("rx_dropped_interface", &self.rx_dropped_interface),
             ("rx_dropped_queue", &self.rx_dropped_queue),
+            ("proxy_connections", &u.proxy_connections),
+            ("proxy_refused_policy", &u.proxy_refused_policy),
+            ("proxy_refused_destination", &u.proxy_refused_destination),
+            ("proxy_refused_busy", &u.proxy_refused_busy),
+            ("proxy_refused_malformed", &u.proxy_refused_malformed),
+            ("proxy_failed", &u.proxy_failed),
+            ("forward_connections", &u.forward_connections),
+            ("forward_refused", &u.forward_refused),
+            ("stack_dropped_unwanted", &u.stack_dropped_unwanted),
+            ("stack_dropped_connections", &u.stack_dropped_connections),
+            ("stack_dropped_datagrams", &u.stack_dropped_datagrams),
+            ("stack_dropped_replies", &u.stack_dropped_replies),
             ("handshakes_initiated", &w.handshakes_initiated),
             ("handshakes_completed", &w.handshakes_completed),
             ("handshakes_refused", &w.handshakes_refused),

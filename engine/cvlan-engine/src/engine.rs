@@ -12,6 +12,7 @@ use crate::settings::Settings;
 use crate::spans::Spans;
 use crate::state_dir::StateDir;
 use crate::status;
+use crate::userspace::Userspace;
 use cloudvlan_gen::cloudvlan::engine::v1 as pb;
 use cvlan_io::{Tun, TunError};
 use rand_core::{OsRng, RngCore};
@@ -46,6 +47,8 @@ pub(crate) struct Core {
     pub settings: Option<Settings>,
     pub generation: u64,
     pub forwarder: Option<Forwarder>,
+    /// While the interface is the engine's own stack.
+    pub userspace: Option<Userspace>,
 }
 
 impl Engine {
@@ -190,8 +193,14 @@ impl Engine {
     /// Stops forwarding and ends the streams; the interface is gone when this returns.
     pub fn shut_down(&self) {
         self.stopping.send_replace(true);
-        let forwarder = self.core().forwarder.take();
+        let (forwarder, userspace) = {
+            let mut core = self.core();
+            (core.forwarder.take(), core.userspace.take())
+        };
         self.dns.stop();
+        if let Some(userspace) = userspace {
+            userspace.stop();
+        }
         if let Some(forwarder) = forwarder {
             forwarder.stop();
         }

@@ -8,9 +8,10 @@ mod tx;
 use crate::counters::Counters;
 use crate::echo::Echo;
 use crate::events::Events;
+use crate::interface::Interface;
 use arc_swap::ArcSwap;
 use cvlan_filter::{Compiled, Flows};
-use cvlan_io::{Tun, UdpPort, Wake};
+use cvlan_io::{UdpPort, Wake};
 use cvlan_map::Map;
 use cvlan_route::{Table, TableId, Tables};
 use cvlan_wg::{Output, Wg};
@@ -143,7 +144,7 @@ impl Injector {
 
 /// Running threads; [`Forwarder::stop`] ends them.
 pub struct Forwarder {
-    tun: Arc<Tun>,
+    interface: Arc<Interface>,
     udp: Arc<UdpPort>,
     line: Arc<Line>,
     to_control: SyncSender<Message>,
@@ -153,7 +154,7 @@ pub struct Forwarder {
 /// What one run of the threads has in common.
 struct Line {
     shared: Arc<Shared>,
-    tun: Arc<Tun>,
+    interface: Arc<Interface>,
     udp: Arc<UdpPort>,
     stopping: AtomicBool,
     wake_tx: Wake,
@@ -163,19 +164,19 @@ struct Line {
 }
 
 impl Forwarder {
-    /// Starts forwarding between `tun` and `udp`. `on_failure` is called when a thread ends without having been asked.
+    /// Starts forwarding between `interface` and `udp`. `on_failure` is called when a thread ends without having been asked.
     ///
     /// # Errors
     /// When the system gives no thread or descriptor.
     pub fn start(
         shared: Arc<Shared>,
-        tun: Arc<Tun>,
+        interface: Arc<Interface>,
         udp: Arc<UdpPort>,
         on_failure: Box<dyn Fn(String) + Send + Sync>,
     ) -> io::Result<Self> {
         let line = Arc::new(Line {
             shared,
-            tun: tun.clone(),
+            interface: interface.clone(),
             udp: udp.clone(),
             stopping: AtomicBool::new(false),
             wake_tx: Wake::new()?,
@@ -184,7 +185,7 @@ impl Forwarder {
         });
         let (to_control, messages) = sync_channel(CONTROL_QUEUE);
         let mut forwarder = Self {
-            tun,
+            interface,
             udp,
             line: line.clone(),
             to_control: to_control.clone(),
@@ -230,8 +231,8 @@ impl Forwarder {
 
     /// The interface.
     #[must_use]
-    pub fn tun(&self) -> &Arc<Tun> {
-        &self.tun
+    pub fn interface(&self) -> &Arc<Interface> {
+        &self.interface
     }
 
     /// The socket.

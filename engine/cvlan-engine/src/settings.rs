@@ -5,6 +5,7 @@
 use crate::dns::DnsSettings;
 use crate::failure::Failure;
 use crate::state_dir::{StateDir, StateError};
+use crate::userspace::Offers;
 use cloudvlan_gen::cloudvlan::engine::v1 as pb;
 use cloudvlan_gen::cloudvlan::entity::v1 as entity;
 use cvlan_wire::dns::{upstream_to_wire, upstreams};
@@ -33,6 +34,21 @@ pub struct Settings {
     pub table_id: u32,
     /// Where names are answered; None: nowhere.
     pub dns: Option<DnsSettings>,
+    /// Where packets come from and go to on the host.
+    pub interface_kind: InterfaceKind,
+    /// What leads into the userspace stack.
+    pub offers: Offers,
+}
+
+/// Where packets come from and go to on the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InterfaceKind {
+    /// TUN.
+    Tun,
+    /// The engine's own network stack.
+    Userspace,
+    /// TUN where the host gives one, else the own stack.
+    Auto,
 }
 
 /// Why kept settings are not used.
@@ -52,14 +68,14 @@ impl Settings {
     /// # Errors
     /// Names the field.
     pub fn check(settings: pb::Settings) -> Result<Self, Failure> {
-        let membership = settings.membership.ok_or_else(|| {
+        let membership = settings.membership.as_ref().ok_or_else(|| {
             Failure::field(
                 "settings.membership",
                 "membership is not set",
                 "send the membership with the settings",
             )
         })?;
-        let name = settings.interface_name;
+        let name = &settings.interface_name;
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
         if name.is_empty() || name.len() > 15 || !name.bytes().all(allowed) || matches!(name.as_str(), "." | "..") {
             let remedy = "use 1 to 15 of the bytes a-z A-Z 0-9 _ . -";
@@ -78,13 +94,33 @@ impl Settings {
                 .filter(|mtu| MTU.contains(&u32::from(*mtu)))
                 .ok_or_else(|| Failure::field("settings.mtu", "the MTU is out of range", "use 1280 to 9000, or 0"))?,
         };
+        let interface_kind = match settings.interface_kind() {
+            pb::InterfaceKind::Unspecified | pb::InterfaceKind::Tun => InterfaceKind::Tun,
+            pb::InterfaceKind::Userspace => InterfaceKind::Userspace,
+            pb::InterfaceKind::Auto => InterfaceKind::Auto,
+        };
+        let offers = Offers::check(&settings)?;
+        if interface_kind == InterfaceKind::Tun && !offers.is_empty() {
+            let field = if offers.proxy.is_some() {
+                "settings.proxy_listen"
+            } else {
+                "settings.forwards"
+            };
+            return Err(Failure::field(
+                field,
+                "with a TUN interface every program reaches the overlay by itself",
+                "leave it out, or set the interface kind to userspace or auto",
+            ));
+        }
         Ok(Self {
-            membership: cvlan_map::Membership::try_from(&membership).map_err(Failure::from)?,
-            interface_name: name,
+            membership: cvlan_map::Membership::try_from(membership).map_err(Failure::from)?,
+            interface_name: settings.interface_name,
             listen_port,
             mtu,
             table_id: settings.table_id,
             dns: dns(settings.dns_listen, &settings.dns_fallback)?,
+            interface_kind,
+            offers,
         })
     }
 
@@ -116,7 +152,7 @@ impl Settings {
     /// # Errors
     /// When the disk does not take them; the former ones stay.
     pub fn store(&self, state: &StateDir) -> Result<(), StateError> {
-        let mut file = pb::Settings {
+        let mut settings = pb::Settings {
             membership: Some((&self.membership).into()),
             interface_name: self.interface_name.clone(),
             listen_port: self.listen_port.into(),
@@ -131,9 +167,16 @@ impl Settings {
                 .iter()
                 .flat_map(|dns| dns.fallback.iter().copied().map(upstream_to_wire))
                 .collect(),
+            interface_kind: match self.interface_kind {
+                InterfaceKind::Tun => pb::InterfaceKind::Tun,
+                InterfaceKind::Userspace => pb::InterfaceKind::Userspace,
+                InterfaceKind::Auto => pb::InterfaceKind::Auto,
+            }
+            .into(),
             ..pb::Settings::default()
-        }
-        .encode_to_vec();
+        };
+        self.offers.write(&mut settings);
+        let mut file = settings.encode_to_vec();
         let sum = Sha256::digest(&file);
         file.extend(sum);
         state.write(FILE, &file)

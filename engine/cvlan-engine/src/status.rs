@@ -2,6 +2,7 @@
 
 use crate::engine::Core;
 use crate::identity::Identity;
+use crate::interface::Interface;
 use cloudvlan_gen::cloudvlan::engine::v1 as pb;
 use cloudvlan_gen::cloudvlan::entity::v1 as entity;
 use cvlan_map::{Map, Peer};
@@ -21,6 +22,14 @@ pub fn status(instance_id: &str, core: &Core, now: SystemTime) -> pb::EngineStat
         status.interface_name = settings.interface_name.clone();
         status.listen_port = settings.listen_port.into();
         status.mtu = settings.mtu.into();
+    }
+    match core.forwarder.as_ref().map(|forwarder| &**forwarder.interface()) {
+        Some(Interface::Tun(_)) => status.set_interface_kind(pb::InterfaceKind::Tun),
+        Some(Interface::Stack(_)) => {
+            status.interface_name.clear();
+            status.set_interface_kind(pb::InterfaceKind::Userspace);
+        }
+        None => {}
     }
     let Some(identity) = &core.identity else { return status };
     status.membership = identity.store.membership().map(Into::into);

@@ -8,6 +8,7 @@ mod handles;
 mod head;
 mod hints;
 mod keyset;
+mod names;
 mod roots;
 mod signed;
 mod state;

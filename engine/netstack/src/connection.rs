@@ -1,6 +1,7 @@
 //! One TCP connection: a smoltcp socket in a set of its own, so that a packet costs the same however many there are.
 
 use crate::limits::{KEEP_ALIVE, SILENCE};
+use crate::mark::SendMark;
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{CongestionControl, RecvError, Socket, SocketBuffer, State};
 use std::net::SocketAddr;
@@ -66,6 +67,7 @@ pub(crate) struct Connection {
     /// Stands among the timers.
     pub timer: Option<Instant>,
     pub sockets: SocketSet<'static>,
+    pub mark: SendMark,
     handle: SocketHandle,
 }
 
@@ -87,6 +89,7 @@ impl Connection {
             due: false,
             timer: None,
             sockets,
+            mark: SendMark::default(),
             handle,
         }
     }

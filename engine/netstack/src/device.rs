@@ -1,5 +1,6 @@
 //! The two ends of the stack as smoltcp wants them: one packet in, a bounded queue out.
 
+use crate::mark::SendMark;
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 use std::collections::VecDeque;
@@ -44,6 +45,8 @@ pub(crate) struct Wire<'a> {
     pub inbound: Option<&'a [u8]>,
     pub outbound: &'a mut Outbound,
     pub mtu: usize,
+    /// Of the connection whose packets these are; `None` for packets of nobody.
+    pub mark: Option<&'a mut SendMark>,
 }
 
 impl Device for Wire<'_> {
@@ -58,14 +61,21 @@ impl Device for Wire<'_> {
 
     fn receive(&mut self, _: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
         let packet = self.inbound.take()?;
-        Some((Inbound(packet), Sender(self.outbound)))
+        let sender = Sender {
+            outbound: self.outbound,
+            mark: self.mark.as_deref_mut(),
+        };
+        Some((Inbound(packet), sender))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Self::TxToken<'_>> {
         if self.outbound.is_full() {
             return None;
         }
-        Some(Sender(self.outbound))
+        Some(Sender {
+            outbound: self.outbound,
+            mark: self.mark.as_deref_mut(),
+        })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -86,13 +96,19 @@ impl RxToken for Inbound<'_> {
 }
 
 /// Room for one packet.
-pub(crate) struct Sender<'a>(&'a mut Outbound);
+pub(crate) struct Sender<'a> {
+    outbound: &'a mut Outbound,
+    mark: Option<&'a mut SendMark>,
+}
 
 impl TxToken for Sender<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, fill: F) -> R {
         let mut packet = vec![0; length];
         let filled = fill(&mut packet);
-        self.0.push(packet);
+        if let Some(mark) = self.mark {
+            mark.pass(&mut packet);
+        }
+        self.outbound.push(packet);
         filled
     }
 }

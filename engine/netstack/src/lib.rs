@@ -12,6 +12,7 @@ mod connection;
 mod counters;
 mod device;
 mod limits;
+mod mark;
 mod stack;
 mod table;
 mod udp;

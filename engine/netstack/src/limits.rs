@@ -53,7 +53,7 @@ impl Default for Limits {
 /// How long a connection that another began may stay half open.
 pub(crate) const HALF_OPEN_TIME: Duration = Duration::from_secs(10);
 /// How long a connection that was let go may take to end by itself.
-pub(crate) const ORPHAN_TIME: Duration = Duration::from_secs(60);
+pub(crate) const ORPHAN_TIME: Duration = Duration::from_secs(120);
 /// How long the other side may be silent while it owes an answer, as long as Linux waits with its defaults.
 pub(crate) const SILENCE: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(15 * 60);
 /// How often an idle connection is probed.

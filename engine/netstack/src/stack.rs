@@ -53,17 +53,8 @@ impl Stack {
     #[must_use]
     pub fn new(mtu: u16, seed: u64, limits: Limits, now: Instant) -> Self {
         let mut outbound = Outbound::new(limits.outbound);
-        let mut config = Config::new(HardwareAddress::Ip);
-        config.random_seed = seed;
         let mtu = usize::from(mtu);
-        let mut wire = Wire {
-            inbound: None,
-            outbound: &mut outbound,
-            mtu,
-        };
-        let mut interface = Interface::new(config, &mut wire, smoltcp::time::Instant::ZERO);
-        // Which addresses are its own is decided here: smoltcp has room for a few only.
-        interface.set_any_ip(true);
+        let interface = interface(mtu, seed, &mut outbound);
         let [low, high, ..] = seed.to_le_bytes();
         Self {
             mtu,
@@ -77,6 +68,14 @@ impl Stack {
             next_port: EPHEMERAL.start() | u16::from_le_bytes([low, high]),
             replies: Replies::new(limits.replies_per_second, now),
             counters: Counters::default(),
+        }
+    }
+
+    /// Another MTU, for what is sent from now on.
+    pub fn set_mtu(&mut self, mtu: u16, seed: u64) {
+        if self.mtu != usize::from(mtu) {
+            self.mtu = mtu.into();
+            self.interface = interface(self.mtu, seed, &mut self.outbound);
         }
     }
 
@@ -158,10 +157,12 @@ impl Stack {
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
+        let shown = connection.mark.hear(packet);
         let mut wire = Wire {
-            inbound: Some(packet),
+            inbound: Some(shown.as_deref().unwrap_or(packet)),
             outbound: &mut self.outbound,
             mtu: self.mtu,
+            mark: Some(&mut connection.mark),
         };
         self.interface
             .poll_ingress_single(time, &mut wire, &mut connection.sockets);
@@ -187,6 +188,7 @@ impl Stack {
             inbound: Some(packet),
             outbound: &mut self.outbound,
             mtu: self.mtu,
+            mark: None,
         };
         self.interface.poll_ingress_single(time, &mut wire, &mut self.nobody);
     }
@@ -221,6 +223,7 @@ impl Stack {
             inbound: None,
             outbound: &mut self.outbound,
             mtu: self.mtu,
+            mark: Some(&mut connection.mark),
         };
         let mut more = true;
         for _ in 0..TURN {
@@ -512,6 +515,22 @@ impl Stack {
     fn instant(&self, time: smoltcp::time::Instant) -> Instant {
         self.epoch + Duration::from_micros(u64::try_from(time.total_micros()).unwrap_or(0))
     }
+}
+
+/// What smoltcp knows of the wire; connections are not part of it.
+fn interface(mtu: usize, seed: u64, outbound: &mut Outbound) -> Interface {
+    let mut config = Config::new(HardwareAddress::Ip);
+    config.random_seed = seed;
+    let mut wire = Wire {
+        inbound: None,
+        outbound,
+        mtu,
+        mark: None,
+    };
+    let mut interface = Interface::new(config, &mut wire, smoltcp::time::Instant::ZERO);
+    // Which addresses are its own is decided by the stack: smoltcp has room for a few only.
+    interface.set_any_ip(true);
+    interface
 }
 
 /// A token bucket that holds one second.

@@ -12,7 +12,7 @@
 mod common;
 
 use common::{A, A6, B, B6, Chance, Harm, Pair, at, ip};
-use cvlan_netstack::{Limits, OpenError, Read, Stack, Write};
+use cvlan_netstack::{ConnectionId, Limits, OpenError, Read, Stack, Write};
 use proptest::prelude::*;
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,68 @@ proptest! {
         pair.stacks[0].release(here, Some(now));
         pair.stacks[1].release(there, Some(now));
         pair.until("both forget", |pair| pair.stacks.iter().all(|stack| stack.counters().connections == 0).then_some(()));
+    }
+}
+
+/// The first sends, the second sends back what it reads.
+fn echoed(pair: &mut Pair, here: ConnectionId, there: ConnectionId, all: &[u8]) -> Vec<u8> {
+    let (mut sent, mut got, mut held, mut shut) = (0, Vec::new(), Vec::new(), false);
+    let mut room = [0; 4096];
+    pair.until("the echo", |pair| {
+        let [a, b] = &mut pair.stacks;
+        while let Write::Bytes(count) = a.write(here, &all[sent..], None) {
+            sent += count;
+            if sent == all.len() {
+                a.shut(here);
+                break;
+            }
+        }
+        loop {
+            if !held.is_empty() {
+                let Write::Bytes(count) = b.write(there, &held, None) else {
+                    break;
+                };
+                held.drain(..count);
+                continue;
+            }
+            match b.read(there, &mut room, None) {
+                Read::Bytes(count) => held.extend(&room[..count]),
+                Read::End if !shut => {
+                    shut = true;
+                    b.shut(there);
+                }
+                _ => break,
+            }
+        }
+        loop {
+            match a.read(here, &mut room, None) {
+                Read::Bytes(count) => got.extend(&room[..count]),
+                Read::End => return Some(std::mem::take(&mut got)),
+                Read::Pending => return None,
+                Read::Reset => panic!("reset"),
+            }
+        }
+    })
+}
+
+#[test]
+fn both_ways_at_once() {
+    for seed in (1..40).step_by(2) {
+        for loss in [0, 5, 12] {
+            let harm = Harm {
+                loss,
+                reorder: loss,
+                repeat: loss,
+            };
+            let limits = Limits {
+                outbound: if seed % 4 == 1 { 256 } else { 20 },
+                ..Limits::default()
+            };
+            let mut pair = Pair::new(harm, seed, limits);
+            let (here, there) = pair.connected(A, B, 80);
+            let all = bytes(300_000, seed);
+            assert!(echoed(&mut pair, here, there, &all) == all);
+        }
     }
 }
 

@@ -76,10 +76,10 @@ pub struct Settings {
     /// Resolvers of the host, asked for what is neither of the overlay nor of a DNS route.
     #[prost(message, repeated, tag = "8")]
     pub dns_fallback: ::prost::alloc::vec::Vec<super::super::entity::v1::DnsUpstream>,
-    /// SOCKS5 and HTTP CONNECT into the overlay, on a loopback address; only with INTERFACE_KIND_USERSPACE.
+    /// SOCKS5 and HTTP CONNECT into the overlay, on a loopback address; only with INTERFACE_KIND_USERSPACE or _AUTO.
     #[prost(message, optional, tag = "9")]
     pub proxy_listen: ::core::option::Option<super::super::entity::v1::NodeEndpoint>,
-    /// Only with INTERFACE_KIND_USERSPACE.
+    /// Only with INTERFACE_KIND_USERSPACE or _AUTO.
     #[prost(message, repeated, tag = "10")]
     pub forwards: ::prost::alloc::vec::Vec<PortForward>,
 }
@@ -202,7 +202,7 @@ pub struct EngineStatus {
     pub instance_id: ::prost::alloc::string::String,
     #[prost(uint64, tag = "2")]
     pub generation: u64,
-    /// Empty until settings were applied.
+    /// Empty until settings were applied, and with INTERFACE_KIND_USERSPACE.
     #[prost(string, tag = "3")]
     pub interface_name: ::prost::alloc::string::String,
     #[prost(uint32, tag = "4")]
@@ -229,6 +229,7 @@ pub struct EngineStatus {
         ::prost::alloc::string::String,
         u64,
     >,
+    /// TUN or USERSPACE; unset while there is none.
     #[prost(enumeration = "InterfaceKind", tag = "13")]
     pub interface_kind: i32,
     /// Unset until a map came or when DNS is off.
@@ -458,6 +459,8 @@ pub enum InterfaceKind {
     Tun = 1,
     /// A network stack inside the engine; needs no privilege. `interface_name` is ignored.
     Userspace = 2,
+    /// TUN where the host gives one, else USERSPACE; the status says which. What is only for USERSPACE rests while TUN is used.
+    Auto = 3,
 }
 impl InterfaceKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -469,6 +472,7 @@ impl InterfaceKind {
             Self::Unspecified => "INTERFACE_KIND_UNSPECIFIED",
             Self::Tun => "INTERFACE_KIND_TUN",
             Self::Userspace => "INTERFACE_KIND_USERSPACE",
+            Self::Auto => "INTERFACE_KIND_AUTO",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -477,6 +481,7 @@ impl InterfaceKind {
             "INTERFACE_KIND_UNSPECIFIED" => Some(Self::Unspecified),
             "INTERFACE_KIND_TUN" => Some(Self::Tun),
             "INTERFACE_KIND_USERSPACE" => Some(Self::Userspace),
+            "INTERFACE_KIND_AUTO" => Some(Self::Auto),
             _ => None,
         }
     }

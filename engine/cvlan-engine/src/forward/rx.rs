@@ -85,7 +85,7 @@ fn deliver(line: &Line, slots: &mut [Slot]) {
         match (slot.outcome, slot.peer) {
             (Outcome::Opened, Some(carrier)) => match judge::inbound(shared, &snapshot, carrier, slot.plain(), now) {
                 Ok(meta) if shared.echo.take_answer(&meta, slot.plain(), now) => count_received(line, slot),
-                Ok(_) => match line.tun.write(slot.plain()) {
+                Ok(_) => match line.interface.write(slot.plain()) {
                     Ok(()) => count_received(line, slot),
                     Err(_) => add(&shared.counters.rx_dropped_interface, 1),
                 },

@@ -18,7 +18,7 @@ use std::time::Instant;
 pub fn run(line: &Line, control: &SyncSender<Message>) -> io::Result<()> {
     let mut slots: Vec<Slot> = std::iter::repeat_with(Slot::default).take(BATCH).collect();
     while !line.stopping.load(Ordering::Relaxed) {
-        let [_, woken] = wait_readable([line.tun.as_fd(), line.wake_tx.as_fd()], None)?;
+        let [_, woken] = wait_readable([line.interface.as_fd(), line.wake_tx.as_fd()], None)?;
         if woken {
             line.wake_tx.clear();
         }
@@ -45,7 +45,7 @@ fn take_batch(line: &Line, slots: &mut [Slot]) -> io::Result<(usize, usize)> {
     while read < slots.len() {
         let Some(slot) = slots.get_mut(kept) else { break };
         slot.clear();
-        let Some(length) = line.tun.read(slot.plain_room())? else {
+        let Some(length) = line.interface.read(slot.plain_room())? else {
             break;
         };
         slot.set_plain_len(length);

@@ -43,6 +43,13 @@ impl Host {
         Self::in_folder(number, TempDir::new().unwrap())
     }
 
+    /// An engine to which the host gives no TUN interface.
+    pub fn without_tun(number: u8) -> Self {
+        let source = |_: &str| Err(cvlan_io::TunError::NotPermitted);
+        let folder = TempDir::new().unwrap();
+        Self::with_source(number, folder, Box::new(source), channel().1)
+    }
+
     /// An engine on a folder that may hold a state already.
     pub fn in_folder(number: u8, folder: TempDir) -> Self {
         let (made, interfaces) = channel();
@@ -52,8 +59,17 @@ impl Host {
             made.send(os).ok();
             Tun::from_fd(engine.into()).map_err(cvlan_io::TunError::Io)
         };
+        Self::with_source(number, folder, Box::new(source), interfaces)
+    }
+
+    fn with_source(
+        number: u8,
+        folder: TempDir,
+        source: cvlan_engine::TunSource,
+        interfaces: Receiver<UnixDatagram>,
+    ) -> Self {
         let (ended, _) = tokio::sync::mpsc::unbounded_channel();
-        let engine = Engine::open(&folder.path().join("engine"), Box::new(source), Spans::default(), ended).unwrap();
+        let engine = Engine::open(&folder.path().join("engine"), source, Spans::default(), ended).unwrap();
         let mut host = Self {
             engine,
             folder,

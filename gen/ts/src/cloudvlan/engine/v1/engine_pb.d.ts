@@ -227,14 +227,14 @@ export declare type Settings = Message<"cloudvlan.engine.v1.Settings"> & {
   dnsFallback: DnsUpstream[];
 
   /**
-   * SOCKS5 and HTTP CONNECT into the overlay, on a loopback address; only with INTERFACE_KIND_USERSPACE.
+   * SOCKS5 and HTTP CONNECT into the overlay, on a loopback address; only with INTERFACE_KIND_USERSPACE or _AUTO.
    *
    * @generated from field: cloudvlan.entity.v1.NodeEndpoint proxy_listen = 9;
    */
   proxyListen?: NodeEndpoint | undefined;
 
   /**
-   * Only with INTERFACE_KIND_USERSPACE.
+   * Only with INTERFACE_KIND_USERSPACE or _AUTO.
    *
    * @generated from field: repeated cloudvlan.engine.v1.PortForward forwards = 10;
    */
@@ -563,7 +563,7 @@ export declare type EngineStatus = Message<"cloudvlan.engine.v1.EngineStatus"> &
   generation: bigint;
 
   /**
-   * Empty until settings were applied.
+   * Empty until settings were applied, and with INTERFACE_KIND_USERSPACE.
    *
    * @generated from field: string interface_name = 3;
    */
@@ -621,6 +621,8 @@ export declare type EngineStatus = Message<"cloudvlan.engine.v1.EngineStatus"> &
   counters: { [key: string]: bigint };
 
   /**
+   * TUN or USERSPACE; unset while there is none.
+   *
    * @generated from field: cloudvlan.engine.v1.InterfaceKind interface_kind = 13;
    */
   interfaceKind: InterfaceKind;
@@ -1240,6 +1242,13 @@ export enum InterfaceKind {
    * @generated from enum value: INTERFACE_KIND_USERSPACE = 2;
    */
   USERSPACE = 2,
+
+  /**
+   * TUN where the host gives one, else USERSPACE; the status says which. What is only for USERSPACE rests while TUN is used.
+   *
+   * @generated from enum value: INTERFACE_KIND_AUTO = 3;
+   */
+  AUTO = 3,
 }
 
 /**
