@@ -28,6 +28,8 @@ export interface NodeOptions {
    * resolver alone: machines of a lab share the files of the machine they run on.
    */
   readonly etc?: string;
+  /** Further flags of the agent. */
+  readonly flags?: readonly string[];
 }
 
 /** A machine of the lab with an agent and its engine. */
@@ -91,13 +93,13 @@ export async function siteNode(
   name: string,
   folder: string,
   programs: NodePrograms,
-  { etc }: NodeOptions = {},
+  { etc, flags = [] }: NodeOptions = {},
 ): Promise<SiteNode> {
   const state = join(folder, name);
   const engineState = join(state, "engine");
   await mkdir(state, { recursive: true, mode: 0o700 });
   const argv = [programs.node, ...programs.agentFlags, programs.agent, "--state", state, "--engine", programs.engine];
-  argv.push("--resolver", etc === undefined ? "off" : "auto");
+  argv.push(...flags, "--resolver", etc === undefined ? "off" : "auto");
   const argvOn = (command: readonly string[]) => lab.argvOn(name, etc === undefined ? command : withEtc(etc, command));
   const agent = program(argvOn(argv), join(folder, `${name}.log`));
   const transport = unixTransport(join(state, "agent.sock"));

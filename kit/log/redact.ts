@@ -50,7 +50,14 @@ function redactValue(name: string, value: unknown, depth: number): unknown {
  * bytes (their length stays) and whole protobuf messages (their type stays; `loggable` shows one).
  */
 export function redactFields(fields: object): object {
-  return Object.fromEntries(Object.entries(fields).map(([key, item]) => [key, redactValue(key, item, 0)] as const));
+  return Object.fromEntries(
+    Object.entries(fields).map(([key, item]) => [fieldName(key), redactValue(key, item, 0)] as const),
+  );
+}
+
+/** Fields of a line are in snake_case, whatever the code calls what it writes. */
+function fieldName(key: string): string {
+  return key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 function clearRedacted(message: ReflectMessage): void {
