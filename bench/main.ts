@@ -7,6 +7,7 @@ import type { BenchContext } from "./benchmark.ts";
 import { firstPing } from "./first-ping.ts";
 import { idle } from "./idle.ts";
 import { type BenchOptions, optionsOf, USAGE } from "./options.ts";
+import { propagate } from "./propagate.ts";
 import { reportOf } from "./report.ts";
 
 const ROUNDS = 7;
@@ -39,7 +40,7 @@ async function measure({ benchmark, rows, quick }: BenchOptions): Promise<void> 
 async function main(): Promise<number> {
   let options: BenchOptions;
   try {
-    options = optionsOf(process.argv.slice(2), [firstPing, idle]);
+    options = optionsOf(process.argv.slice(2), [firstPing, idle, propagate]);
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${USAGE}\n`);
     return 64;
