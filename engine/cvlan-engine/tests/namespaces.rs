@@ -10,11 +10,16 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "../../dns/tests/common/mod.rs"]
+mod message;
+
 use cloudvlan_gen::cloudvlan::engine::v1 as pb;
 use cloudvlan_gen::cloudvlan::entity::v1 as entity;
 use cvlan_testkit::{Tenant, node, rule};
 use entity::{PolicyAction, PolicyProtocol};
+use message::{A, query, read, record, reply};
 use pb::engine_service_client::EngineServiceClient;
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,6 +28,9 @@ use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
 const CEILING: Duration = Duration::from_secs(30);
+
+/// Where engines answer names.
+const LISTEN: &str = "127.83.0.1";
 
 type Client = EngineServiceClient<Channel>;
 
@@ -125,6 +133,10 @@ impl Node {
         let settings = pb::Settings {
             membership: Some(tenant.membership(&format!("node_{}", self.number))),
             interface_name: "cv0".into(),
+            dns_listen: Some(entity::NodeEndpoint {
+                address: LISTEN.into(),
+                port: 53,
+            }),
             ..pb::Settings::default()
         };
         let request = pb::ApplyRequest {
@@ -159,6 +171,16 @@ impl Node {
         assert!(ip(&format!("-n {namespace} addr add 100.64.0.{number}/32 dev cv0")));
         assert!(ip(&format!("-n {namespace} link set cv0 mtu 1420 up")));
         assert!(ip(&format!("-n {namespace} route add 100.64.0.0/24 dev cv0")));
+    }
+
+    /// Runs one of the programs at the end of this file on the host.
+    fn program(&self, name: &str) -> Command {
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", &self.namespace])
+            .arg(std::env::current_exe().unwrap());
+        command.args(["--ignored", "--exact", "--nocapture", name]);
+        command
     }
 
     async fn ping(&mut self, to: u8) -> Option<u64> {
@@ -279,4 +301,75 @@ async fn an_interface_that_is_there_already_is_not_taken_over() {
         ip(&format!("-n {namespace} link show dev cv0")),
         "what others made stays"
     );
+}
+
+#[tokio::test]
+async fn a_name_server_on_a_peer_is_asked_through_the_tunnel() {
+    let Some(cable) = Cable::new() else {
+        eprintln!("skipped: making network namespaces needs root");
+        return;
+    };
+    let folder = TempDir::new().unwrap();
+    let tenant = Tenant::new(1, SystemTime::now() - Duration::from_secs(60));
+    let mut a = Node::start(cable.namespace(1), 1, folder.path()).await;
+    let mut b = Node::start(cable.namespace(2), 2, folder.path()).await;
+    let nodes = [a.record().await, b.record().await];
+    let hints = vec![a.settle(&tenant).await, b.settle(&tenant).await];
+    let allow = rule(1, PolicyAction::Allow, PolicyProtocol::Udp);
+    let upstream = ["100.64.0.2:53".parse().unwrap()];
+    for node in [&mut a, &mut b] {
+        let step = entity::MapUpdate {
+            hints: hints.clone(),
+            dns: tenant.sign_dns(&cvlan_testkit::dns(1, &[("corp", &upstream)])),
+            ..tenant.full(1, &nodes, std::slice::from_ref(&allow))
+        };
+        let request = pb::ApplyRequest {
+            generation: 2,
+            settings: None,
+            updates: vec![step],
+        };
+        node.client.apply(request).await.unwrap();
+        node.configure();
+    }
+    let mut server = b.program("program_that_answers_names").spawn().unwrap();
+    let asked = a.program("program_that_asks_for_a_name").status().unwrap();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(asked.success());
+    let counters = a.status().await.counters;
+    assert_eq!(counters["dns_answered_upstream"], 1);
+    assert!(counters["tx_packets"] >= 1, "it went through the tunnel");
+}
+
+#[test]
+#[ignore = "a program that a test above runs in a namespace"]
+fn program_that_answers_names() {
+    let socket = UdpSocket::bind("100.64.0.2:53").unwrap();
+    let mut room = [0; 512];
+    loop {
+        let (length, from) = socket.recv_from(&mut room).unwrap();
+        let answer = reply(&room[..length], 0, &[record(A, 60, &[10, 1, 2, 3])], &[]);
+        socket.send_to(&answer, from).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "a program that a test above runs in a namespace"]
+fn program_that_asks_for_a_name() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(CEILING)).unwrap();
+    let deadline = Instant::now() + CEILING;
+    // The name server may not be up yet, which is told as SERVFAIL.
+    loop {
+        assert!(Instant::now() < deadline, "nobody knows the name");
+        socket.send_to(&query(1, "www.corp", A), (LISTEN, 53)).unwrap();
+        let mut room = [0; 512];
+        let length = socket.recv(&mut room).unwrap();
+        let answer = read(&room[..length]);
+        if answer.rcode == 0 {
+            assert_eq!(answer.answers[0].2, [10, 1, 2, 3]);
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
