@@ -60,6 +60,8 @@ export interface SiteNode extends AsyncDisposable {
   ping(peer: string, count?: number, timeoutMs?: number): Promise<number>;
   /** Process id of the engine. @throws Error when it does not run */
   enginePid(): Promise<number>;
+  /** Memory that the engine holds, in bytes. */
+  engineMemory(): Promise<number>;
   /** Kills the engine and waits until it is gone. */
   killEngine(): Promise<void>;
 }
@@ -166,6 +168,11 @@ export async function siteNode(
       const [pid] = await pidsOf(programs.engine, engineState);
       if (pid === undefined) throw new Error(`the engine of ${name} does not run`);
       return pid;
+    },
+    engineMemory: async () => {
+      const [pid] = await pidsOf(programs.engine, engineState);
+      const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, "utf8"))?.[1];
+      return Number(kilobytes) * 1024;
     },
     killEngine: async () => {
       for (const pid of await pidsOf(programs.engine, engineState)) process.kill(pid, "SIGKILL");

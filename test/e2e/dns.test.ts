@@ -16,6 +16,8 @@ const ROUTER = "10.71.1.1";
 const ORIGINAL = `# of the operator\nnameserver ${ROUTER}\nsearch example.org\n`;
 const ZONE = "main.cvlan.internal";
 const RULES = [ping, tcp, allow("udp", PolicyProtocol.UDP)] as const;
+/** What waits and what is remembered, at the most, with room for what the allocator keeps. */
+const MEMORY_CEILING = 16 * 1024 * 1024;
 const script = (name: string): string => fileURLToPath(new URL(`programs/${name}`, import.meta.url));
 
 describe("names of the overlay", function () {
@@ -119,8 +121,12 @@ describe("names of the overlay", function () {
     const { a, b } = site;
     const status = (await a.status())?.engine;
     const listen = status?.dns?.listen?.address ?? "";
+    const before = await a.engineMemory();
     await must(a.argvOn([process.execPath, script("dns-flood.ts"), listen, "40000"]));
     await until("names are answered", () => resolvesPeer(a, b));
+    const grown = (await a.engineMemory()) - before;
+    process.stderr.write(`# the engine holds ${before} bytes, and ${grown} more after 40,000 datagrams\n`);
+    assert.ok(grown < MEMORY_CEILING, `${grown} bytes`);
     assert.ok((await a.counter("dns_malformed")) > 0n);
     assert.ok((await a.counter("dns_queries")) > 1_000n);
     assert.ok((await a.ping("hostb")) > 0);
