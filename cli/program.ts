@@ -4,6 +4,7 @@ import packageJson from "./package.json" with { type: "json" };
 import { EXIT, type ExitCode, exitCodeOf, UsageError } from "./exit.ts";
 import type { Io } from "./io.ts";
 import { cvlanCommands } from "./nouns/cvlan.ts";
+import { debugCommands } from "./nouns/debug.ts";
 import { doctorCommand } from "./nouns/doctor.ts";
 import { groupCommands } from "./nouns/group.ts";
 import { joinCommand } from "./nouns/join.ts";
@@ -41,6 +42,7 @@ function program(io: Io): Command {
     .addHelpText("after", EXIT_HELP);
   statusCommand(root, io);
   doctorCommand(root, io);
+  debugCommands(root, io);
   joinCommand(root, io);
   pingCommand(root, io);
   whyCommand(root, io);
