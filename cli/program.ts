@@ -3,6 +3,7 @@ import { startTelemetry, telemetrySchema } from "@cloudvlan/kit/telemetry";
 import packageJson from "./package.json" with { type: "json" };
 import { EXIT, type ExitCode, exitCodeOf, UsageError } from "./exit.ts";
 import type { Io } from "./io.ts";
+import { completionCommand } from "./nouns/completion.ts";
 import { cvlanCommands } from "./nouns/cvlan.ts";
 import { debugCommands } from "./nouns/debug.ts";
 import { doctorCommand } from "./nouns/doctor.ts";
@@ -26,7 +27,8 @@ Exit codes: 0 ok, 1 refused or failed, 2 usage, 3 not found, 4 unreachable, 5 no
 With --json, answers are one JSON document on standard output and errors one on standard error.
 `;
 
-function program(io: Io): Command {
+/** The whole tree of commands. */
+export function program(io: Io): Command {
   const root = new Command("cvlan")
     .description("operate a CloudVLAN installation, and the node of this machine")
     .version(packageJson.version)
@@ -40,12 +42,14 @@ function program(io: Io): Command {
     .option("--cvlan <name>", "network by name or id")
     .option("--state <dir>", "state folder of the agent", DEFAULT_STATE)
     .addHelpText("after", EXIT_HELP);
+  root.commandsGroup("This machine:");
   statusCommand(root, io);
   doctorCommand(root, io);
   debugCommands(root, io);
   joinCommand(root, io);
   pingCommand(root, io);
   whyCommand(root, io);
+  root.commandsGroup("Installation:");
   loginCommand(root, io);
   nodeCommands(root, io);
   cvlanCommands(root, io);
@@ -54,6 +58,13 @@ function program(io: Io): Command {
   groupCommands(root, io);
   keyCommands(root, io);
   tenantCommands(root, io);
+  root.commandsGroup("This tool:");
+  completionCommand(root, io);
+  root.helpCommand("help [command]", "say how a command is used");
+  for (const command of everyCommand(root)) {
+    if (command !== root)
+      command.addHelpText("after", `${EXIT_HELP}Options that every command takes stand in \`cvlan --help\`.\n`);
+  }
   return root;
 }
 
@@ -102,6 +113,7 @@ function usageErrorOf({ code, message }: CommanderError): UsageError {
   return new UsageError(what, "see `cvlan --help`");
 }
 
-function everyCommand(command: Command): Command[] {
+/** A command and all below it. */
+export function everyCommand(command: Command): Command[] {
   return [command, ...command.commands.flatMap(everyCommand)];
 }

@@ -22,6 +22,7 @@ export function cvlanCommands(program: Command, io: Io): void {
   cvlan
     .command("list")
     .description("list the networks")
+    .addHelpText("after", "\nExample:\n  cvlan cvlan list --tenant acme\n")
     .action(
       remote(io, async (session, run) => {
         const cvlans = await listCvlans(session, io);
@@ -69,6 +70,7 @@ export function cvlanCommands(program: Command, io: Io): void {
   cvlan
     .command("show <name>")
     .description("everything about one network")
+    .addHelpText("after", "\nExample:\n  cvlan cvlan show office\n")
     .action(
       remote(io, async (session, run) => {
         const { tenantId, id: cvlanId } = await findCvlan(session, io, run.args[0]);
@@ -92,6 +94,7 @@ export function cvlanCommands(program: Command, io: Io): void {
   cvlan
     .command("rename <name> <new-name>")
     .description("give a network another name; its DNS domain stays")
+    .addHelpText("after", "\nExample:\n  cvlan cvlan rename office branch\n")
     .action(
       remote(io, async (session, run) => {
         const { tenantId, id: cvlanId, name } = await findCvlan(session, io, run.args[0]);
@@ -122,6 +125,7 @@ export function cvlanCommands(program: Command, io: Io): void {
   cvlan
     .command("delete <name>")
     .description("delete a network that has no nodes")
+    .addHelpText("after", "\nExample:\n  cvlan cvlan delete office\n")
     .action(
       remote(io, async (session, run) => {
         const found = await findCvlan(session, io, run.args[0]);

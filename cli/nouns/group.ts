@@ -23,6 +23,7 @@ export function groupCommands(program: Command, io: Io): void {
   group
     .command("list")
     .description("list the groups of a network")
+    .addHelpText("after", "\nExample:\n  cvlan group list --cvlan office\n")
     .action(
       remote(io, async (session, run) => {
         const groups = await listGroups(session, io);
@@ -38,6 +39,7 @@ export function groupCommands(program: Command, io: Io): void {
   group
     .command("create <name>")
     .description("make a group")
+    .addHelpText("after", "\nExample:\n  cvlan group create admins\n")
     .action(
       remote(io, async (session, run) => {
         const { id: cvlanId, tenantId } = await session.cvlan();
@@ -50,6 +52,7 @@ export function groupCommands(program: Command, io: Io): void {
   group
     .command("add <group> <node>")
     .description("put a node into a group")
+    .addHelpText("after", "\nExample:\n  cvlan group add admins web1\n")
     .action(
       remote(io, async (session, run) => {
         const { tenantId, groupId, nodeId } = await memberOf(session, io, run.args);
@@ -63,6 +66,7 @@ export function groupCommands(program: Command, io: Io): void {
   group
     .command("remove <group> <node>")
     .description("take a node out of a group")
+    .addHelpText("after", "\nExample:\n  cvlan group remove admins web1\n")
     .action(
       remote(io, async (session, run) => {
         const { tenantId, groupId, nodeId } = await memberOf(session, io, run.args);
@@ -76,6 +80,7 @@ export function groupCommands(program: Command, io: Io): void {
   group
     .command("delete <group>")
     .description("delete a group")
+    .addHelpText("after", "\nExample:\n  cvlan group delete admins\n")
     .action(
       remote(io, async (session, run) => {
         const tenantId = await session.tenantId();

@@ -52,6 +52,7 @@ export function keyCommands(program: Command, io: Io): void {
   key
     .command("list")
     .description("list the API keys of a tenant")
+    .addHelpText("after", "\nExample:\n  cvlan key list\n")
     .action(
       remote(io, async (session, run) => {
         const tenantId = await session.tenantId();
@@ -74,6 +75,7 @@ export function keyCommands(program: Command, io: Io): void {
   key
     .command("revoke <key>")
     .description("make a key useless, by name or id")
+    .addHelpText("after", "\nExample:\n  cvlan key revoke ci\n")
     .action(
       remote(io, async (session, run) => {
         const tenantId = await session.tenantId();

@@ -46,6 +46,7 @@ export function nodeCommands(program: Command, io: Io): void {
   node
     .command("show <name>")
     .description("everything about one node")
+    .addHelpText("after", "\nExample:\n  cvlan node show web1\n")
     .action(
       remote(io, async (session, run) => {
         const { tenantId, node: found } = await findNode(session, io, run.args[0] ?? "");
@@ -58,6 +59,7 @@ export function nodeCommands(program: Command, io: Io): void {
   node
     .command("rename <name> <new-name>")
     .description("give a node another name")
+    .addHelpText("after", "\nExample:\n  cvlan node rename web1 web2\n")
     .action(
       remote(io, async (session, run) => {
         const [name = "", newName = ""] = run.args;
@@ -96,6 +98,7 @@ export function nodeCommands(program: Command, io: Io): void {
   node
     .command("revoke <name>")
     .description("end a node's membership: peers drop it and every listener refuses it")
+    .addHelpText("after", "\nExample:\n  cvlan node revoke web1\n")
     .action(
       remote(io, async (session, run) => {
         const { tenantId, node: found } = await findNode(session, io, run.args[0] ?? "");

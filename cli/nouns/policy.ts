@@ -73,6 +73,7 @@ export function policyCommands(program: Command, io: Io): void {
   policy
     .command("show")
     .description("the policy in force, in the form that `apply` reads")
+    .addHelpText("after", "\nExample:\n  cvlan policy show > policy.yaml\n")
     .action(
       remote(io, async (session, run) => {
         const { id: cvlanId, tenantId } = await session.cvlan();

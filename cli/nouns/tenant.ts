@@ -20,6 +20,7 @@ export function tenantCommands(program: Command, io: Io): void {
   tenant
     .command("list")
     .description("list the tenants")
+    .addHelpText("after", "\nExample:\n  cvlan tenant list\n")
     .action(
       remote(io, async (session, run) => {
         const tenants = await everyPage(
@@ -43,6 +44,7 @@ export function tenantCommands(program: Command, io: Io): void {
   tenant
     .command("create <name>")
     .description("make a tenant with its own root key")
+    .addHelpText("after", "\nExample:\n  cvlan tenant create acme\n")
     .action(
       remote(io, async (session, run) => {
         const request = { name: run.args[0] ?? "" };
@@ -54,6 +56,7 @@ export function tenantCommands(program: Command, io: Io): void {
   tenant
     .command("rotate-root")
     .description("replace the root key of the tenant; its nodes follow, and join strings stay good")
+    .addHelpText("after", "\nExample:\n  cvlan tenant rotate-root --tenant acme\n")
     .action(
       remote(io, async (session, run) => {
         const request = { tenantId: await session.tenantId(), which: TenantKeys.ROOT };

@@ -64,6 +64,7 @@ export function tokenCommands(program: Command, io: Io): void {
   token
     .command("list")
     .description("list the join tokens of a network")
+    .addHelpText("after", "\nExample:\n  cvlan token list --json\n")
     .action(
       remote(io, async (session, run) => {
         const { id: cvlanId, tenantId } = await session.cvlan();
@@ -89,6 +90,7 @@ export function tokenCommands(program: Command, io: Io): void {
   token
     .command("revoke <id>")
     .description("make a token useless")
+    .addHelpText("after", "\nExample:\n  cvlan token revoke jointoken_0189…\n")
     .action(
       remote(io, async (session, run) => {
         const request = { tenantId: await session.tenantId(), tokenId: run.args[0] ?? "" };
