@@ -321,6 +321,21 @@ describe("the agent's configuration", () => {
       () => readInvocation(["--config", file]),
       (error) => error instanceof ConfigError && /agent\.yaml:2:1: listen: unknown key/.test(error.message),
     );
+    const faults: [string, RegExp][] = [
+      ["mtu: 1400\nstate: /a\nmtu: 1300\n", /agent\.yaml:3:1: .*unique/],
+      ["state: /a\nlisten_port: many\n", /agent\.yaml:2:1: listen_port: /],
+      ["state: [/a]\n", /agent\.yaml:1:1: state: /],
+      ["state: /a\n  mtu: 1\n", /agent\.yaml:\d+:\d+: /],
+      ["state: /a\nlog_level: loud\n", /agent\.yaml:2:1: log_level: /],
+    ];
+    for (const [text, pattern] of faults) {
+      await writeFile(file, text);
+      assert.throws(
+        () => readInvocation(["--config", file]),
+        (error) => error instanceof ConfigError && pattern.test(error.message),
+        text,
+      );
+    }
     await rm(file);
   });
 

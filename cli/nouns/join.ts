@@ -5,6 +5,7 @@ import { localAgent } from "../agent-client.ts";
 import { local, show } from "../command.ts";
 import { UsageError } from "../exit.ts";
 import type { Io } from "../io.ts";
+import { working } from "../progress.ts";
 
 /** A join string is at most 4,096 characters; a line end is forgiven. */
 const MAX_BYTES = 4_100;
@@ -34,7 +35,9 @@ export function joinCommand(program: Command, io: Io): void {
         using agent = localAgent(run.options);
         const joinString = text.trim();
         if (joinString.length < 16) throw new UsageError("the join string is empty or cut off", "copy it whole");
-        const response = await agent.client.join({ joinString, name }, { signal: io.signal, timeoutMs: TIMEOUT_MS });
+        const response = await working(io, run.options, "joining", () =>
+          agent.client.join({ joinString, name }, { signal: io.signal, timeoutMs: TIMEOUT_MS }),
+        );
         const { status } = response;
         show(run, JoinResponseSchema, response, () => `joined ${status?.cvlanName} as ${status?.name}\n`);
       }),
@@ -44,6 +47,11 @@ export function joinCommand(program: Command, io: Io): void {
 async function readShort(path: string): Promise<string> {
   try {
     await using file = await open(path, "r");
+    const stat = await file.stat();
+    // A pipe, as of `<(…)`, is nobody else's.
+    if (stat.isFile() && (stat.mode & 0o077) !== 0) {
+      throw new UsageError(`${path} holds a secret and others may read it`, `chmod 600 ${path}`);
+    }
     const { buffer, bytesRead } = await file.read(Buffer.alloc(MAX_BYTES + 1), 0, MAX_BYTES + 1, 0);
     if (bytesRead > MAX_BYTES) throw new UsageError(`${path} is too long for a join string`, "name the right file");
     return buffer.toString("utf8", 0, bytesRead);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -211,7 +211,12 @@ describe("cvlan on its own machine", () => {
     assert.equal((await run(["join"], "cvlan1.aaaaaaaaaaaaaaaa\n")).out, "joined office as web1\n");
     assert.equal(joins[0]?.joinString, "cvlan1.aaaaaaaaaaaaaaaa");
     const file = join(folder, "join.txt");
-    await writeFile(file, "cvlan1.bbbbbbbbbbbbbbbb\n");
+    await writeFile(file, "cvlan1.bbbbbbbbbbbbbbbb\n", { mode: 0o644 });
+    const open = await run(["join", "--file", file]);
+    assert.equal(open.code, 2);
+    assert.match(open.err, /others may read it\n {2}what next: chmod 600 /);
+    assert.equal(joins.length, 1);
+    await chmod(file, 0o600);
     assert.equal((await run(["join", "--file", file, "--name", "web2"])).code, 0);
     assert.equal(joins[1]?.name, "web2");
     assert.equal((await run(["join", "cvlan1.cccccccccccccccc"])).code, 2);

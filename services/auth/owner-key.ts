@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile, unlink } from "node:fs/promises";
+import { mkdir, unlink } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
+import { readSecretFile } from "@cloudvlan/kit/config";
 import { createWhole } from "@cloudvlan/kit/files";
 import { newId } from "@cloudvlan/kit/ids";
 import { sealOf } from "@cloudvlan/kit/keys";
@@ -48,7 +49,7 @@ async function keyInFile(ctx: AuthContext, path: string): Promise<ApiKeyText> {
     secret: randomBytes(32).toString("base64url"),
   };
   if (await createWhole(path, `${formatApiKey(made)}\n`)) return made;
-  const present = parseApiKey((await readFile(path, "utf8")).trim());
+  const present = parseApiKey(readSecretFile(path));
   if (!present || present.tenantId !== undefined) {
     throw new Error(`${path} exists and holds no platform API key; move it away or name another owner_key_file`);
   }

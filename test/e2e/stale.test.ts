@@ -16,7 +16,10 @@ function watched(node: SiteNode) {
     heardAt = Math.max(heardAt, performance.now() - silence);
     if (status.controller === ControllerState.CONNECTED) {
       const quiet = performance.now() - heardAt;
-      assert.ok(quiet <= BOUND_MS + SLACK_MS, `${node.name} is told connected after ${Math.round(quiet)} ms of silence`);
+      assert.ok(
+        quiet <= BOUND_MS + SLACK_MS,
+        `${node.name} is told connected after ${Math.round(quiet)} ms of silence`,
+      );
       assert.notEqual(status.headAgeMs, undefined, "connected, and nothing says how old the map is");
     }
     return status;

@@ -295,6 +295,12 @@ fn bad_declarations_leave_the_former_state_in_force() {
         assert!(failure.field.contains(field) || reason == "GAP", "{failure:?}");
         assert!(!failure.remedy.is_empty());
     }
+    let taken = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    let mut settings = a.settings(&tenant);
+    settings.listen_port = taken.local_addr().unwrap().port().into();
+    let failure = a.apply(Some(settings), vec![]).unwrap_err();
+    assert_eq!(failure.field, "settings.listen_port");
+    assert!(failure.remedy.contains("another listen_port"), "{failure:?}");
     let old = a.engine.apply(pb::ApplyRequest::default()).unwrap_err();
     assert_eq!(old.reason, "OLD_GENERATION");
     let after = a.engine.status();
