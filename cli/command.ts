@@ -1,8 +1,8 @@
-import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import type { DescMessage, JsonObject, MessageShape } from "@bufbuild/protobuf";
 import type { Command } from "commander";
 import { inSpan } from "@cloudvlan/kit/telemetry";
 import type { Io } from "./io.ts";
-import { jsonOf } from "./print.ts";
+import { jsonOf, jsonText } from "./print.ts";
 import { type GlobalOptions, openSession, type Session } from "./session.ts";
 
 /** One run of a command: where it writes, what it was given. */
@@ -49,4 +49,13 @@ export function show<S extends DescMessage>(
   text: () => string,
 ): void {
   run.io.out(run.options.json ? jsonOf(schema, message) : text());
+}
+
+/** Prints an answer made of several messages. */
+export function showDocument(
+  run: Pick<Run<object>, "io" | "options">,
+  document: () => JsonObject,
+  text: () => string,
+): void {
+  run.io.out(run.options.json ? jsonText(document()) : text());
 }

@@ -1,4 +1,4 @@
-import { type DescMessage, type MessageShape, toJson } from "@bufbuild/protobuf";
+import { type DescMessage, type JsonValue, type MessageShape, toJson } from "@bufbuild/protobuf";
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import { ConnectError } from "@connectrpc/connect";
 import { ErrorDetailSchema } from "@cloudvlan/gen/entity/v1/common_pb.js";
@@ -7,7 +7,11 @@ import { UsageError } from "./exit.ts";
 
 /** One JSON document in the proto's JSON form, with every field that has a default left out as the form wants it. */
 export function jsonOf<S extends DescMessage>(schema: S, message: MessageShape<S>): string {
-  return `${JSON.stringify(toJson(schema, message), undefined, 2)}\n`;
+  return jsonText(toJson(schema, message));
+}
+
+export function jsonText(value: JsonValue): string {
+  return `${JSON.stringify(value, undefined, 2)}\n`;
 }
 
 /** Columns aligned by spaces; the last is not padded. Cells hold no control characters: names may come from others. */

@@ -1,18 +1,24 @@
-import { create } from "@bufbuild/protobuf";
+import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
-import { type Node, NodeKindSchema, NodeStatus, NodeStatusSchema } from "@cloudvlan/gen/entity/v1/node_pb.js";
 import {
-  GetNodeResponseSchema,
-  ListNodesResponseSchema,
+  type Node,
+  NodeKindSchema,
+  NodeSchema,
+  NodeStatus,
+  NodeStatusSchema,
+} from "@cloudvlan/gen/entity/v1/node_pb.js";
+import { NodePresenceSchema } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
+import {
   NodeService,
   RevokeNodeResponseSchema,
   UpdateNodeResponseSchema,
 } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { tagPairs } from "../args.ts";
-import { remote, show } from "../command.ts";
+import { remote, show, showDocument } from "../command.ts";
 import { UsageError } from "../exit.ts";
 import type { Io } from "../io.ts";
 import { byName, everyPage } from "../lookup.ts";
+import { onlineText, presenceOf } from "../presence.ts";
 import { ago, fields, table, word } from "../print.ts";
 import type { Session } from "../session.ts";
 
@@ -26,19 +32,28 @@ export function nodeCommands(program: Command, io: Io): void {
     .addHelpText("after", "\nExample:\n  cvlan node list --cvlan office\n")
     .action(
       remote(io, async (session, run) => {
-        const { nodes } = await membersOf(session, io);
-        show(run, ListNodesResponseSchema, create(ListNodesResponseSchema, { nodes }), () =>
-          table(
-            ["NAME", "ADDRESS", "STATUS", "KIND", "TAGS", "JOINED"],
-            nodes.map((each) => [
-              each.name,
-              each.addresses[0] ?? "",
-              statusWord(each),
-              kindWord(each),
-              tagText(each),
-              ago(each.joinedAt, io.clock.nowMs()),
-            ]),
-          ),
+        const { tenantId, cvlanId, nodes } = await membersOf(session, io);
+        const nodeIds = nodes.map(({ id }) => id);
+        const presence = await presenceOf(session, run, { tenantId, cvlanId }, nodeIds);
+        showDocument(
+          run,
+          () => ({
+            nodes: nodes.map((each) => toJson(NodeSchema, each)),
+            ...(presence && { presence: [...presence.values()].map((each) => toJson(NodePresenceSchema, each)) }),
+          }),
+          () =>
+            table(
+              ["NAME", "ADDRESS", "STATUS", "ONLINE", "KIND", "TAGS", "JOINED"],
+              nodes.map((each) => [
+                each.name,
+                each.addresses[0] ?? "",
+                statusWord(each),
+                presence ? onlineText(each, presence.get(each.id), io.clock.nowMs()) : "?",
+                kindWord(each),
+                tagText(each),
+                ago(each.joinedAt, io.clock.nowMs()),
+              ]),
+            ),
         );
       }),
     );
@@ -52,7 +67,20 @@ export function nodeCommands(program: Command, io: Io): void {
         const { tenantId, node: found } = await findNode(session, io, run.args[0] ?? "");
         const request = { tenantId, nodeId: found.id };
         const response = await session.client(NodeService).getNode(request, { signal: io.signal });
-        show(run, GetNodeResponseSchema, response, () => describe(response.node ?? found, io.clock.nowMs()));
+        const presence = await presenceOf(session, run, { tenantId, cvlanId: found.cvlanId }, [found.id]);
+        const latest = presence?.get(found.id);
+        showDocument(
+          run,
+          () => ({
+            node: toJson(NodeSchema, response.node ?? found),
+            ...(latest && { presence: toJson(NodePresenceSchema, latest) }),
+          }),
+          () => {
+            const now = io.clock.nowMs();
+            const online = presence ? onlineText(found, latest, now) : "?";
+            return describe(response.node ?? found, online, now);
+          },
+        );
       }),
     );
 
@@ -117,21 +145,22 @@ export async function findNode(session: Session, io: Io, name: string): Promise<
   return { tenantId, node: byName("node", living, name) };
 }
 
-async function membersOf(session: Session, io: Io): Promise<{ tenantId: string; nodes: Node[] }> {
+async function membersOf(session: Session, io: Io): Promise<{ tenantId: string; cvlanId: string; nodes: Node[] }> {
   const { id: cvlanId, tenantId } = await session.cvlan();
   const nodes = await everyPage(
     (pagination) => session.client(NodeService).listNodes({ tenantId, cvlanId, pagination }, { signal: io.signal }),
     (page) => page.nodes,
   );
-  return { tenantId, nodes };
+  return { tenantId, cvlanId, nodes };
 }
 
-function describe(node: Node, nowMs: number): string {
+function describe(node: Node, online: string, nowMs: number): string {
   return fields([
     ["name", node.name],
     ["id", node.id],
     ["network", node.cvlanId],
     ["status", statusWord(node)],
+    ["online", online],
     ["kind", kindWord(node)],
     ["addresses", node.addresses.join(" ")],
     ["wireguard key", Buffer.from(node.wireguardPublicKey).toString("base64")],

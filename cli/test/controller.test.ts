@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { chmod, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { ServiceImpl } from "@connectrpc/connect";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import {
   ApiKeyService,
   CertificateService,
@@ -11,6 +12,7 @@ import {
   TenantService,
 } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { NodeStatus } from "@cloudvlan/gen/entity/v1/node_pb.js";
+import { PresenceService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
 import { Permission } from "@cloudvlan/gen/options/v1/options_pb.js";
 import { type ApplyPolicyRequest, PolicyService } from "@cloudvlan/gen/policy/v1/policy_pb.js";
 import {
@@ -51,6 +53,7 @@ describe("cvlan against a controller", function () {
   let keys: CreateApiKeyRequest[] = [];
   let policies: ApplyPolicyRequest[] = [];
   let applyPolicy: ServiceImpl<typeof PolicyService>["applyPolicy"];
+  let knowsPresence = true;
   let whoami = { subject: "apikey:1", tenantId: TENANT, tenantName: "acme" };
 
   before(async () => {
@@ -94,6 +97,21 @@ describe("cvlan against a controller", function () {
           return { node: { name: request.name ?? "web7", tags: request.tags?.tags ?? {} } };
         },
       });
+      router.service(PresenceService, {
+        listPresence: ({ nodeIds }) => {
+          if (!knowsPresence) throw new ConnectError("no such service", Code.Unimplemented);
+          const hourAgo = timestampFromMs(Date.now() - 3_600_000);
+          const known = nodeIds.filter((id) => [`node_${uuid(6)}`, `node_${uuid(7)}`].includes(id));
+          return {
+            nodes: known.map((nodeId) => ({
+              nodeId,
+              online: nodeId.endsWith("7"),
+              since: hourAgo,
+              lastSeen: hourAgo,
+            })),
+          };
+        },
+      });
       router.service(EnrollmentService, {
         createJoinToken: (request) => {
           tokens.push(request);
@@ -111,6 +129,7 @@ describe("cvlan against a controller", function () {
   });
   after(() => site[Symbol.asyncDispose]());
   beforeEach(() => {
+    knowsPresence = true;
     [bearers, updates, tokens, keys, policies] = [[], [], [], [], []];
     whoami = { subject: "apikey:1", tenantId: TENANT, tenantName: "acme" };
     applyPolicy = (request) => {
@@ -127,13 +146,37 @@ describe("cvlan against a controller", function () {
     assert.equal(code, 0);
     const lines = out.trimEnd().split("\n");
     assert.equal(lines.length, 1_501);
-    assert.match(lines[0] ?? "", /^NAME +ADDRESS +STATUS +KIND +TAGS +JOINED$/);
-    assert.match(lines[8] ?? "", /^web7 +100\.64\.0\.7 +active +unspecified +env=prod +-$/);
+    assert.match(lines[0] ?? "", /^NAME +ADDRESS +STATUS +ONLINE +KIND +TAGS +JOINED$/);
+    assert.match(lines[7] ?? "", /^web6 +100\.64\.0\.6 +active +(59 min|1 h|60 min) ago +unspecified +env=prod +-$/);
+    assert.match(lines[8] ?? "", /^web7 +100\.64\.0\.7 +active +online +unspecified +env=prod +-$/);
+    assert.match(lines[1400] ?? "", /^web1399 .* active +never /);
     assert.equal(lines[0]?.indexOf("ADDRESS"), lines[8]?.indexOf("100.64"));
     const json = await run("node", "list", "--cvlan", "office", "--json");
-    const document = JSON.parse(json.out) as { nodes: { id: string; status: string }[] };
+    const document = JSON.parse(json.out) as {
+      nodes: { id: string; status: string }[];
+      presence?: { nodeId: string; online?: boolean }[];
+    };
     assert.equal(document.nodes.length, 1_500);
     assert.equal(document.nodes[7]?.status, "NODE_STATUS_ACTIVE");
+    assert.deepEqual(
+      document.presence?.map(({ nodeId, online }) => [nodeId, online ?? false]),
+      [
+        [`node_${uuid(6)}`, false],
+        [`node_${uuid(7)}`, true],
+      ],
+    );
+    assert.match((await run("node", "show", "web7", "--cvlan", "office")).out, /online: +online\n/);
+  });
+
+  it("lists nodes also when nobody can say who is online", async () => {
+    knowsPresence = false;
+    const { code, out, err } = await run("node", "list", "--cvlan", "office");
+    assert.equal(code, 0);
+    assert.match(out, /\nweb7 +100\.64\.0\.7 +active +\? /);
+    assert.match(err, /who is online cannot be told/);
+    const json = await run("node", "list", "--cvlan", "office", "--json");
+    assert.deepEqual([json.code, json.err], [0, ""]);
+    assert.equal((JSON.parse(json.out) as { presence?: unknown }).presence, undefined);
   });
 
   it("finds nodes by name or id, and says what is near when there is none", async () => {

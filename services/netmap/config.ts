@@ -25,6 +25,8 @@ export const config = z.strictObject({
   engine: z.string().min(1).default("cvlan-engine"),
   /** Programs that judge at once. */
   evaluations: z.int().min(1).max(64).default(2),
+  /** Seconds between two signs of life of a worker; without three of them its nodes count as offline. */
+  heartbeat_seconds: z.number().min(0.05).max(60).default(10),
 });
 
 export type NetmapConfig = z.infer<typeof config>;

@@ -68,6 +68,28 @@ export const endpoints = schema.table(
   (table) => [primaryKey({ columns: [table.tenantId, table.cvlanId, table.nodeId] })],
 );
 
+/** Workers that are alive; of no tenant. */
+export const presenceWorkers = schema.table("presence_worker", {
+  worker: text().primaryKey(),
+  seenAt: timestamp("seen_at", { withTimezone: true }).notNull(),
+  expiresAt: timestamp("expires_at", { withTimezone: true }).notNull(),
+});
+
+/** The latest map stream of each node. */
+export const presences = schema.table(
+  "presence",
+  {
+    ...scope(),
+    nodeId: text("node_id").notNull(),
+    worker: text().notNull(),
+    since: timestamp({ withTimezone: true }).notNull(),
+    /** Null while it is open, as long as its worker is alive. */
+    endedAt: timestamp("ended_at", { withTimezone: true }),
+    revision: bigint({ mode: "bigint" }).notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.tenantId, table.cvlanId, table.nodeId] })],
+);
+
 /** Counts endpoint reports of a cvlan, so that a worker reads only those it has not seen. */
 export const endpointSequences = schema.table(
   "endpoint_sequence",

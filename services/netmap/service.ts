@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { AuthService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { KeyRole } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
-import { DiagnosisService, NetmapService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
+import { DiagnosisService, NetmapService, PresenceService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
 import { PolicyService } from "@cloudvlan/gen/policy/v1/policy_pb.js";
 import { NodeService, RegistryService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { callerOf, nodeOf } from "@cloudvlan/kit/caller";
@@ -9,12 +9,14 @@ import { delegatedKeys } from "@cloudvlan/kit/delegation";
 import { defineService } from "@cloudvlan/kit/service";
 import { config } from "./config.ts";
 import { locator } from "./handlers/locate.ts";
+import { listPresence } from "./handlers/presence.ts";
 import { reportEndpoints, reportLimit } from "./handlers/report.ts";
 import { poll, watchStream } from "./handlers/watch.ts";
 import { why } from "./handlers/why.ts";
 import { evaluator } from "./live/evaluator.ts";
 import { keysets } from "./live/keysets.ts";
 import { openMaps } from "./live/maps.ts";
+import { openPresence } from "./live/presence.ts";
 import packageJson from "./package.json" with { type: "json" };
 import { standing } from "./live/standing.ts";
 
@@ -22,7 +24,7 @@ import { standing } from "./live/standing.ts";
 export const netmap = defineService({
   name: "netmap",
   config,
-  provides: [NetmapService, DiagnosisService],
+  provides: [NetmapService, DiagnosisService, PresenceService],
   uses: [AuthService, NodeService, PolicyService, RegistryService],
   migrations: fileURLToPath(new URL("migrations", import.meta.url)),
   build: async (context) => {
@@ -40,7 +42,9 @@ export const netmap = defineService({
       keysets: keysets(auth, context.log),
       mapKeys,
     });
-    const deps = { ...context, maps, locate: locator(nodes), limit: reportLimit(context.config, context.clock) };
+    const presence = openPresence(context);
+    const limit = reportLimit(context.config, context.clock);
+    const deps = { ...context, maps, presence, locate: locator(nodes), limit };
     const whyDeps = { maps, nodes, registry, policy, evaluator: evaluator(context.config), ...standing(context) };
     return {
       routes: (router) => {
@@ -54,9 +58,11 @@ export const netmap = defineService({
         router.service(DiagnosisService, {
           why: (request, handler) => why(whyDeps, request, callerOf(handler), handler.signal),
         });
+        router.service(PresenceService, { listPresence: (request) => listPresence(context.db, request) });
       },
       frames: [watchStream(deps)],
       jobs: [
+        { name: "presence", run: (signal) => presence.run(signal) },
         { name: "maps", run: (signal) => maps.run(signal) },
         { name: "renew delegations", run: (signal) => mapKeys.run(signal) },
       ],

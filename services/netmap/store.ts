@@ -5,7 +5,7 @@ import type { PgColumn } from "drizzle-orm/pg-core";
 import type { Plan, StoredRecord } from "./domain/plan.ts";
 import { KIND } from "./domain/record.ts";
 import type { Scope } from "./domain/scope.ts";
-import { endpoints, logs, maps, records } from "./schema.ts";
+import { endpoints, logs, maps, presences, records } from "./schema.ts";
 
 /** Channel on which workers tell each other of new revisions; the payload is `<tenant id> <cvlan id>`. */
 export const REVISIONS = "netmap_revisions";
@@ -125,6 +125,7 @@ export async function writePlan(
     await tx
       .delete(endpoints)
       .where(and(eq(endpoints.tenantId, tenantId), eq(endpoints.cvlanId, cvlanId), inArray(endpoints.nodeId, gone)));
+    await tx.delete(presences).where(and(inScope(presences, scope), inArray(presences.nodeId, gone)));
   }
   if (revision % TRIM_EVERY === 0n || sizeOf(plan.changes) > TRIM_ABOVE_BYTES) {
     const from = await logStart(tx, { ...map, revision }, keep);

@@ -21,7 +21,13 @@ const OWNER_COLUMNS: Readonly<Record<string, string>> = {
   "registry.publication": "owner",
 };
 /** Tables that hold nothing of any tenant. */
-const OF_NO_TENANT = new Set(["auth.denial", "auth.context_key", "registry.installation", "registry.region"]);
+const OF_NO_TENANT = new Set([
+  "auth.denial",
+  "auth.context_key",
+  "registry.installation",
+  "registry.region",
+  "netmap.presence_worker",
+]);
 
 async function rowsOf(tx: Tx, query: ReturnType<typeof sql>): Promise<Record<string, unknown>[]> {
   return ((await tx.execute(query)) as unknown as { rows: Record<string, unknown>[] }).rows;

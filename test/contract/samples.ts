@@ -8,7 +8,7 @@ import {
   TenantService,
 } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { KeyRole } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
-import { DiagnosisService, NetmapService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
+import { DiagnosisService, NetmapService, PresenceService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
 import { Permission } from "@cloudvlan/gen/options/v1/options_pb.js";
 import { PolicyTargetSchema } from "@cloudvlan/gen/entity/v1/policy_pb.js";
 import { PolicyService } from "@cloudvlan/gen/policy/v1/policy_pb.js";
@@ -172,6 +172,7 @@ sample(PolicyService.method.applyPolicy, (ground) => ({
 sample(PolicyService.method.getPolicy, scopeOf);
 sample(PolicyService.method.watchChanges, scopeOf);
 
+sample(PresenceService.method.listPresence, (ground) => ({ ...scopeOf(ground), nodeIds: [ground.member.nodeId] }));
 sample(NetmapService.method.watch, () => ({}));
 sample(NetmapService.method.poll, () => ({}));
 sample(NetmapService.method.reportEndpoints, () => ({ endpoints: [{ address: "192.0.2.1", port: 51820 }] }));

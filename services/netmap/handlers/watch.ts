@@ -13,6 +13,7 @@ import type { NodeId, TenantId } from "@cloudvlan/kit/ids";
 import type { FrameStream } from "@cloudvlan/kit/server";
 import type { NetmapConfig } from "../config.ts";
 import type { Maps } from "../live/maps.ts";
+import type { Presence } from "../live/presence.ts";
 import type { Locate } from "./locate.ts";
 import { openSession } from "./session.ts";
 
@@ -20,6 +21,7 @@ export interface WatchDeps {
   readonly config: NetmapConfig;
   readonly clock: Clock;
   readonly maps: Maps;
+  readonly presence: Presence;
   readonly locate: Locate;
 }
 
@@ -42,6 +44,7 @@ async function* watch(
   const { workload } = caller;
   if (workload.kind !== "node") throw new Error("the stream runs without authorisation");
   using session = await openSession(deps.maps, deps.locate, workload, request.position, signal);
+  using _open = deps.presence.opened(session.map.scope, workload.nodeId, request.position?.revision ?? 0n);
   let due = deps.clock.monotonicMs();
   while (!signal.aborted) {
     const now = deps.clock.monotonicMs();
@@ -69,6 +72,7 @@ export async function poll(
   signal: AbortSignal,
 ): Promise<MapUpdate[]> {
   using session = await openSession(deps.maps, deps.locate, node, request.position, signal);
+  deps.presence.polled(session.map.scope, node.nodeId, request.position?.revision ?? 0n);
   const frames = session.map.nextFrames(session.viewer, true) ?? [];
   return frames.flatMap((frame) => fromBinary(WatchResponseSchema, frame).update ?? []);
 }

@@ -82,11 +82,6 @@ export class CvlanMap {
     return this.#hints.of(nodeIds);
   }
 
-  /** True when this worker has a stream of the node. */
-  isWatched(nodeId: string): boolean {
-    return this.#viewers.has(nodeId);
-  }
-
   /** True when the node is a member by the map as this worker has it. */
   has(nodeId: string): boolean {
     return this.#visibility.node(nodeId) !== undefined;

@@ -1,7 +1,9 @@
 import type { StalePolicy } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import type { Clock } from "@cloudvlan/kit/clock";
+import type { Database } from "@cloudvlan/kit/db";
 import type { NetmapConfig } from "../config.ts";
 import type { Presence } from "../domain/why/answer.ts";
+import { presenceOf } from "../presence-store.ts";
 import type { CvlanMap } from "./cvlan-map.ts";
 import { STALE_POLICIES } from "./heads.ts";
 
@@ -12,10 +14,25 @@ export interface Standing {
   staleSince(map: CvlanMap, lastSeenMs: number): StalePolicy | undefined;
 }
 
-export function standing({ config, clock }: { readonly config: NetmapConfig; readonly clock: Clock }): Standing {
+export function standing({
+  config,
+  clock,
+  db,
+}: {
+  readonly config: NetmapConfig;
+  readonly clock: Clock;
+  readonly db: Database;
+}): Standing {
   return {
-    presenceOf: async (map, nodeIds) =>
-      new Map(nodeIds.map((nodeId) => [nodeId, { online: map.isWatched(nodeId), lastSeenMs: undefined }])),
+    presenceOf: async ({ scope }, nodeIds) => {
+      const found = await db.tenant(scope.tenantId, (tx) => presenceOf(tx, scope, nodeIds));
+      return new Map(
+        nodeIds.map((nodeId) => {
+          const known = found.get(nodeId);
+          return [nodeId, { online: known?.online ?? false, lastSeenMs: known?.lastSeen.getTime() }];
+        }),
+      );
+    },
     // The newest head that it may have was made before it was last heard of.
     staleSince: (_map, lastSeenMs) =>
       lastSeenMs + config.map_validity_seconds * 1000 < clock.nowMs() ? STALE_POLICIES[config.stale_policy] : undefined,

@@ -45,6 +45,7 @@ import { locator } from "../handlers/locate.ts";
 import { type ReportDeps, reportLimit } from "../handlers/report.ts";
 import { type WatchDeps, watchStream } from "../handlers/watch.ts";
 import { keysets } from "../live/keysets.ts";
+import { openPresence } from "../live/presence.ts";
 import { type Maps, openMaps } from "../live/maps.ts";
 import { nodeRecord, type RuleInit, ruleRecord } from "./records.ts";
 import { Mirror } from "./mirror.ts";
@@ -373,10 +374,11 @@ function startWorker(
     mapKeys: delegatedKeys({ service: "netmap", role: KeyRole.MAP, db, keys, auth, clock: systemClock, log }),
   };
   const maps = openMaps(context);
-  const deps = { ...context, maps, locate: locator(nodes), limit: reportLimit(settings, systemClock) };
+  const presence = openPresence(context);
+  const deps = { ...context, maps, presence, locate: locator(nodes), limit: reportLimit(settings, systemClock) };
   const stream = watchStream(deps);
   const stopping = new AbortController();
-  const running = maps.run(stopping.signal);
+  const running = Promise.all([maps.run(stopping.signal), presence.run(stopping.signal)]);
   const mirrors: Mirror[] = [];
   return {
     maps,

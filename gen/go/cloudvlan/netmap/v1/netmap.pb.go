@@ -763,11 +763,11 @@ type NodePresence struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	NodeId string                 `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
 	Online bool                   `protobuf:"varint,2,opt,name=online,proto3" json:"online,omitempty"`
-	// When its latest stream was opened.
+	// When its latest stream was opened, or of its latest poll.
 	Since *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
 	// When the stream was last known to be open: while online at most 10 s ago.
 	LastSeen *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`
-	// Map revision the node stood at when it opened the stream; 0 when it held no map.
+	// Map revision the node stood at then; 0 when it held no map.
 	Revision      uint64 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -897,7 +897,9 @@ const file_cloudvlan_netmap_v1_netmap_proto_rawDesc = "" +
 	"\rNetmapService\x12b\n" +
 	"\x05Watch\x12!.cloudvlan.netmap.v1.WatchRequest\x1a\".cloudvlan.netmap.v1.WatchResponse\"\x10\x8a\xb5\x18\t\b\x01\x10\x03\x1a\x01\x038\x01\x90\x02\x010\x01\x12]\n" +
 	"\x04Poll\x12 .cloudvlan.netmap.v1.PollRequest\x1a!.cloudvlan.netmap.v1.PollResponse\"\x10\x8a\xb5\x18\t\b\x01\x10\x03\x1a\x01\x038\x01\x90\x02\x01\x12|\n" +
-	"\x0fReportEndpoints\x12+.cloudvlan.netmap.v1.ReportEndpointsRequest\x1a,.cloudvlan.netmap.v1.ReportEndpointsResponse\"\x0e\x8a\xb5\x18\a\b\x01\x10\x03\x1a\x01\x03\x90\x02\x022k\n" +
+	"\x0fReportEndpoints\x12+.cloudvlan.netmap.v1.ReportEndpointsRequest\x1a,.cloudvlan.netmap.v1.ReportEndpointsResponse\"\x0e\x8a\xb5\x18\a\b\x01\x10\x03\x1a\x01\x03\x90\x02\x022\x85\x01\n" +
+	"\x0fPresenceService\x12r\n" +
+	"\fListPresence\x12(.cloudvlan.netmap.v1.ListPresenceRequest\x1a).cloudvlan.netmap.v1.ListPresenceResponse\"\r\x8a\xb5\x18\x06\b(\x10\x028\x01\x90\x02\x012k\n" +
 	"\x10DiagnosisService\x12W\n" +
 	"\x03Why\x12\x1f.cloudvlan.netmap.v1.WhyRequest\x1a .cloudvlan.netmap.v1.WhyResponse\"\r\x8a\xb5\x18\x06\b(\x10\x028\x01\x90\x02\x01B\xc3\x01\n" +
 	"\x17com.cloudvlan.netmap.v1B\vNetmapProtoP\x01Z-cloudvlan/gen/go/cloudvlan/netmap/v1;netmapv1\xa2\x02\x03CNX\xaa\x02\x13Cloudvlan.Netmap.V1\xca\x02\x13Cloudvlan\\Netmap\\V1\xe2\x02\x1fCloudvlan\\Netmap\\V1\\GPBMetadata\xea\x02\x15Cloudvlan::Netmap::V1b\x06proto3"
@@ -950,13 +952,15 @@ var file_cloudvlan_netmap_v1_netmap_proto_depIdxs = []int32{
 	5,  // 11: cloudvlan.netmap.v1.NetmapService.Watch:input_type -> cloudvlan.netmap.v1.WatchRequest
 	7,  // 12: cloudvlan.netmap.v1.NetmapService.Poll:input_type -> cloudvlan.netmap.v1.PollRequest
 	9,  // 13: cloudvlan.netmap.v1.NetmapService.ReportEndpoints:input_type -> cloudvlan.netmap.v1.ReportEndpointsRequest
-	0,  // 14: cloudvlan.netmap.v1.DiagnosisService.Why:input_type -> cloudvlan.netmap.v1.WhyRequest
-	6,  // 15: cloudvlan.netmap.v1.NetmapService.Watch:output_type -> cloudvlan.netmap.v1.WatchResponse
-	8,  // 16: cloudvlan.netmap.v1.NetmapService.Poll:output_type -> cloudvlan.netmap.v1.PollResponse
-	10, // 17: cloudvlan.netmap.v1.NetmapService.ReportEndpoints:output_type -> cloudvlan.netmap.v1.ReportEndpointsResponse
-	2,  // 18: cloudvlan.netmap.v1.DiagnosisService.Why:output_type -> cloudvlan.netmap.v1.WhyResponse
-	15, // [15:19] is the sub-list for method output_type
-	11, // [11:15] is the sub-list for method input_type
+	11, // 14: cloudvlan.netmap.v1.PresenceService.ListPresence:input_type -> cloudvlan.netmap.v1.ListPresenceRequest
+	0,  // 15: cloudvlan.netmap.v1.DiagnosisService.Why:input_type -> cloudvlan.netmap.v1.WhyRequest
+	6,  // 16: cloudvlan.netmap.v1.NetmapService.Watch:output_type -> cloudvlan.netmap.v1.WatchResponse
+	8,  // 17: cloudvlan.netmap.v1.NetmapService.Poll:output_type -> cloudvlan.netmap.v1.PollResponse
+	10, // 18: cloudvlan.netmap.v1.NetmapService.ReportEndpoints:output_type -> cloudvlan.netmap.v1.ReportEndpointsResponse
+	12, // 19: cloudvlan.netmap.v1.PresenceService.ListPresence:output_type -> cloudvlan.netmap.v1.ListPresenceResponse
+	2,  // 20: cloudvlan.netmap.v1.DiagnosisService.Why:output_type -> cloudvlan.netmap.v1.WhyResponse
+	16, // [16:21] is the sub-list for method output_type
+	11, // [11:16] is the sub-list for method input_type
 	11, // [11:11] is the sub-list for extension type_name
 	11, // [11:11] is the sub-list for extension extendee
 	0,  // [0:11] is the sub-list for field type_name
@@ -975,7 +979,7 @@ func file_cloudvlan_netmap_v1_netmap_proto_init() {
 			NumEnums:      0,
 			NumMessages:   14,
 			NumExtensions: 0,
-			NumServices:   2,
+			NumServices:   3,
 		},
 		GoTypes:           file_cloudvlan_netmap_v1_netmap_proto_goTypes,
 		DependencyIndexes: file_cloudvlan_netmap_v1_netmap_proto_depIdxs,

@@ -25,6 +25,8 @@ const _ = connect.IsAtLeastVersion1_13_0
 const (
 	// NetmapServiceName is the fully-qualified name of the NetmapService service.
 	NetmapServiceName = "cloudvlan.netmap.v1.NetmapService"
+	// PresenceServiceName is the fully-qualified name of the PresenceService service.
+	PresenceServiceName = "cloudvlan.netmap.v1.PresenceService"
 	// DiagnosisServiceName is the fully-qualified name of the DiagnosisService service.
 	DiagnosisServiceName = "cloudvlan.netmap.v1.DiagnosisService"
 )
@@ -44,6 +46,9 @@ const (
 	// NetmapServiceReportEndpointsProcedure is the fully-qualified name of the NetmapService's
 	// ReportEndpoints RPC.
 	NetmapServiceReportEndpointsProcedure = "/cloudvlan.netmap.v1.NetmapService/ReportEndpoints"
+	// PresenceServiceListPresenceProcedure is the fully-qualified name of the PresenceService's
+	// ListPresence RPC.
+	PresenceServiceListPresenceProcedure = "/cloudvlan.netmap.v1.PresenceService/ListPresence"
 	// DiagnosisServiceWhyProcedure is the fully-qualified name of the DiagnosisService's Why RPC.
 	DiagnosisServiceWhyProcedure = "/cloudvlan.netmap.v1.DiagnosisService/Why"
 )
@@ -182,6 +187,82 @@ func (UnimplementedNetmapServiceHandler) Poll(context.Context, *connect.Request[
 
 func (UnimplementedNetmapServiceHandler) ReportEndpoints(context.Context, *connect.Request[v1.ReportEndpointsRequest]) (*connect.Response[v1.ReportEndpointsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.netmap.v1.NetmapService.ReportEndpoints is not implemented"))
+}
+
+// PresenceServiceClient is a client for the cloudvlan.netmap.v1.PresenceService service.
+type PresenceServiceClient interface {
+	// Whether nodes of a cvlan have an open map stream, at any worker. A worker that died is noticed within 30 s. A node that
+	// polls instead counts as online for 75 s after each poll.
+	ListPresence(context.Context, *connect.Request[v1.ListPresenceRequest]) (*connect.Response[v1.ListPresenceResponse], error)
+}
+
+// NewPresenceServiceClient constructs a client for the cloudvlan.netmap.v1.PresenceService service.
+// By default, it uses the Connect protocol with the binary Protobuf Codec, asks for gzipped
+// responses, and sends uncompressed requests. To use the gRPC or gRPC-Web protocols, supply the
+// connect.WithGRPC() or connect.WithGRPCWeb() options.
+//
+// The URL supplied here should be the base URL for the Connect or gRPC server (for example,
+// http://api.acme.com or https://acme.com/grpc).
+func NewPresenceServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...connect.ClientOption) PresenceServiceClient {
+	baseURL = strings.TrimRight(baseURL, "/")
+	presenceServiceMethods := v1.File_cloudvlan_netmap_v1_netmap_proto.Services().ByName("PresenceService").Methods()
+	return &presenceServiceClient{
+		listPresence: connect.NewClient[v1.ListPresenceRequest, v1.ListPresenceResponse](
+			httpClient,
+			baseURL+PresenceServiceListPresenceProcedure,
+			connect.WithSchema(presenceServiceMethods.ByName("ListPresence")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+	}
+}
+
+// presenceServiceClient implements PresenceServiceClient.
+type presenceServiceClient struct {
+	listPresence *connect.Client[v1.ListPresenceRequest, v1.ListPresenceResponse]
+}
+
+// ListPresence calls cloudvlan.netmap.v1.PresenceService.ListPresence.
+func (c *presenceServiceClient) ListPresence(ctx context.Context, req *connect.Request[v1.ListPresenceRequest]) (*connect.Response[v1.ListPresenceResponse], error) {
+	return c.listPresence.CallUnary(ctx, req)
+}
+
+// PresenceServiceHandler is an implementation of the cloudvlan.netmap.v1.PresenceService service.
+type PresenceServiceHandler interface {
+	// Whether nodes of a cvlan have an open map stream, at any worker. A worker that died is noticed within 30 s. A node that
+	// polls instead counts as online for 75 s after each poll.
+	ListPresence(context.Context, *connect.Request[v1.ListPresenceRequest]) (*connect.Response[v1.ListPresenceResponse], error)
+}
+
+// NewPresenceServiceHandler builds an HTTP handler from the service implementation. It returns the
+// path on which to mount the handler and the handler itself.
+//
+// By default, handlers support the Connect, gRPC, and gRPC-Web protocols with the binary Protobuf
+// and JSON codecs. They also support gzip compression.
+func NewPresenceServiceHandler(svc PresenceServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
+	presenceServiceMethods := v1.File_cloudvlan_netmap_v1_netmap_proto.Services().ByName("PresenceService").Methods()
+	presenceServiceListPresenceHandler := connect.NewUnaryHandler(
+		PresenceServiceListPresenceProcedure,
+		svc.ListPresence,
+		connect.WithSchema(presenceServiceMethods.ByName("ListPresence")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	return "/cloudvlan.netmap.v1.PresenceService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case PresenceServiceListPresenceProcedure:
+			presenceServiceListPresenceHandler.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// UnimplementedPresenceServiceHandler returns CodeUnimplemented from all methods.
+type UnimplementedPresenceServiceHandler struct{}
+
+func (UnimplementedPresenceServiceHandler) ListPresence(context.Context, *connect.Request[v1.ListPresenceRequest]) (*connect.Response[v1.ListPresenceResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.netmap.v1.PresenceService.ListPresence is not implemented"))
 }
 
 // DiagnosisServiceClient is a client for the cloudvlan.netmap.v1.DiagnosisService service.

@@ -190,6 +190,83 @@ class NetmapService:
             _registered_method=True)
 
 
+class PresenceServiceStub:
+    """Who is there now.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ListPresence = channel.unary_unary(
+                '/cloudvlan.netmap.v1.PresenceService/ListPresence',
+                request_serializer=cloudvlan_dot_netmap_dot_v1_dot_netmap__pb2.ListPresenceRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_netmap_dot_v1_dot_netmap__pb2.ListPresenceResponse.FromString,
+                _registered_method=True)
+
+
+class PresenceServiceServicer:
+    """Who is there now.
+    """
+
+    def ListPresence(self, request, context):
+        """Whether nodes of a cvlan have an open map stream, at any worker. A worker that died is noticed within 30 s. A node that
+        polls instead counts as online for 75 s after each poll.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_PresenceServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ListPresence': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPresence,
+                    request_deserializer=cloudvlan_dot_netmap_dot_v1_dot_netmap__pb2.ListPresenceRequest.FromString,
+                    response_serializer=cloudvlan_dot_netmap_dot_v1_dot_netmap__pb2.ListPresenceResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'cloudvlan.netmap.v1.PresenceService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('cloudvlan.netmap.v1.PresenceService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class PresenceService:
+    """Who is there now.
+    """
+
+    @staticmethod
+    def ListPresence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.netmap.v1.PresenceService/ListPresence',
+            cloudvlan_dot_netmap_dot_v1_dot_netmap__pb2.ListPresenceRequest.SerializeToString,
+            cloudvlan_dot_netmap_dot_v1_dot_netmap__pb2.ListPresenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class DiagnosisServiceStub:
     """Why two nodes can or cannot talk.
     """

@@ -360,7 +360,7 @@ export declare type NodePresence = Message<"cloudvlan.netmap.v1.NodePresence"> &
   online: boolean;
 
   /**
-   * When its latest stream was opened.
+   * When its latest stream was opened, or of its latest poll.
    *
    * @generated from field: google.protobuf.Timestamp since = 3;
    */
@@ -374,7 +374,7 @@ export declare type NodePresence = Message<"cloudvlan.netmap.v1.NodePresence"> &
   lastSeen?: Timestamp | undefined;
 
   /**
-   * Map revision the node stood at when it opened the stream; 0 when it held no map.
+   * Map revision the node stood at then; 0 when it held no map.
    *
    * @generated from field: uint64 revision = 5;
    */
@@ -423,6 +423,25 @@ export declare const NetmapService: GenService<{
     methodKind: "unary";
     input: typeof ReportEndpointsRequestSchema;
     output: typeof ReportEndpointsResponseSchema;
+  },
+}>;
+
+/**
+ * Who is there now.
+ *
+ * @generated from service cloudvlan.netmap.v1.PresenceService
+ */
+export declare const PresenceService: GenService<{
+  /**
+   * Whether nodes of a cvlan have an open map stream, at any worker. A worker that died is noticed within 30 s. A node that
+   * polls instead counts as online for 75 s after each poll.
+   *
+   * @generated from rpc cloudvlan.netmap.v1.PresenceService.ListPresence
+   */
+  listPresence: {
+    methodKind: "unary";
+    input: typeof ListPresenceRequestSchema;
+    output: typeof ListPresenceResponseSchema;
   },
 }>;
 
