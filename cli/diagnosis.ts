@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { z } from "zod";
+import * as z from "zod";
 import type { Check } from "@cloudvlan/gen/agent/v1/agent_pb.js";
 import {
   checkController,

@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { z } from "zod";
+import * as z from "zod";
 import type { Check } from "@cloudvlan/gen/agent/v1/agent_pb.js";
 import { ok, skipped, warn } from "@cloudvlan/kit/diagnose";
 import type { LocalNode } from "../api/node.ts";

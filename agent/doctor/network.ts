@@ -7,7 +7,7 @@ import { type EngineStatus, InterfaceKind } from "@cloudvlan/gen/engine/v1/engin
 import type { Prefix } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import { fail, ok, skipped, warn } from "@cloudvlan/kit/diagnose";
 import { formatPrefix, overlaps, parseCidr, prefixOf } from "@cloudvlan/kit/net";
-import { z } from "zod";
+import * as z from "zod";
 import type { LocalNode } from "../api/node.ts";
 
 const run = promisify(execFile);

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /** Every key that a schema knows, at any depth and in any alternative, as a path with dots. */
 export function keysOf(schema: z.core.$ZodType, at = ""): string[] {

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { parser } from "@prometheus-io/lezer-promql";
 import { parse } from "yaml";
-import { z } from "zod";
+import * as z from "zod";
 
 const inClone = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 
