@@ -4,6 +4,7 @@ import type { Logger } from "@cloudvlan/kit/log";
 import { loadIdentity } from "../certificate/files.ts";
 import type { ExpectedNode, TlsIdentity } from "../certificate/identity.ts";
 import { keepCertificate } from "../certificate/renew.ts";
+import { keepTrust } from "../certificate/trust.ts";
 import { keepEndpoints } from "../endpoints/report.ts";
 import type { ConfiguredEngine } from "../engine/configure.ts";
 import { followMap } from "../map/follow.ts";
@@ -44,6 +45,7 @@ export async function attendController(options: AttendOptions, signal: AbortSign
   const common = { controller, clock, problems, log };
   await Promise.all([
     keepCertificate({ ...common, state, expected, identity }, signal),
+    keepTrust({ state, url: membership.controller_url, view, identity, log }, signal),
     followMap({ ...common, configured, view, identity, cause }, signal),
     keepEndpoints({ ...common, status: engine.status, view, version: options.version }, signal),
   ]);

@@ -14,6 +14,8 @@ export interface ControllerView {
   readonly error: AgentStatus["controllerError"];
   /** True once the controller refused this identity for good. */
   readonly revoked: boolean;
+  /** True when it answers under a CA that this node does not trust. */
+  readonly untrusted?: boolean;
   /** When it last said anything on the map stream. */
   readonly heardAt?: number;
   /** When the newest head came that the engine believed. */
@@ -25,7 +27,7 @@ export interface ControllerView {
 export const CONNECTING: ControllerView = { state: ControllerState.CONNECTING, error: "", revoked: false };
 
 /** After something came from it. */
-export function heard(view: ControllerView, bootMs: number): ControllerView {
+export function heard({ untrusted: _, ...view }: ControllerView, bootMs: number): ControllerView {
   return { ...view, state: ControllerState.CONNECTED, error: "", revoked: false, heardAt: bootMs };
 }
 
@@ -35,7 +37,12 @@ export function brought({ lostAt: _, ...view }: ControllerView, bootMs: number):
 }
 
 /** After it could not be reached, or refused this node for good. */
-export function lost(view: ControllerView, error: string, bootMs: number, revoked = view.revoked): ControllerView {
+export function lost(
+  { untrusted: _, ...view }: ControllerView,
+  error: string,
+  bootMs: number,
+  revoked = view.revoked,
+): ControllerView {
   return { ...view, state: ControllerState.UNREACHABLE, error, revoked, lostAt: view.lostAt ?? bootMs };
 }
 

@@ -157,10 +157,13 @@ function report(options: FollowOptions, outcome: Outcome, error: unknown): void 
         options.log.warn({ why: explainError(error).message }, "the engine does not take the map");
       return;
     case "certificate":
-    case "unreachable":
+    case "unreachable": {
       if (options.view.get().error !== message) options.log.warn({ why: message }, "controller unreachable");
-      options.view.set(lost(options.view.get(), message, options.clock.bootMs()));
-      if (reasonOf(error) === "SERVER_NOT_TRUSTED") options.problems.report("controller", error);
+      const isUntrusted = reasonOf(error) === "SERVER_NOT_TRUSTED";
+      const view = lost(options.view.get(), message, options.clock.bootMs());
+      options.view.set(isUntrusted ? { ...view, untrusted: true } : view);
+      if (isUntrusted) options.problems.report("controller", error);
+    }
   }
 }
 

@@ -1,11 +1,11 @@
-import { webcrypto } from "node:crypto";
+import { createPrivateKey, webcrypto } from "node:crypto";
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
   KeyUsageFlags,
   KeyUsagesExtension,
   SubjectKeyIdentifierExtension,
-  type X509Certificate,
+  X509Certificate,
   X509CertificateGenerator,
 } from "../pki/x509.ts";
 
@@ -53,6 +53,39 @@ export async function newAuthority(clusterId: string, nowMs: number): Promise<Ne
     intermediatePem: pemOf(intermediate),
     intermediateKeyPem: await privatePemOf(keys),
   };
+}
+
+/**
+ * Certifies the key of one root by another, so that whoever trusts the issuer finds the subject.
+ * @param issuer root certificate and key, PEM.
+ */
+export async function crossSign(
+  subjectPem: string,
+  issuer: { readonly rootPem: string; readonly rootKeyPem: string },
+  nowMs: number,
+): Promise<string> {
+  const [subject, issuing] = [new X509Certificate(subjectPem), new X509Certificate(issuer.rootPem)];
+  const signingKey = await webcrypto.subtle.importKey("pkcs8", derOf(issuer.rootKeyPem), ECDSA_P256, false, ["sign"]);
+  const certificate = await X509CertificateGenerator.create({
+    notBefore: new Date(nowMs - BACKDATE_MS),
+    notAfter: subject.notAfter < issuing.notAfter ? subject.notAfter : issuing.notAfter,
+    subject: subject.subject,
+    issuer: issuing.subject,
+    publicKey: subject.publicKey,
+    signingKey,
+    signingAlgorithm: ECDSA_P256,
+    extensions: [
+      new BasicConstraintsExtension(true, 1, true),
+      new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+      await SubjectKeyIdentifierExtension.create(subject.publicKey),
+      await AuthorityKeyIdentifierExtension.create(issuing.publicKey),
+    ],
+  });
+  return pemOf(certificate);
+}
+
+function derOf(pem: string): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(createPrivateKey(pem).export({ type: "pkcs8", format: "der" }));
 }
 
 function newKeys(): Promise<webcrypto.CryptoKeyPair> {

@@ -9,7 +9,8 @@ import { Refusal } from "../errors/index.ts";
 import { inSpan, traceFields } from "../telemetry/index.ts";
 import { type CheckedCsr, checkCsr } from "./csr.ts";
 import type { CertificateAuthority, IssuedCertificate } from "./index.ts";
-import { certificatesOf } from "../pki/pem.ts";
+import { pathLengthOf } from "../pki/path-length.ts";
+import { certificatesOf, pemOf } from "../pki/pem.ts";
 import { parseSpiffe, type SpiffeId } from "../pki/spiffe.ts";
 import { verifyChain } from "../pki/verify.ts";
 import { SubjectAlternativeNameExtension, X509Certificate as ParsedCertificate } from "../pki/x509.ts";
@@ -30,8 +31,11 @@ const SignAnswer = z.object({ certChain: z.array(z.string().max(MAX_ANSWER_BYTES
 export interface CaClientOptions {
   /** Base URL of step-ca, https. */
   readonly url: string;
-  /** One root or several, PEM; the only ones trusted, for the connection and for what comes back. */
-  readonly rootPem: string;
+  /**
+   * Gives the CA's roots, PEM, the one to pin first, and keys of roots that roots certified: asked again each time, for
+   * roots are replaced. The roots are the only ones trusted, for the connection and for what comes back.
+   */
+  readonly rootPem: () => string;
   readonly provisionerName: string;
   /** Private JWK of the provisioner (RFC 7517), ES256, with its `kid`. */
   readonly provisionerKeyJwk: JWK;
@@ -43,13 +47,18 @@ export interface CaClientOptions {
  * the CA signs what was asked and nothing else; what comes back is compared with what was asked all the same.
  */
 export function caClient(options: CaClientOptions): CertificateAuthority {
-  const roots = certificatesOf(options.rootPem);
-  if (roots.length === 0) throw new Error("the CA's root file holds no certificate; give the root as PEM");
   const endpoint = new URL("/1.0/sign", options.url);
-  const agent = new Agent({ ca: options.rootPem, minVersion: "TLSv1.2", maxSockets: MAX_CONNECTIONS });
+  let known = trustOf(options.rootPem());
+  const trust = (): Trust => {
+    const pem = options.rootPem();
+    if (pem !== known.pem) known = trustOf(pem);
+    return known;
+  };
 
   return {
-    roots: () => Promise.resolve(roots),
+    roots: async () => trust().roots,
+    crossSigned: async () => trust().crossSigned,
+    intermediates: async () => trust().intermediates,
     async sign(csr, spiffeId, names, ttlSeconds) {
       const identity = parseSpiffe(spiffeId);
       if (!identity) throw new Error(`${spiffeId} is not a SPIFFE id of this system`);
@@ -59,6 +68,7 @@ export function caClient(options: CaClientOptions): CertificateAuthority {
       const odd = names.find((name) => isIP(name) === 0 && !DNS_NAME.test(name));
       if (odd !== undefined) throw new Error(`${JSON.stringify(odd)} is neither a DNS name nor an IP address`);
       const checked = await checkCsr(csr, spiffeId);
+      const { roots, agent } = trust();
       const body = JSON.stringify({
         csr: requestPem(csr),
         ott: await signingToken(options, roots, endpoint.href, csr, identity, [spiffeId, ...names]),
@@ -71,6 +81,28 @@ export function caClient(options: CaClientOptions): CertificateAuthority {
       return checkIssued(chain, roots, options.clock.nowMs(), checked, identity, [spiffeId, ...names], ttlSeconds);
     },
   };
+}
+
+interface Trust {
+  readonly pem: string;
+  readonly roots: readonly Uint8Array[];
+  readonly crossSigned: readonly Uint8Array[];
+  readonly intermediates: readonly Uint8Array[];
+  readonly agent: Agent;
+}
+
+function trustOf(pem: string): Trust {
+  const { roots = [], crossSigned = [], intermediates = [] } = Object.groupBy(certificatesOf(pem), kindOf);
+  if (roots.length === 0) throw new Error("the CA's root file holds no root certificate; give the root as PEM");
+  const agent = new Agent({ ca: pemOf(roots), minVersion: "TLSv1.2", maxSockets: MAX_CONNECTIONS });
+  return { pem, roots, crossSigned, intermediates, agent };
+}
+
+/** Not by its names: all roots of an installation have the same. */
+function kindOf(der: Uint8Array): "roots" | "crossSigned" | "intermediates" {
+  const certificate = new X509Certificate(der);
+  if (certificate.verify(certificate.publicKey)) return "roots";
+  return pathLengthOf(der) === 0 ? "intermediates" : "crossSigned";
 }
 
 async function signingToken(

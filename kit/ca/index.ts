@@ -1,5 +1,6 @@
-export { newAuthority, type NewAuthority } from "./authority.ts";
+export { crossSign, newAuthority, type NewAuthority } from "./authority.ts";
 export { caClient, type CaClientOptions } from "./client.ts";
+export { prepareRotation, retireRoot, switchIssuer } from "./rotation.ts";
 export { checkCsr, type CheckedCsr } from "./csr.ts";
 
 export interface IssuedCertificate {
@@ -13,6 +14,10 @@ export interface IssuedCertificate {
 export interface CertificateAuthority {
   /** DER roots to trust. */
   roots(): Promise<readonly Uint8Array[]>;
+  /** DER: keys of roots certified by roots, as in `TrustBundle`. */
+  crossSigned(): Promise<readonly Uint8Array[]>;
+  /** DER: what issues leaves, where that is changing: a leaf may come without it. */
+  intermediates(): Promise<readonly Uint8Array[]>;
   /**
    * Has a certificate signed for exactly this identity, whatever the request says of itself.
    * @param csr PKCS #10, DER; its key must be ECDSA P-256 and its own signature must hold.

@@ -1,4 +1,5 @@
 // What every process needs of certificates; kit/ca has the side that issues.
+export { pathLengthOf } from "./path-length.ts";
 export { createCsr, newTlsKey } from "./csr.ts";
 export { certificatesOf, pemOf } from "./pem.ts";
 export { keepRenewed, renewalTime, type RenewalLoop, retryDelay, type Validity } from "./renew.ts";

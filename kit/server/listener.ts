@@ -39,6 +39,8 @@ export interface ListenerIdentity {
   readonly key: string;
   /** DER; clients are told that certificates of these count. */
   readonly roots: readonly Uint8Array[];
+  /** DER: other certificates between our roots and clients' leaves. */
+  readonly intermediates: readonly Uint8Array[];
 }
 
 export interface ListenerOptions {
@@ -161,7 +163,7 @@ async function serveRpc(
 export async function startListener(options: ListenerOptions): Promise<Listener> {
   const { log, limits } = options;
   let identity = options.identity;
-  const peerOf = peers(() => certificatesOf(identity.certificate).slice(1));
+  const peerOf = peers(() => [...certificatesOf(identity.certificate).slice(1), ...identity.intermediates]);
   const frames = new Map(options.frames.map((route) => [pathOf(route.stream.method), route]));
   const handlers = new Map(options.handlers.map((handler) => [handler.requestPath, handler]));
   const flood = addressLimit(limits.requestsPerSecond * FLOOD_FACTOR);

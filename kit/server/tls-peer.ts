@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { Http2ServerRequest } from "node:http2";
 import type { DetailedPeerCertificate, TLSSocket } from "node:tls";
@@ -18,9 +19,16 @@ function chainOf(socket: TLSSocket): Uint8Array[] {
   return chain;
 }
 
+/** The one of the candidates that issued a leaf, which came alone. */
+function issuersOf(leaf: Uint8Array, candidates: readonly Uint8Array[]): Uint8Array[] {
+  const certificate = new X509Certificate(leaf);
+  const issuer = candidates.find((der) => certificate.checkIssued(new X509Certificate(der)));
+  return issuer ? [issuer] : [];
+}
+
 /**
  * Tells who is at the other end of a request's connection; looked up once a connection.
- * @param intermediates certificates between our root and any leaf, DER: a resumed TLS session brings back the leaf alone.
+ * @param intermediates certificates between our root and any leaf, DER: often the leaf alone is to be had.
  */
 export function peers(
   intermediates: () => readonly Uint8Array[],
@@ -33,10 +41,11 @@ export function peers(
     if (cached) return cached;
     const socket = (session?.socket ?? request.socket) as TLSSocket;
     const chain = chainOf(socket);
+    const [leaf] = chain;
     const peer: Peer = {
       kind: "tls",
       address: plainAddress(socket.remoteAddress ?? ""),
-      chain: chain.length === 1 ? [...chain, ...intermediates()] : chain,
+      chain: leaf && chain.length === 1 ? [leaf, ...issuersOf(leaf, intermediates())] : chain,
     };
     known.set(connection, peer);
     return peer;

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { CertificateService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { auditLog } from "../audit/index.ts";
@@ -26,7 +27,7 @@ import { localDefinitions, serviceConfig } from "./check.ts";
 import { type Clients, clients } from "./clients.ts";
 import { clusterIdOf, prepareDataFolder } from "./data-folder.ts";
 import { handlersOf, routerOf } from "./host.ts";
-import { identities } from "./identities.ts";
+import { type Identities, identities } from "./identities.ts";
 import type { Identity } from "./identity.ts";
 import type { Job, ServiceDefinition } from "./index.ts";
 import { runJobs } from "./jobs.ts";
@@ -39,6 +40,8 @@ const FIRST_DENIALS_MS = 5_000;
 /** Milliseconds for which the reader of a frame stream may take nothing. */
 const SLOW_READER_MS = 30_000;
 const MAX_HEARTBEAT_MS = 5_000;
+/** Milliseconds between looks at the file with the CA's roots. */
+const ROOTS_MS = 5_000;
 
 /** What comes from outside the configuration; tests bring their own. */
 export interface ComposeDeps {
@@ -123,8 +126,8 @@ async function host(definition: ServiceDefinition, building: Building): Promise<
   };
 }
 
-function listenerIdentity({ chain, key, roots }: Identity): ListenerIdentity {
-  return { certificate: pemOf(chain), key, roots };
+function listenerIdentity({ chain, key, roots, intermediates }: Identity): ListenerIdentity {
+  return { certificate: pemOf(chain), key, roots, intermediates };
 }
 
 /** A port of 0 is settled before services are built: join strings say it. */
@@ -221,19 +224,29 @@ export async function compose(
     log,
   });
   stack.defer(() => drain(listener, shared.draining, background, () => state.set("ending")));
-  running.push(own.keep((identity) => listener.renew(listenerIdentity(identity)), background.signal));
+  const show = (identity: Identity): void => listener.renew(listenerIdentity(identity));
+  running.push(own.keep(show, background.signal));
   running.push(
-    runJobs(
-      [...hosted.values()].flatMap((each) => each.jobs),
-      log,
-      background.signal,
-    ),
+    runJobs([...[...hosted.values()].flatMap((each) => each.jobs), followRoots(own, show)], log, background.signal),
   );
   state.set("serving");
   log.info({ cluster: clusterId, url, port: listener.port, services: names, store: store.kind }, "serving");
 
   const ending = stack.move();
   return { clusterId, url, port: listener.port, close: () => ending.disposeAsync() };
+}
+
+/** Has the listener trust another root of the CA, and show a certificate of the one that issues, soon after it is published. */
+function followRoots(own: Identities, show: (identity: Identity) => void): Job {
+  return {
+    name: "follow the roots of the CA",
+    run: async (signal) => {
+      while (!signal.aborted) {
+        if (await own.areRootsNew()) await own.refresh(show);
+        await sleep(ROOTS_MS, undefined, { signal }).catch(() => undefined);
+      }
+    },
+  };
 }
 
 async function drain(

@@ -15,6 +15,10 @@ const RANDOM_STEPS = 2 ** 32;
 export interface Identities {
   listener(): Identity;
   service(name: ServiceName): Identity;
+  /** True when the CA has other roots than the listener trusts. */
+  areRootsNew(): Promise<boolean>;
+  /** Renews what the CA of this process issued, at once: its roots changed. */
+  refresh(onListener: (identity: Identity) => void): Promise<void>;
   /** Renews each at two thirds of its life until the signal. Never rejects. */
   keep(onListener: (identity: Identity) => void, signal: AbortSignal): Promise<void>;
 }
@@ -84,6 +88,19 @@ export async function identities(options: IdentitiesOptions): Promise<Identities
   return {
     listener: () => slot("listener").current,
     service: (name) => slot(name).current,
+    async areRootsNew() {
+      const roots = await ca?.roots();
+      const known = slot("listener").current.roots;
+      return roots !== undefined && Buffer.compare(Buffer.concat(roots), Buffer.concat(known)) !== 0;
+    },
+    async refresh(onListener) {
+      const never = new AbortController().signal;
+      for (const each of new Set(slots.values())) {
+        each.current = await each.renew(never);
+        if (each === slot("listener")) onListener(each.current);
+      }
+      log.info({}, "certificates renewed: the roots of the CA changed");
+    },
     async keep(onListener, signal) {
       const loops = [...new Set(slots.values())].map((each) =>
         keepRenewed(

@@ -11,6 +11,9 @@ import { certificatesOf, createCsr, formatSpiffe, newTlsKey, pemOf, type SpiffeI
 /** Seconds that certificates of the platform live. */
 const PLATFORM_TTL_SECONDS = 86_400;
 
+/** Former intermediates that a service remembers. */
+const MAX_INTERMEDIATES = 4;
+
 /** Certificate, key and roots of one workload of the platform, as they are now. */
 export interface Identity {
   /** DER, leaf first, without the root. */
@@ -19,6 +22,8 @@ export interface Identity {
   readonly key: string;
   /** DER. */
   readonly roots: readonly Uint8Array[];
+  /** DER: other intermediates of the CA, under which clients may come. */
+  readonly intermediates: readonly Uint8Array[];
   readonly notBefore: Date;
   readonly notAfter: Date;
 }
@@ -37,7 +42,7 @@ function hostPart(): string {
 async function certify(ca: CertificateAuthority, spiffe: SpiffeId, names: readonly string[]): Promise<Identity> {
   const key = newTlsKey();
   const issued = await ca.sign(await createCsr(key), formatSpiffe(spiffe), names, PLATFORM_TTL_SECONDS);
-  return { ...issued, key, roots: await ca.roots() };
+  return { ...issued, key, roots: await ca.roots(), intermediates: await ca.intermediates() };
 }
 
 /** Identity of the listener of a process that runs auth. */
@@ -69,7 +74,7 @@ export function readIdentity(files: IdentityFiles, trustDomain: string, name: Se
   if (verdict.spiffe.kind !== "service" || verdict.spiffe.name !== name) {
     throw fail(`it is ${verdict.uri} and not the service ${name}; issue one for this service`);
   }
-  return { chain, key, roots, notBefore: verdict.notBefore, notAfter: verdict.notAfter };
+  return { chain, key, roots, intermediates: [], notBefore: verdict.notBefore, notAfter: verdict.notAfter };
 }
 
 /** Renews by auth with the same key, and keeps the certificate where it was read from. */
@@ -89,6 +94,8 @@ export async function renewIdentity(
     chain: certificate.chain,
     key: current.key,
     roots: bundle.roots,
+    // What issued before: members renew after this one, or did.
+    intermediates: [...current.chain.slice(1), ...current.intermediates].slice(0, MAX_INTERMEDIATES),
     notBefore: new Date(Number(notBefore.seconds) * 1000),
     notAfter: new Date(Number(notAfter.seconds) * 1000),
   };

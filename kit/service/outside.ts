@@ -32,7 +32,7 @@ export function openAuthority({ ca }: ProcessConfig, clock: Clock): CertificateA
   }
   return caClient({
     url: ca.url,
-    rootPem: readConfigFile(ca.root),
+    rootPem: () => readConfigFile(ca.root),
     provisionerName: ca.provisioner,
     provisionerKeyJwk,
     clock,
@@ -42,7 +42,7 @@ export function openAuthority({ ca }: ProcessConfig, clock: Clock): CertificateA
 /** Stands in for the CA where auth does not run: nobody else mints. */
 export function noAuthority(): CertificateAuthority {
   const refuse = (): Promise<never> => Promise.reject(new Error("certificates are minted by auth alone"));
-  return { roots: refuse, sign: refuse };
+  return { roots: refuse, crossSigned: refuse, intermediates: refuse, sign: refuse };
 }
 
 /** A port that is free now, for a listener whose address has to be known before it listens. */

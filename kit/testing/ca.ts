@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -34,7 +35,7 @@ export async function testCa(clusterId: string): Promise<TestCa> {
   }
   const authority = caClient({
     url: running.url,
-    rootPem: await readFile(files.rootPem, "utf8"),
+    rootPem: () => readFileSync(files.rootPem, "utf8"),
     provisionerName: PROVISIONER,
     provisionerKeyJwk: JSON.parse(await readFile(files.provisionerKey, "utf8")) as object,
     clock: systemClock,

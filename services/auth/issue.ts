@@ -40,7 +40,7 @@ export async function issueIdentity(settings: ProcessConfig, service: ServiceNam
   const trustDomain = cluster ?? readConfigFile(join(data, "cluster")).trim();
   const authority = caClient({
     url: ca.url,
-    rootPem: readConfigFile(ca.root),
+    rootPem: () => readConfigFile(ca.root),
     provisionerName: ca.provisioner,
     provisionerKeyJwk: JSON.parse(readSecretFile(ca.provisioner_key)) as object,
     clock: systemClock,

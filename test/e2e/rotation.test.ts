@@ -1,12 +1,23 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { TenantKeys, TenantService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import { fetchTrustBundle } from "@cloudvlan/kit/client";
+import { certificatesOf } from "@cloudvlan/kit/pki";
+import { run } from "@cloudvlan/test/lab";
 import { createClient } from "@connectrpc/connect";
-import { ping, type Site, type SiteNode, startSite, until } from "./site/index.ts";
+import { joinBoth, ping, type Site, type SiteNode, startSite, until } from "./site/index.ts";
 
 /** Pings of one stream, 50 ms apart. */
 const PINGS = 100;
+
+const ADMIN = fileURLToPath(new URL("../../services/all/admin.ts", import.meta.url));
+
+function sha256(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(createHash("sha256").update(bytes).digest());
+}
 
 async function keysetVersion(node: SiteNode): Promise<bigint> {
   return (await node.status())?.engine?.map?.keysetVersion ?? 0n;
@@ -84,5 +95,79 @@ describe("a tenant's root key is replaced", function () {
     assert.equal(await rootOf(b), pinned, "the agent need not know of it");
     assert.deepEqual([(await a.status())?.nodeId, (await b.status())?.nodeId], ids);
     for (const node of [a, b]) assert.doesNotMatch(await node.agent.output(), /ROOT_GAP|BAD_SIGNATURE/);
+  });
+});
+
+describe("the root of the CA is replaced", function () {
+  this.timeout(300_000);
+  /** Of certificates, seconds. */
+  const LIFETIME = 10;
+  let site: Site;
+  before(async () => {
+    site = await startSite({
+      store: "pglite",
+      workers: 1,
+      services: { auth: { node_certificate_ttl_seconds: LIFETIME, service_certificate_ttl_seconds: LIFETIME } },
+    });
+    await site.tenant.apply(ping);
+    await joinBoth(site);
+  });
+  after(() => site?.[Symbol.asyncDispose]());
+
+  /** Runs one step of the offline program and says what it says. */
+  async function admin(stage: string): Promise<{ code: number | undefined; said: string }> {
+    const config = join(site.folder, "worker-0.yaml");
+    const { code, stdout, stderr } = await run([process.execPath, ADMIN, "rotate-ca", stage, "--config", config]);
+    return { code, said: stdout + stderr };
+  }
+
+  const succeeds = (stage: string) =>
+    until(`the step ${stage} is done`, async () => {
+      const { code, said } = await admin(stage);
+      if (code !== 0) assert.match(said, /try again after/);
+      return code === 0;
+    });
+  const rootsOf = async (node: SiteNode) => certificatesOf(await readFile(join(node.state, "roots.pem"), "utf8"));
+  const trusts = (node: SiteNode, roots: number) =>
+    until(`${node.name} trusts ${roots} roots`, async () => (await rootsOf(node)).length === roots);
+  const isRenewed = async (node: SiteNode): Promise<void> => {
+    const validUntil = async () => (await node.status())?.certificateNotAfter?.seconds ?? 0n;
+    const now = await validUntil();
+    await until(`${node.name} has a newer certificate`, async () => (await validUntil()) > now);
+  };
+
+  it("before it issues, with nobody left behind and no packet lost", async () => {
+    const { control, a, b } = site;
+    const [former] = await rootsOf(a);
+    assert.ok(former);
+    const ids = [(await a.status())?.nodeId, (await b.status())?.nodeId];
+    await underTraffic(site, async () => {
+      assert.equal((await admin("prepare")).code, 0);
+      const early = await admin("switch");
+      assert.equal(early.code, 75, early.said);
+      assert.match(early.said, /try again after/);
+      await Promise.all([trusts(a, 2), trusts(b, 2)]);
+    });
+    await b.agent.end("SIGKILL");
+    await underTraffic(site, async () => {
+      await succeeds("switch");
+      await control.ca.stop();
+      await control.ca.start();
+      await isRenewed(a);
+    });
+    assert.equal((await fetchTrustBundle(control.url, sha256(former))).length, 2, "an older join string leads to both");
+    await b.startAgent();
+    await isRenewed(b);
+    await underTraffic(site, async () => {
+      await succeeds("retire");
+      await Promise.all([trusts(a, 1), trusts(b, 1)]);
+    });
+    for (const node of [a, b]) {
+      const [present] = await rootsOf(node);
+      assert.ok(present && Buffer.compare(present, former) !== 0);
+      await isRenewed(node);
+    }
+    assert.deepEqual([(await a.status())?.nodeId, (await b.status())?.nodeId], ids);
+    assert.ok((await b.ping("hosta")) > 0);
   });
 });

@@ -822,9 +822,12 @@ pub struct Certificate {
 /// The roots a caller has to trust; several while a root is being replaced.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TrustBundle {
-    /// DER.
+    /// DER; the first is the one to pin.
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub roots: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// DER: keys of roots certified by another root, oldest first. Whoever trusts only a root that was replaced finds its successors.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub cross_signed: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 /// One layer; an unset field leaves the matter to the layer above.
 #[derive(Clone, PartialEq, ::prost::Message)]

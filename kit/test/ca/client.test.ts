@@ -20,10 +20,12 @@ describe("step-ca", function () {
   let dir: string;
   let files: CaFiles;
   let ca: RunningCa;
+  let root: string;
   before(async () => {
     dir = await mkdtemp(join(tmpdir(), "ca-"));
     files = await initCa(join(dir, "ca"), { clusterId: trustDomain, names: ["127.0.0.1"], address: "127.0.0.1:0" });
     ca = await startCa(join(dir, "ca"), binary);
+    root = await readFile(files.rootPem, "utf8");
   });
   after(async () => {
     await ca.stop();
@@ -33,7 +35,7 @@ describe("step-ca", function () {
   const client = async (change: object = {}) =>
     caClient({
       url: ca.url,
-      rootPem: await readFile(files.rootPem, "utf8"),
+      rootPem: () => root,
       provisionerName: PROVISIONER,
       provisionerKeyJwk: JSON.parse(await readFile(files.provisionerKey, "utf8")) as object,
       clock: systemClock,
@@ -95,7 +97,8 @@ describe("step-ca", function () {
     const foreign = await client({ provisionerKeyJwk: { ...(await exportJWK(privateKey)), kid } });
     await refused(foreign.sign(await createCsr(newTlsKey()), node, [], 60), "CA_REFUSED");
     const other = await initCa(join(dir, "other"), { clusterId: trustDomain, names: [], address: "127.0.0.1:0" });
-    const distrusting = await client({ rootPem: await readFile(other.rootPem, "utf8") });
+    const otherRoot = await readFile(other.rootPem, "utf8");
+    const distrusting = await client({ rootPem: () => otherRoot });
     await refused(distrusting.sign(await createCsr(newTlsKey()), node, [], 60), "CA_UNREACHABLE");
   });
 

@@ -36,7 +36,7 @@ describe("clients of the control plane", () => {
     const listener = await startListener({
       address: "127.0.0.1",
       port: 0,
-      identity: { certificate: pemOf(chain), key, roots: [authority.root.der] },
+      identity: { certificate: pemOf(chain), key, intermediates: [], roots: [authority.root.der] },
       handlers: router.handlers,
       frames: [],
       limits: {

@@ -29,7 +29,7 @@ describe("a look at the controller", () => {
     const listener = await startListener({
       address: "127.0.0.1",
       port: 0,
-      identity: { ...identity, roots: [authority.root.der] },
+      identity: { ...identity, intermediates: [], roots: [authority.root.der] },
       handlers: router.handlers,
       frames: [],
       limits: {

@@ -53,6 +53,8 @@ export async function testAuthority(): Promise<TestAuthority> {
   return {
     root,
     roots: () => Promise.resolve([root.der]),
+    crossSigned: () => Promise.resolve([]),
+    intermediates: () => Promise.resolve([]),
     sign: (csr, uri, names, ttlSeconds) =>
       leaf(csr, uri, names, new Date(Date.now() - 1000), new Date(Date.now() + ttlSeconds * 1000)),
     issue: async (

@@ -295,7 +295,7 @@ describe("a listener by itself", () => {
     const key = newTlsKey();
     const spiffe = formatSpiffe({ trustDomain: clusterId, kind: "controller", host: "test" });
     const { chain } = await authority.sign(await createCsr(key), spiffe, [name], 3600);
-    return { certificate: pemOf(chain), key, roots: [authority.root.der] };
+    return { certificate: pemOf(chain), key, intermediates: [], roots: [authority.root.der] };
   }
 
   async function listener(

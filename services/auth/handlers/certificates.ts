@@ -24,7 +24,10 @@ interface Order {
 }
 
 export function certificateHandlers(ctx: AuthContext): ServiceImpl<typeof CertificateService> {
-  const bundle = async () => ({ roots: [...(await ctx.ca.roots())] });
+  const bundle = async () => ({
+    roots: [...(await ctx.ca.roots())],
+    crossSigned: [...(await ctx.ca.crossSigned())],
+  });
 
   function nodeOrder(tenantId: TenantId, nodeId: NodeId, action: string): Order {
     const ttlSeconds = ctx.config.node_certificate_ttl_seconds;

@@ -97,6 +97,8 @@ export async function startRegistry(
     keys,
     ca: {
       roots: () => Promise.reject(new Error("registry never asks the CA")),
+      crossSigned: () => Promise.reject(new Error("registry never asks the CA")),
+      intermediates: () => Promise.reject(new Error("registry never asks the CA")),
       sign: () => Promise.reject(new Error("registry never asks the CA")),
     },
     client: (service) => createClient(service, refusing(toAuth)),

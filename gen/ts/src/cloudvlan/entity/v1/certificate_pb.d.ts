@@ -55,11 +55,18 @@ export declare const CertificateSchema: GenMessage<Certificate>;
  */
 export declare type TrustBundle = Message<"cloudvlan.entity.v1.TrustBundle"> & {
   /**
-   * DER.
+   * DER; the first is the one to pin.
    *
    * @generated from field: repeated bytes roots = 1;
    */
   roots: Uint8Array[];
+
+  /**
+   * DER: keys of roots certified by another root, oldest first. Whoever trusts only a root that was replaced finds its successors.
+   *
+   * @generated from field: repeated bytes cross_signed = 2;
+   */
+  crossSigned: Uint8Array[];
 };
 
 /**
