@@ -55,7 +55,7 @@ async function open(path: string, template: string | undefined, log: Logger, loc
   if (isFull(path)) throw storageFull();
   if (template !== undefined && !existsSync(join(path, "data"))) tryTemplate(template, join(path, "data"), log);
   const client = await start(path);
-  log.warn(
+  log.info(
     { path },
     "the embedded database survives a killed process, but a power cut may lose data; use PostgreSQL where that matters",
   );

@@ -85,6 +85,21 @@ describe("docs/observability.md", () => {
   });
 });
 
+describe("the counters of the engine", () => {
+  it("are documented, each of them, and no others", async () => {
+    const named = (await sources(".rs")).flatMap((text) =>
+      [...text.matchAll(/fn named\b[\s\S]*?\n {4}\}/g)].flatMap(([body]) => [
+        ...body.matchAll(/\("([a-z0-9_]+)",\s*&/g),
+      ]),
+    );
+    const counters = [...named.map(([, name = ""]) => name), "spans_dropped"];
+    const documented = [...(await documentedMetrics()).keys()].filter(
+      (name) => name.startsWith("cvlan_engine_") && name.endsWith("_total") && !name.includes("_engine_peer_"),
+    );
+    assert.deepEqual(sorted(documented), sorted(counters.map((name) => `cvlan_engine_${name}_total`)));
+  });
+});
+
 describe("the check of alerts and dashboards", () => {
   const shown = new Map([["calls_total", new Set(["reason"])]]);
 

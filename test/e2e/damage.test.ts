@@ -3,6 +3,7 @@ import { readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ControllerState } from "@cloudvlan/gen/agent/v1/agent_pb.js";
 import { joinBoth, ping, type Site, startSite, tcp, until } from "./site/index.ts";
+import { CONTROLLER_GONE } from "./site/loud.ts";
 
 /** What happens to a file: the power goes in the middle of a write, or the disk gives back something else. */
 const DAMAGES = {
@@ -18,7 +19,11 @@ describe("damaged files of a node", function () {
   this.timeout(300_000);
   let site: Site;
   before(async () => {
-    site = await startSite({ store: "pglite", workers: 1 });
+    site = await startSite({
+      store: "pglite",
+      workers: 1,
+      provokes: [...CONTROLLER_GONE, /is damaged/, /KEYS_DAMAGED/],
+    });
     await site.tenant.apply(ping);
     await joinBoth(site);
     await changePolicy();

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { ControllerState } from "@cloudvlan/gen/agent/v1/agent_pb.js";
 import { joinBoth, ping, type Site, startSite, tcp, until } from "./site/index.ts";
+import { CONTROLLER_GONE } from "./site/loud.ts";
 import { openStream } from "./site/stream.ts";
 
 /** Five times the promise of 5 s. */
@@ -10,7 +11,7 @@ describe("control plane, database and CA gone", function () {
   this.timeout(300_000);
   let site: Site;
   before(async () => {
-    site = await startSite({ store: "postgres", workers: 1 });
+    site = await startSite({ store: "postgres", workers: 1, provokes: CONTROLLER_GONE });
     await site.tenant.apply(ping, tcp);
     await joinBoth(site);
   });

@@ -10,7 +10,7 @@ describe("policy on the wire", function () {
   this.timeout(300_000);
   let site: Site;
   before(async () => {
-    site = await startSite({ store: "pglite", workers: 1 });
+    site = await startSite({ store: "pglite", workers: 1, provokes: [] });
   });
   after(() => site?.[Symbol.asyncDispose]());
 

@@ -3,6 +3,7 @@ import { ControllerState } from "@cloudvlan/gen/agent/v1/agent_pb.js";
 import { PresenceService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
 import { createClient } from "@connectrpc/connect";
 import { joinBoth, ping, type Site, startSite, tcp, until } from "./site/index.ts";
+import { CONTROLLER_GONE } from "./site/loud.ts";
 
 describe("two workers over one PostgreSQL behind a balancer", function () {
   this.timeout(300_000);
@@ -12,6 +13,7 @@ describe("two workers over one PostgreSQL behind a balancer", function () {
       store: "postgres",
       workers: 2,
       services: { netmap: { head_seconds: 2, heartbeat_seconds: 1 } },
+      provokes: CONTROLLER_GONE,
     });
     await site.tenant.apply(ping);
     await joinBoth(site);

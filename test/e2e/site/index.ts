@@ -6,6 +6,7 @@ import type { Connection } from "@cloudvlan/kit/client";
 import { createLab, type DemoNetwork, demoNetwork, type Lab } from "@cloudvlan/test/lab";
 import { type ControlPlaneOptions, type SiteControlPlane, startSiteControlPlane } from "./control-plane.ts";
 import { type SiteNode, siteNode } from "@cloudvlan/infra/site/node";
+import { requireQuiet } from "./loud.ts";
 import { createSiteTenant, type SiteTenant } from "./tenant.ts";
 import { until } from "@cloudvlan/infra/site/until";
 
@@ -29,6 +30,11 @@ export interface Site extends AsyncDisposable {
 }
 
 export interface SiteOptions extends ControlPlaneOptions {
+  /**
+   * Lines of WARN and above that the test provokes: any other fails it when the site is disposed of. Nobody looks when
+   * it is absent: tests of damage and attack whose lines are not listed yet.
+   */
+  readonly provokes?: readonly RegExp[];
   /** What is run in the place of the sources. */
   readonly programs?: Partial<Programs>;
   /** Prepares the site's folder before anything starts in it; what it returns is disposed of after everything ended. */
@@ -42,6 +48,8 @@ export async function startSite(options: SiteOptions): Promise<Site> {
   await using cleanup = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), "cv-e2e-"));
   cleanup.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
+  const { provokes } = options;
+  if (provokes) cleanup.defer(() => requireQuiet(folder, provokes));
   if (options.prepare) cleanup.use(await options.prepare(folder));
   const network = demoNetwork(71);
   const lab = cleanup.use(await createLab(network.topology, { captureProgram: programs.lab }));
