@@ -97,10 +97,24 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signal: Abo
   }
   log.info({ state, enrolled: membership.get() !== undefined, version: deps.version }, "agent is up");
 
-  const local = { interfaceName: config.interface, listenPort: config.listen_port, mtu: config.mtu };
+  const local = {
+    interfaceName: config.interface,
+    listenPort: config.listen_port,
+    mtu: config.mtu,
+    attachment: { kind: config.interface_kind, proxy: config.proxy, forwards: config.forwards },
+  };
   const nameservers = cell<readonly string[] | undefined>(undefined);
   const { configured, done } = keepConfigured(engine, { local, membership, nameservers, cause, problems, log }, signal);
-  const resolver = { mode: config.resolver, state, status: engine.status, fallback: nameservers, problems, log, clock };
+  // The host does not reach what names of the overlay mean when the stack is the engine's own.
+  const resolver = {
+    mode: config.interface_kind === "userspace" ? ("off" as const) : config.resolver,
+    state,
+    status: engine.status,
+    fallback: nameservers,
+    problems,
+    log,
+    clock,
+  };
   const jobs = [
     superviseEngine(
       engine,

@@ -2,6 +2,7 @@ import { parseArgs } from "node:util";
 import * as z from "zod";
 import { ConfigError, parseConfig, readConfigFile } from "@cloudvlan/kit/config";
 import { scrapeAddressSchema, telemetrySchema } from "@cloudvlan/kit/telemetry";
+import { forwardSchema, proxySchema } from "./userspace.ts";
 
 /** A unix socket's path is at most 107 bytes; the longest here is `<state>/engine/engine.sock`. */
 const MAX_STATE_PATH = 88;
@@ -18,6 +19,12 @@ export const agentConfigSchema = z.strictObject({
     .string()
     .regex(/^[a-zA-Z0-9_.-]{1,15}$/, "must be 1 to 15 of letters, digits, dot, hyphen, underscore")
     .default("cvlan0"),
+  /** TUN, the engine's own network stack, or TUN where the host gives one and else the stack. */
+  interface_kind: z.enum(["tun", "userspace", "auto"]).default("tun"),
+  /** SOCKS 5 and HTTP into the overlay; without TUN only. */
+  proxy: proxySchema.optional(),
+  /** Without TUN only. */
+  forwards: z.array(forwardSchema).max(64).default([]),
   /** Executable, or a name that is looked up in PATH. */
   engine: z.string().min(1).default("cvlan-engine"),
   /** UDP port; 0 lets the system choose once and keeps it. */
@@ -42,15 +49,19 @@ export type AgentConfig = z.infer<typeof agentConfigSchema>;
 
 export const USAGE = `usage: cvlan-agent [--config FILE] [--state DIR] [--interface NAME] [--engine PATH]
                    [--listen-port N] [--mtu N] [--resolver auto|off]
+                   [--interface-kind tun|userspace|auto] [--proxy ADDRESS:PORT]
                    [--log-level debug|info|warn|error]
        cvlan-agent --stop-engine [--config FILE] [--state DIR]
        cvlan-agent --restore-host [--config FILE] [--state DIR]
 
 Runs one membership of this machine. Flags win over the file, whose keys are: state, interface, engine, listen_port, mtu,
-resolver, log_level, telemetry (otlp, metrics, engine_metrics, sample_ratio). The engine keeps
+interface_kind, proxy, forwards, resolver, log_level, telemetry (otlp, metrics, engine_metrics, sample_ratio). The engine keeps
 forwarding when the agent ends; --stop-engine ends it.
 With resolver auto the host resolves names of the overlay while the engine answers them, by systemd-resolved or
 /etc/resolv.conf; with off the host is left alone, and names are answered on the loopback address in the status.
+With interface kind userspace the engine needs no TUN and no privilege: programs reach the overlay by the proxy (SOCKS 5 and
+HTTP on a loopback address) and by forwards, each with direction (into_overlay or from_overlay), protocol (tcp or udp),
+listen and target. With auto it is used where the host gives no TUN; the status says which.
 --restore-host puts the host's resolver back after a crash, unless the engine still answers.
 `;
 
@@ -77,12 +88,23 @@ export function readInvocation(argv: readonly string[]): Invocation {
     ...(flags.engine !== undefined && { engine: flags.engine }),
     ...(flags["listen-port"] !== undefined && { listen_port: wholeNumber(flags["listen-port"]) }),
     ...(flags.mtu !== undefined && { mtu: wholeNumber(flags.mtu) }),
+    ...(flags["interface-kind"] !== undefined && { interface_kind: flags["interface-kind"] }),
+    ...(flags.proxy !== undefined && { proxy: flags.proxy }),
     ...(flags.resolver !== undefined && { resolver: flags.resolver }),
     ...(flags["log-level"] !== undefined && { log_level: flags["log-level"] }),
   };
   const result = agentConfigSchema.safeParse({ ...fromFile, ...fromFlags });
+  if (result.success) refuseUnusedOffers(result.data);
   if (result.success) return { config: result.data, only: onlyOf(flags) };
   throw usageError(result.error.issues.map(({ path, message }) => ({ key: path.join("."), message })));
+}
+
+/** What leads into the stack would lead nowhere while a TUN interface is used. */
+function refuseUnusedOffers({ interface_kind, proxy, forwards }: AgentConfig): void {
+  const unused = proxy !== undefined ? "proxy" : forwards.length > 0 ? "forwards" : undefined;
+  if (interface_kind !== "tun" || unused === undefined) return;
+  const message = "needs interface_kind userspace or auto: with TUN every program reaches the overlay by itself";
+  throw usageError([{ key: unused, message }]);
 }
 
 function parseFlags(argv: readonly string[]) {
@@ -99,6 +121,8 @@ function parseFlags(argv: readonly string[]) {
         "listen-port": { type: "string" },
         mtu: { type: "string" },
         resolver: { type: "string" },
+        "interface-kind": { type: "string" },
+        proxy: { type: "string" },
         "log-level": { type: "string" },
         "stop-engine": { type: "boolean" },
         "restore-host": { type: "boolean" },

@@ -8,6 +8,7 @@ import type { Membership } from "../state/membership.ts";
 import type { Cause } from "../state/cause.ts";
 import type { Problems } from "../state/problems.ts";
 import { type BackoffBounds, fullJitter, sleep } from "../time/backoff.ts";
+import { type InterfaceSettings, offersOf } from "./offers.ts";
 import type { RunningEngine } from "./running.ts";
 import type { EngineLink } from "./supervise.ts";
 
@@ -18,6 +19,7 @@ export interface LocalSettings {
   readonly listenPort: number;
   /** Bytes; 0 means the engine's default. */
   readonly mtu: number;
+  readonly attachment: InterfaceSettings;
 }
 
 /** DNS servers speak on it (RFC 1035, section 4.2). */
@@ -103,7 +105,10 @@ function settingsOf(membership: Membership, local: LocalSettings, nameservers: r
     interfaceName: local.interfaceName,
     listenPort: local.listenPort,
     mtu: local.mtu,
-    dnsListen: { address: listenAddress(membership.cvlan_id), port: DNS_PORT },
+    ...offersOf(local.attachment),
+    ...(local.attachment.kind !== "userspace" && {
+      dnsListen: { address: listenAddress(membership.cvlan_id), port: DNS_PORT },
+    }),
     dnsFallback: nameservers.map((address) => ({ address })),
   });
 }

@@ -24,6 +24,7 @@ export async function keepHost(options: HostOptions, signal: AbortSignal): Promi
   while (!signal.aborted) {
     let done: string | undefined;
     for await (const now of status.values(AbortSignal.any([signal, AbortSignal.timeout(LOOK_AGAIN_MS)]))) {
+      // The engine's own network stack has no interface of the host.
       if (!now?.interfaceName) continue;
       const wanted = JSON.stringify([now.instanceId, now.interfaceName, wantedOf(now)]);
       if (wanted === done) continue;

@@ -95,6 +95,8 @@ describe("the agent", function () {
     engine: binary,
     listen_port: 0,
     mtu: 0,
+    interface_kind: "tun",
+    forwards: [],
     resolver: "off",
     log_level: "info",
   });
@@ -313,6 +315,8 @@ describe("the agent's configuration", () => {
       engine: "/x",
       listen_port: 8,
       mtu: 0,
+      interface_kind: "tun",
+      forwards: [],
       resolver: "off",
       log_level: "info",
     });
@@ -337,6 +341,46 @@ describe("the agent's configuration", () => {
       );
     }
     await rm(file);
+  });
+
+  it("names what is wrong with a proxy or a forward, and where", async () => {
+    await using folder = await temporaryFolder();
+    const file = join(folder.path, "agent.yaml");
+    const forward = (lines: string) => `interface_kind: userspace\nforwards:\n  - direction: ${lines}\n`;
+    const refused: [string, RegExp][] = [
+      ["proxy: 127.0.0.1:1080\n", /proxy: needs interface_kind userspace or auto/],
+      ["interface_kind: userspace\nproxy: 0.0.0.0:1080\n", /:2:1: proxy: must be a loopback address/],
+      ["interface_kind: userspace\nproxy: 127.0.0.1:70000\n", /:2:1: proxy: must be a loopback address/],
+      ["interface_kind: user\n", /:1:1: interface_kind: /],
+      [
+        forward("into_overlay\n    protocol: tcp\n    listen: 192.0.2.1:80\n    target: b:80"),
+        /:5:5: forwards\[0\]\.listen/,
+      ],
+      [
+        forward("into_overlay\n    protocol: tcp\n    listen: 127.0.0.1:80\n    target: b"),
+        /:6:5: forwards\[0\]\.target/,
+      ],
+      [
+        forward("from_overlay\n    protocol: sctp\n    listen: 80\n    target: 127.0.0.1:80"),
+        /:4:5: forwards\[0\]\.protocol/,
+      ],
+      [
+        forward("from_overlay\n    protocol: tcp\n    listen: 80\n    target: localhost:80"),
+        /:6:5: forwards\[0\]\.target/,
+      ],
+      [
+        forward("from_overlay\n    protocol: tcp\n    listen: 0\n    target: 127.0.0.1:80"),
+        /:5:5: forwards\[0\]\.listen/,
+      ],
+    ];
+    for (const [text, complaint] of refused) {
+      await writeFile(file, text);
+      assert.throws(
+        () => readInvocation(["--config", file]),
+        (error) => error instanceof ConfigError && complaint.test(error.message),
+        text,
+      );
+    }
   });
 
   it("is refused with the key at fault", () => {

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AgentService, type AgentStatus } from "@cloudvlan/gen/agent/v1/agent_pb.js";
 import type { PeerStatus } from "@cloudvlan/gen/engine/v1/engine_pb.js";
@@ -30,6 +30,8 @@ export interface NodeOptions {
   readonly etc?: string;
   /** Further flags of the agent. */
   readonly flags?: readonly string[];
+  /** Configuration of the agent beside its flags, by key. */
+  readonly config?: Readonly<Record<string, unknown>>;
 }
 
 /** A machine of the lab with an agent and its engine. */
@@ -95,12 +97,18 @@ export async function siteNode(
   name: string,
   folder: string,
   programs: NodePrograms,
-  { etc, flags = [] }: NodeOptions = {},
+  { etc, flags = [], config }: NodeOptions = {},
 ): Promise<SiteNode> {
   const state = join(folder, name);
   const engineState = join(state, "engine");
   await mkdir(state, { recursive: true, mode: 0o700 });
   const argv = [programs.node, ...programs.agentFlags, programs.agent, "--state", state, "--engine", programs.engine];
+  if (config) {
+    const file = join(folder, `${name}.yaml`);
+    // JSON is YAML.
+    await writeFile(file, JSON.stringify(config), { mode: 0o600 });
+    argv.push("--config", file);
+  }
   argv.push(...flags, "--resolver", etc === undefined ? "off" : "auto");
   const argvOn = (command: readonly string[]) => lab.argvOn(name, etc === undefined ? command : withEtc(etc, command));
   const agent = program(argvOn(argv), join(folder, `${name}.log`));

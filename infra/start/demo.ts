@@ -11,6 +11,7 @@ import { doubtsAbout, hasCounted } from "./proof.ts";
 import type { Stages } from "./stages.ts";
 import { addressesOf } from "./table.ts";
 import { createDemoTenant, type DemoTenant } from "./tenant.ts";
+import { carryTraffic, type Mode, userspaceConfig } from "./userspace.ts";
 
 /** In the enclosure /run is an empty memory file system that ends with it. */
 const FOLDER = "/run/demo";
@@ -97,10 +98,11 @@ async function prove({ network, capture }: Underlay, [a, b]: readonly [SiteNode,
 }
 
 /**
- * Brings up a control plane, two machines on two subnets behind a router, joins both, pings and proves.
+ * Brings up a control plane, two machines on two subnets behind a router, joins both, pings and proves; without TUN it carries
+ * TCP and UDP too, which elsewhere is the matter of the hosts.
  * @throws StartFailure naming the stage
  */
-export async function runDemo(programs: ShippedPrograms, stages: Stages): Promise<Demo> {
+export async function runDemo(programs: ShippedPrograms, stages: Stages, mode: Mode): Promise<Demo> {
   const underlay = await stages.run("lab", () => createUnderlay(programs));
   const { lab, network } = underlay;
   const settings = {
@@ -112,10 +114,11 @@ export async function runDemo(programs: ShippedPrograms, stages: Stages): Promis
     names: [],
     databaseTemplate: programs.databaseTemplate,
   };
+  const optionsOf = (name: keyof typeof userspaceConfig) => (mode === "tun" ? {} : { config: userspaceConfig[name] });
   const [control, a, b] = await Promise.all([
     startControlPlane(settings, programs, stages),
-    stages.run("agent_a", () => startNode(lab, "hosta", FOLDER, programs)),
-    stages.run("agent_b", () => startNode(lab, "hostb", FOLDER, programs)),
+    stages.run("agent_a", () => startNode(lab, "hosta", FOLDER, programs, optionsOf("hosta"))),
+    stages.run("agent_b", () => startNode(lab, "hostb", FOLDER, programs, optionsOf("hostb"))),
   ]);
   const tenant = await stages.run("tenant", async () => createDemoTenant(await control.connect()));
   await Promise.all([stages.run("join_a", () => join(a, tenant)), stages.run("join_b", () => join(b, tenant))]);
@@ -132,6 +135,7 @@ export async function runDemo(programs: ShippedPrograms, stages: Stages): Promis
       a.agent.until("the handshake", async () => (await a.peer(b.name))?.latestHandshakeAt, VISIBLE_MS),
     ),
   ]);
+  if (mode === "userspace") await stages.run("traffic", () => carryTraffic(lab, [a, b], programs.node, FOLDER));
   await stages.run("proof", () => prove(underlay, [a, b]));
   return { lab, control, tenant, nodes: [a, b], firstPingAt };
 }

@@ -16,7 +16,7 @@ function allow(name: string, protocol: PolicyProtocol): PolicyRule {
   return create(PolicyRuleSchema, { name, action: PolicyAction.ALLOW, sources: [any], destinations: [any], protocol });
 }
 
-/** A tenant with one network in which everybody may ping everybody and connect by TCP. */
+/** A tenant with one network in which everybody may ping everybody and connect by TCP and UDP. */
 export interface DemoTenant {
   readonly tenantId: string;
   readonly cvlanId: string;
@@ -30,7 +30,11 @@ export async function createDemoTenant(api: Transport): Promise<DemoTenant> {
   const tenantId = tenant?.id ?? "";
   const { cvlan } = await createClient(CvlanService, api).createCvlan({ tenantId, name: "demo" });
   const cvlanId = cvlan?.id ?? "";
-  const rules = [allow("ping", PolicyProtocol.ICMP), allow("tcp", PolicyProtocol.TCP)];
+  const rules = [
+    allow("ping", PolicyProtocol.ICMP),
+    allow("tcp", PolicyProtocol.TCP),
+    allow("udp", PolicyProtocol.UDP),
+  ];
   const document = create(PolicyDocumentSchema, { rules });
   await createClient(PolicyService, api).applyPolicy({ tenantId, cvlanId, document });
   const enrollment = createClient(EnrollmentService, api);

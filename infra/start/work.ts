@@ -8,6 +8,12 @@ import { shippedPrograms } from "./programs.ts";
 import { instructions, runReal } from "./real.ts";
 import { hints, type Screen, showDemo } from "./screen.ts";
 import { createStages } from "./stages.ts";
+import { type Mode, modeOf } from "./userspace.ts";
+
+const WORDS: Readonly<Record<Mode, string>> = {
+  tun: "through TUN interfaces",
+  userspace: "through network stacks of their engines, and carry TCP by a proxy and UDP by a port forward",
+};
 
 /** What a start is given by its process. */
 export interface Surroundings {
@@ -33,14 +39,15 @@ export interface Surroundings {
 export async function demonstrate(options: StartOptions, around: Surroundings): Promise<void> {
   const stages = createStages((name) => around.say(`… ${name}`));
   const programs = shippedPrograms(around.env, around.node);
-  const demo = await runDemo(programs, stages);
+  const mode = modeOf(options.userspace);
+  const demo = await runDemo(programs, stages, mode);
   const firstPing = Math.round(performance.timeOrigin + demo.firstPingAt - around.startedMs);
   around.say(
-    `two machines that did not know each other ping over an encrypted overlay; first ping after ${firstPing} ms`,
+    `two machines that did not know each other ping over an encrypted overlay, ${WORDS[mode]}; first ping after ${firstPing} ms`,
   );
   if (options.once) {
     await demo.lab.close();
-    around.report({ ok: true, first_ping_ms: firstPing, stages: stages.times });
+    around.report({ ok: true, mode, first_ping_ms: firstPing, stages: stages.times });
     return;
   }
   const below = await hints(demo, programs, around.enclosure, around.root);

@@ -6,7 +6,7 @@ import { dirname } from "node:path";
 // user's rights and no others.
 const DROP = `
 user=$1; shift
-mount -t tmpfs -o mode=0755 tmpfs /mnt && mknod /mnt/tun c 10 200 && chmod 0666 /mnt/tun &&
+mount -t tmpfs -o mode=0755 tmpfs /mnt && mknod /mnt/tun c 10 200 && chmod $CLOUDVLAN_TUN_MODE /mnt/tun &&
 mount --bind /mnt/tun /dev/net/tun && mkdir /mnt/home && chown "$user" /mnt/home || exit 70
 held=0
 for path in $CLOUDVLAN_VISIBLE; do
@@ -29,13 +29,19 @@ async function closedFolder(path: string): Promise<string | undefined> {
 /**
  * The command line by which root runs `argv` with the rights of an ordinary user.
  * @param visible folders that the user must reach, without spaces in their names
+ * @param tun whether /dev/net/tun is open to the user
  */
-export async function asOrdinaryUser(argv: readonly string[], visible: readonly string[]): Promise<string[]> {
+export async function asOrdinaryUser(
+  argv: readonly string[],
+  visible: readonly string[],
+  tun: "open" | "closed" = "open",
+): Promise<string[]> {
   const closed = new Set<string>();
   for (const path of visible) {
     const folder = await closedFolder(path);
     if (folder !== undefined) closed.add(folder);
   }
   const env = [`CLOUDVLAN_VISIBLE=${visible.join(" ")}`, `CLOUDVLAN_CLOSED=${[...closed].join(" ")}`];
+  env.push(`CLOUDVLAN_TUN_MODE=${tun === "open" ? "0666" : "0600"}`);
   return ["env", ...env, "unshare", "--mount", "--", "sh", "-c", DROP, "sh", "nobody", ...argv];
 }

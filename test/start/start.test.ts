@@ -14,6 +14,7 @@ const root = process.getuid?.() === 0;
 
 interface Report {
   readonly ok: boolean;
+  readonly mode?: string;
   readonly first_ping_ms?: number;
   readonly stages?: Readonly<Record<string, number>>;
   readonly stage?: string;
@@ -67,18 +68,24 @@ describe("npm start", function () {
   });
 
   if (root) {
-    it("proves it for an ordinary user too", async () => {
-      const engine = process.env["CLOUDVLAN_ENGINE"] ?? "";
-      const stepCa = process.env["CLOUDVLAN_STEP_CA"] ?? "";
-      const bundles = process.env["CLOUDVLAN_BUNDLES"] ?? "";
-      const argv = await asOrdinaryUser(
-        [...program, "--once", "--json"],
-        [clone, dirname(engine), dirname(stepCa), bundles],
-      );
-      const env = { ...process.env };
-      delete env["NODE_COMPILE_CACHE"];
-      isProven(await report(argv, { env }));
-    });
+    for (const [tun, mode] of [
+      ["open", "tun"],
+      ["closed", "userspace"],
+    ] as const) {
+      it(`proves it for an ordinary user too, with /dev/net/tun ${tun}`, async () => {
+        const engine = process.env["CLOUDVLAN_ENGINE"] ?? "";
+        const stepCa = process.env["CLOUDVLAN_STEP_CA"] ?? "";
+        const bundles = process.env["CLOUDVLAN_BUNDLES"] ?? "";
+        const visible = [clone, dirname(engine), dirname(stepCa), bundles];
+        const argv = await asOrdinaryUser([...program, "--once", "--json"], visible, tun);
+        const env = { ...process.env };
+        delete env["NODE_COMPILE_CACHE"];
+        const result = await report(argv, { env });
+        isProven(result);
+        assert.equal(result.last.mode, mode);
+        assert.equal("traffic" in (result.last.stages ?? {}), mode === "userspace");
+      });
+    }
   }
 
   it("fails with an engine that does not forward", async () => {

@@ -41,6 +41,8 @@ export interface SiteOptions extends ControlPlaneOptions {
   readonly prepare?: (folder: string) => Promise<AsyncDisposable>;
   /** Content of a resolv.conf: the machines have files of their own with it, and their agents set it. */
   readonly resolvConf?: string;
+  /** Configuration of agents beside their flags, by machine. */
+  readonly config?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 }
 
 export async function startSite(options: SiteOptions): Promise<Site> {
@@ -60,7 +62,8 @@ export async function startSite(options: SiteOptions): Promise<Site> {
   const machine = async (name: string) => {
     const { resolvConf } = options;
     const own = resolvConf === undefined ? {} : { etc: await ownFiles(join(folder, `${name}-etc`), resolvConf) };
-    return cleanup.use(await siteNode(lab, name, folder, programs, own));
+    const config = options.config?.[name];
+    return cleanup.use(await siteNode(lab, name, folder, programs, { ...own, ...(config && { config }) }));
   };
   const a = await machine("hosta");
   const b = await machine("hostb");
