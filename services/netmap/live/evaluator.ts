@@ -20,7 +20,7 @@ const MAX_WAITING = 64;
 /** Has the engine judge packets, in a process of its own. */
 export interface Evaluator {
   /** @throws Refusal `unavailable` when there is no engine or it does not come to an end, `exhausted` when too much is asked. */
-  evaluate(question: EvaluateRequest, signal: AbortSignal): Promise<EvaluateResponse>;
+  readonly evaluate: (question: EvaluateRequest, signal: AbortSignal) => Promise<EvaluateResponse>;
 }
 
 export function evaluator({ engine, evaluations }: Pick<NetmapConfig, "engine" | "evaluations">): Evaluator {
