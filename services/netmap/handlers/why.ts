@@ -20,17 +20,15 @@ import { questionOf } from "../domain/why/question.ts";
 import type { CvlanMap } from "../live/cvlan-map.ts";
 import type { Evaluator } from "../live/evaluator.ts";
 import type { Maps } from "../live/maps.ts";
+import type { Standing } from "../live/standing.ts";
 import { notReady } from "../live/refusals.ts";
 
-export interface WhyDeps {
+export interface WhyDeps extends Standing {
   readonly maps: Maps;
   readonly evaluator: Evaluator;
   readonly nodes: Pick<Client<typeof NodeService>, "getNode" | "listNodes">;
   readonly registry: Pick<Client<typeof RegistryService>, "resolveTargets">;
   readonly policy: Pick<Client<typeof PolicyService>, "getPolicy">;
-  presenceOf(map: CvlanMap, nodeIds: readonly string[]): Promise<ReadonlyMap<string, Presence>>;
-  /** What a node does by now that was last heard of then; undefined while its map holds. */
-  staleSince(map: CvlanMap, lastSeenMs: number): StalePolicy | undefined;
 }
 
 /** Longest name of a node. */
@@ -64,11 +62,11 @@ export async function why(
   if (receivers[0]?.id === sender.id) throw sameNode();
 
   const concerned = [sender, ...receivers].flatMap(({ id, record }) => (record.via === "" ? [id] : [id, record.via]));
-  const presence = await deps.presenceOf(map, concerned);
+  const presence = await deps.presenceOf(scope, concerned);
   const presenceOf = (nodeId: string): Presence => presence.get(nodeId) ?? NEVER;
   const staleOf = (nodeId: string): StalePolicy | undefined => {
     const { online, lastSeenMs } = presenceOf(nodeId);
-    return online || lastSeenMs === undefined ? undefined : deps.staleSince(map, lastSeenMs);
+    return online || lastSeenMs === undefined ? undefined : deps.staleSince(lastSeenMs);
   };
   const { visibility, epoch, revision } = map;
   const ground = { visibility, epoch, revision, hintsOf: (ids: readonly string[]) => hintsOf(map, ids), staleOf };

@@ -35,6 +35,8 @@ const (
 	InterfaceKind_INTERFACE_KIND_TUN         InterfaceKind = 1
 	// A network stack inside the engine; needs no privilege. `interface_name` is ignored.
 	InterfaceKind_INTERFACE_KIND_USERSPACE InterfaceKind = 2
+	// TUN where the host gives one, else USERSPACE; the status says which. What is only for USERSPACE rests while TUN is used.
+	InterfaceKind_INTERFACE_KIND_AUTO InterfaceKind = 3
 )
 
 // Enum value maps for InterfaceKind.
@@ -43,11 +45,13 @@ var (
 		0: "INTERFACE_KIND_UNSPECIFIED",
 		1: "INTERFACE_KIND_TUN",
 		2: "INTERFACE_KIND_USERSPACE",
+		3: "INTERFACE_KIND_AUTO",
 	}
 	InterfaceKind_value = map[string]int32{
 		"INTERFACE_KIND_UNSPECIFIED": 0,
 		"INTERFACE_KIND_TUN":         1,
 		"INTERFACE_KIND_USERSPACE":   2,
+		"INTERFACE_KIND_AUTO":        3,
 	}
 )
 
@@ -585,9 +589,9 @@ type Settings struct {
 	DnsListen *v1.NodeEndpoint `protobuf:"bytes,7,opt,name=dns_listen,json=dnsListen,proto3" json:"dns_listen,omitempty"`
 	// Resolvers of the host, asked for what is neither of the overlay nor of a DNS route.
 	DnsFallback []*v1.DnsUpstream `protobuf:"bytes,8,rep,name=dns_fallback,json=dnsFallback,proto3" json:"dns_fallback,omitempty"`
-	// SOCKS5 and HTTP CONNECT into the overlay, on a loopback address; only with INTERFACE_KIND_USERSPACE.
+	// SOCKS5 and HTTP CONNECT into the overlay, on a loopback address; only with INTERFACE_KIND_USERSPACE or _AUTO.
 	ProxyListen *v1.NodeEndpoint `protobuf:"bytes,9,opt,name=proxy_listen,json=proxyListen,proto3" json:"proxy_listen,omitempty"`
-	// Only with INTERFACE_KIND_USERSPACE.
+	// Only with INTERFACE_KIND_USERSPACE or _AUTO.
 	Forwards      []*PortForward `protobuf:"bytes,10,rep,name=forwards,proto3" json:"forwards,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1369,7 +1373,7 @@ type EngineStatus struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	InstanceId string                 `protobuf:"bytes,1,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
 	Generation uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
-	// Empty until settings were applied.
+	// Empty until settings were applied, and with INTERFACE_KIND_USERSPACE.
 	InterfaceName string      `protobuf:"bytes,3,opt,name=interface_name,json=interfaceName,proto3" json:"interface_name,omitempty"`
 	ListenPort    uint32      `protobuf:"varint,4,opt,name=listen_port,json=listenPort,proto3" json:"listen_port,omitempty"`
 	Mtu           uint32      `protobuf:"varint,5,opt,name=mtu,proto3" json:"mtu,omitempty"`
@@ -1382,8 +1386,9 @@ type EngineStatus struct {
 	Routes []*v1.Prefix  `protobuf:"bytes,10,rep,name=routes,proto3" json:"routes,omitempty"`
 	Peers  []*PeerStatus `protobuf:"bytes,11,rep,name=peers,proto3" json:"peers,omitempty"`
 	// By stable name, see docs/ARCHITECTURE.md; for example `rx_dropped_filter`.
-	Counters      map[string]uint64 `protobuf:"bytes,12,rep,name=counters,proto3" json:"counters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	InterfaceKind InterfaceKind     `protobuf:"varint,13,opt,name=interface_kind,json=interfaceKind,proto3,enum=cloudvlan.engine.v1.InterfaceKind" json:"interface_kind,omitempty"`
+	Counters map[string]uint64 `protobuf:"bytes,12,rep,name=counters,proto3" json:"counters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// TUN or USERSPACE; unset while there is none.
+	InterfaceKind InterfaceKind `protobuf:"varint,13,opt,name=interface_kind,json=interfaceKind,proto3,enum=cloudvlan.engine.v1.InterfaceKind" json:"interface_kind,omitempty"`
 	// Unset until a map came or when DNS is off.
 	Dns *DnsStatus `protobuf:"bytes,14,opt,name=dns,proto3" json:"dns,omitempty"`
 	// Prefixes behind this node that its peers are told to send to it.
@@ -2872,11 +2877,12 @@ const file_cloudvlan_engine_v1_engine_proto_rawDesc = "" +
 	"\aallowed\x18\x01 \x01(\bR\aallowed\x12\x1b\n" +
 	"\trule_name\x18\x02 \x01(\tR\bruleName\x129\n" +
 	"\x06action\x18\x03 \x01(\x0e2!.cloudvlan.entity.v1.PolicyActionR\x06action\x12\x17\n" +
-	"\arule_id\x18\x04 \x01(\fR\x06ruleId*e\n" +
+	"\arule_id\x18\x04 \x01(\fR\x06ruleId*~\n" +
 	"\rInterfaceKind\x12\x1e\n" +
 	"\x1aINTERFACE_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12INTERFACE_KIND_TUN\x10\x01\x12\x1c\n" +
-	"\x18INTERFACE_KIND_USERSPACE\x10\x02*}\n" +
+	"\x18INTERFACE_KIND_USERSPACE\x10\x02\x12\x17\n" +
+	"\x13INTERFACE_KIND_AUTO\x10\x03*}\n" +
 	"\x10ForwardDirection\x12!\n" +
 	"\x1dFORWARD_DIRECTION_UNSPECIFIED\x10\x00\x12\"\n" +
 	"\x1eFORWARD_DIRECTION_INTO_OVERLAY\x10\x01\x12\"\n" +

@@ -19,6 +19,7 @@ class InterfaceKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     INTERFACE_KIND_UNSPECIFIED: _ClassVar[InterfaceKind]
     INTERFACE_KIND_TUN: _ClassVar[InterfaceKind]
     INTERFACE_KIND_USERSPACE: _ClassVar[InterfaceKind]
+    INTERFACE_KIND_AUTO: _ClassVar[InterfaceKind]
 
 class ForwardDirection(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -40,6 +41,7 @@ class Direction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 INTERFACE_KIND_UNSPECIFIED: InterfaceKind
 INTERFACE_KIND_TUN: InterfaceKind
 INTERFACE_KIND_USERSPACE: InterfaceKind
+INTERFACE_KIND_AUTO: InterfaceKind
 FORWARD_DIRECTION_UNSPECIFIED: ForwardDirection
 FORWARD_DIRECTION_INTO_OVERLAY: ForwardDirection
 FORWARD_DIRECTION_FROM_OVERLAY: ForwardDirection
