@@ -3,6 +3,7 @@ import { startTelemetry, telemetrySchema } from "@cloudvlan/kit/telemetry";
 import packageJson from "./package.json" with { type: "json" };
 import { EXIT, type ExitCode, exitCodeOf, UsageError } from "./exit.ts";
 import type { Io } from "./io.ts";
+import { adminCommands } from "./nouns/admin.ts";
 import { completionCommand } from "./nouns/completion.ts";
 import { cvlanCommands } from "./nouns/cvlan.ts";
 import { debugCommands } from "./nouns/debug.ts";
@@ -58,6 +59,7 @@ export function program(io: Io): Command {
   groupCommands(root, io);
   keyCommands(root, io);
   tenantCommands(root, io);
+  adminCommands(root, io);
   root.commandsGroup("This tool:");
   completionCommand(root, io);
   root.helpCommand("help [command]", "say how a command is used");

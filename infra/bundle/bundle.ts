@@ -16,6 +16,7 @@ const FOLDERS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     netmap: "services/netmap/main.ts",
     "issue-identity": "services/auth/issue.ts",
     "init-ca": "infra/step-ca/main.ts",
+    admin: "services/all/admin.ts",
   },
 };
 

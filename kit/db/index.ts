@@ -1,7 +1,9 @@
 import type { PgTransaction, PgQueryResultHKT } from "drizzle-orm/pg-core";
+import type { ArchivedRow, ArchiveScope } from "./archive.ts";
 import type { ServiceName } from "../caller/index.ts";
 import type { TenantId } from "../ids/index.ts";
 
+export type { ArchivedRow, ArchiveScope } from "./archive.ts";
 export { bytes } from "./columns.ts";
 export { DatabaseError, isForeignKeyViolation, isUniqueViolation } from "./errors.ts";
 export { openStore } from "./open.ts";
@@ -32,6 +34,17 @@ export interface Store extends AsyncDisposable {
    */
   migrate(service: ServiceName, migrationsFolder: string): Promise<void>;
   database(service: ServiceName): Database;
+  /**
+   * Gives every row of the services to `sink`, as one moment of the database, whoever writes meanwhile.
+   * @throws Error when a service was never migrated here.
+   */
+  dump(scope: ArchiveScope, sink: (row: ArchivedRow) => Promise<void>): Promise<void>;
+  /**
+   * Stores rows as `dump` gave them, all or none, in schemas that are migrated and empty.
+   * @returns how many.
+   * @throws Refusal `conflict` when there is an installation in the database.
+   */
+  load(scope: ArchiveScope, rows: AsyncIterable<ArchivedRow>): Promise<number>;
   /** Tables of the service that have a `tenant_id` and are not under row security; none, unless somebody changed the schema. */
   unprotectedTables(service: ServiceName): Promise<string[]>;
 }

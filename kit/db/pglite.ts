@@ -5,6 +5,7 @@ import { drizzle } from "drizzle-orm/pglite";
 import { migrate } from "drizzle-orm/pglite/migrator";
 import { Refusal } from "../errors/index.ts";
 import type { Logger } from "../log/index.ts";
+import { dump, load } from "./archive.ts";
 import { checkChannel } from "./channel.ts";
 import type { Store, Tx } from "./index.ts";
 import { storageFull } from "./errors.ts";
@@ -81,6 +82,8 @@ async function open(path: string, template: string | undefined, log: Logger, loc
     migrate: (service, folder) =>
       inLine(() => migrateService(query, (migrations) => migrate(db, migrations), service, folder)),
     database: (service) => databaseOf(driver, service),
+    dump: (scope, sink) => dump(driver, scope, sink),
+    load: (scope, rows) => load(driver, scope, rows),
     unprotectedTables: (service) => unprotectedTables(query, service),
     [Symbol.asyncDispose]: async () => {
       try {

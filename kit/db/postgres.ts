@@ -4,6 +4,7 @@ import pg from "pg";
 import { Refusal } from "../errors/index.ts";
 import type { Logger } from "../log/index.ts";
 import { METRICS, observe } from "../telemetry/index.ts";
+import { dump, load } from "./archive.ts";
 import { mapError } from "./errors.ts";
 import type { Store, Tx } from "./index.ts";
 import { migrateService, unprotectedTables } from "./migrate.ts";
@@ -69,6 +70,8 @@ export async function openPostgres(url: string, poolSize: number, log: Logger): 
       }
     },
     database: (service) => databaseOf(driver, service),
+    dump: (scope, sink) => dump(driver, scope, sink),
+    load: (scope, rows) => load(driver, scope, rows),
     unprotectedTables: (service) => unprotectedTables(queryOf(pool), service),
     [Symbol.asyncDispose]: async () => {
       gauge[Symbol.dispose]();

@@ -23,7 +23,7 @@ export interface Driver {
 const ATTEMPTS = 5;
 
 /** Value of `app.tenant` in platform transactions; no tenant id looks like it. */
-const PLATFORM = "platform";
+export const PLATFORM = "platform";
 
 /** The database as `service` sees it. */
 export function databaseOf(driver: Driver, service: ServiceName): Database {

@@ -28,6 +28,8 @@ export interface Chassis extends Disposable {
   readonly probeGate: Gate;
   readonly workloads: Workloads;
   readonly authorities: Authorities;
+  /** Subjects that the journal had when the process began. */
+  readonly deniedBefore: readonly string[];
   /** Ends every stream when aborted. */
   readonly draining: AbortController;
 }
@@ -65,6 +67,7 @@ export function chassis({ config, clusterId, local, clients, roots, journal, clo
     ...known,
     live,
     denials: denied,
+    deniedBefore: [...journal.denied.keys()],
     refusals,
     gate: gate({ ...known, limit, refusals, log }),
     probeGate: probeGate({ limit, refusals, log }),

@@ -108,6 +108,7 @@ async function host(definition: ServiceDefinition, building: Building): Promise<
     live: chassis.live,
     denyHere: (subject, issuedBefore) => chassis.denials.deny(subject, issuedBefore),
     isDeniedHere: (subject) => chassis.denials.isDenied(subject, 0),
+    deniedBefore: chassis.deniedBefore,
   });
   const { gate, draining } = chassis;
   const interceptors = interceptorsFor({

@@ -53,6 +53,8 @@ export interface ServiceContext<C> {
   readonly denyHere: (subject: string, issuedBefore: number) => void;
   /** True when this process ever heard that the identity is denied, whatever the database says now. */
   readonly isDeniedHere: (subject: string) => boolean;
+  /** Subjects that this process heard to be denied in former lives, whatever the database says now. */
+  readonly deniedBefore: readonly string[];
 }
 
 export interface BuiltService {

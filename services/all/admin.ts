@@ -1,5 +1,7 @@
 import { ConfigError } from "@cloudvlan/kit/config";
 import { Refusal } from "@cloudvlan/kit/errors";
+import { backup } from "./admin/backup.ts";
+import { restore } from "./admin/restore.ts";
 import { rotateCa } from "./admin/rotate-ca.ts";
 import { UsageError, type Verb } from "./admin/verb.ts";
 
@@ -8,20 +10,30 @@ const EX_USAGE = 64;
 const EX_TEMPFAIL = 75;
 
 /** What is done to an installation on its own machine, beside the running control plane: a file per verb. */
-const VERBS: ReadonlyMap<string, Verb> = new Map([["rotate-ca", rotateCa]]);
+const VERBS: ReadonlyMap<string, Verb> = new Map([
+  ["backup", backup],
+  ["restore", restore],
+  ["rotate-ca", rotateCa],
+]);
 
-const USAGE = ["usage:", ...[...VERBS.values()].map(({ usage }) => `  node services/all/admin.ts ${usage}`)].join("\n");
+const USAGE = ["usage:", ...[...VERBS.values()].map(({ usage }) => `  cvlan admin ${usage}`)].join("\n");
 
-async function main([name, ...argv]: readonly string[]): Promise<number> {
+/** Answers with words, or with one line of JSON after `--json`. */
+async function main(given: readonly string[]): Promise<number> {
+  const json = given.includes("--json");
+  const [name, ...argv] = given.filter((word) => word !== "--json");
   const verb = VERBS.get(name ?? "");
   try {
     if (!verb) throw new UsageError(USAGE);
-    process.stdout.write(`${await verb.run(argv)}\n`);
+    const done = await verb.run(argv);
+    process.stdout.write(json ? `${JSON.stringify({ verb: name, done })}\n` : `${done}\n`);
     return 0;
   } catch (error) {
     if (!(error instanceof UsageError || error instanceof ConfigError || error instanceof Refusal)) throw error;
-    const remedy = error instanceof Refusal && error.detail.remedy ? `; ${error.detail.remedy}` : "";
-    process.stderr.write(`${error.message}${remedy}\n`);
+    const { message } = error;
+    const { reason, remedy } = error instanceof Refusal ? { reason: error.reason, remedy: error.detail.remedy } : {};
+    const words = `${message}${remedy === undefined ? "" : `; ${remedy}`}`;
+    process.stderr.write(json ? `${JSON.stringify({ error: { reason, message, remedy } })}\n` : `${words}\n`);
     return error instanceof Refusal ? EX_TEMPFAIL : EX_USAGE;
   }
 }

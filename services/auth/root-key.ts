@@ -22,7 +22,10 @@ export async function newRootKey(
 }
 
 /** @throws Error when the wrapped seed is not of this tenant or not that of the root key in its row. */
-export async function openRootKey(keys: KeyProvider, tenant: TenantRow): Promise<SigningKey> {
+export async function openRootKey(
+  keys: KeyProvider,
+  tenant: Pick<TenantRow, "id" | "rootPublicKey" | "rootSeed">,
+): Promise<SigningKey> {
   const root = signingKeyFromSeed(ROOT_KEY_ID, await keys.unwrap(contextOf(tenant.id), tenant.rootSeed));
   if (!Buffer.from(root.publicKey).equals(tenant.rootPublicKey)) {
     throw new Error(`the wrapped root key of ${tenant.id} is not the one its row names`);

@@ -17,6 +17,7 @@ import { defineService } from "@cloudvlan/kit/service";
 import { config } from "./config.ts";
 import type { RegistryDeps } from "./deps.ts";
 import { createCvlan, deleteCvlan, getCvlan, listCvlans, updateCvlan } from "./handlers/cvlans.ts";
+import { endDeniedBefore } from "./handlers/denied-before.ts";
 import { addGroupMember, createGroup, deleteGroup, listGroups, removeGroupMember } from "./handlers/groups.ts";
 import { beginJoin, join } from "./handlers/join.ts";
 import { getNode, listNodes, updateNode } from "./handlers/nodes.ts";
@@ -111,6 +112,10 @@ export const registry = defineService({
       jobs: [
         { name: "renew delegations", run: (signal) => enrolKeys.run(signal) },
         { name: "publish cvlans", run: (signal) => publishDue(deps, signal) },
+        {
+          name: "end denied memberships",
+          run: async (signal) => void (await endDeniedBefore(deps, context.deniedBefore, signal)),
+        },
         {
           name: "deny revoked nodes",
           run: async (signal) => {

@@ -87,6 +87,7 @@ export async function startAuth({
     live: { size: 0, add: () => ({ [Symbol.dispose]() {} }), cut: () => 0 },
     denyHere() {},
     isDeniedHere: () => false,
+    deniedBefore: [],
   };
   const built = await auth.build(ctx);
   return {

@@ -105,6 +105,7 @@ export async function startRegistry(
     live: { size: 0, add: () => ({ [Symbol.dispose]() {} }), cut: () => 0 },
     denyHere() {},
     isDeniedHere: () => false,
+    deniedBefore: [],
   });
   async function working(holds: () => Promise<boolean>): Promise<void> {
     const stop = new AbortController();
