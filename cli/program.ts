@@ -4,6 +4,7 @@ import packageJson from "./package.json" with { type: "json" };
 import { EXIT, type ExitCode, exitCodeOf, UsageError } from "./exit.ts";
 import type { Io } from "./io.ts";
 import { adminCommands } from "./nouns/admin.ts";
+import { auditCommands } from "./nouns/audit.ts";
 import { completionCommand } from "./nouns/completion.ts";
 import { cvlanCommands } from "./nouns/cvlan.ts";
 import { debugCommands } from "./nouns/debug.ts";
@@ -60,6 +61,7 @@ export function program(io: Io): Command {
   keyCommands(root, io);
   tenantCommands(root, io);
   adminCommands(root, io);
+  auditCommands(root, io);
   root.commandsGroup("This tool:");
   completionCommand(root, io);
   root.helpCommand("help [command]", "say how a command is used");

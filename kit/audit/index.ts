@@ -2,6 +2,7 @@ import type { Caller } from "../caller/index.ts";
 import type { Tx } from "../db/index.ts";
 
 export { auditLog } from "./log.ts";
+export { auditHandlers } from "./read.ts";
 
 export interface AuditEntry {
   /** Full RPC name. */

@@ -1,5 +1,12 @@
 import { fileURLToPath } from "node:url";
-import { ApiKeyService, AuthService, CertificateService, TenantService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import {
+  ApiKeyService,
+  AuditService,
+  AuthService,
+  CertificateService,
+  TenantService,
+} from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import { auditHandlers } from "@cloudvlan/kit/audit";
 import { defineService } from "@cloudvlan/kit/service";
 import { config } from "./config.ts";
 import { loadContextKey } from "./context-key.ts";
@@ -15,7 +22,7 @@ import { ensureOwnerKey } from "./owner-key.ts";
 export const auth = defineService({
   name: "auth",
   config,
-  provides: [TenantService, ApiKeyService, CertificateService, AuthService],
+  provides: [TenantService, ApiKeyService, CertificateService, AuthService, AuditService],
   uses: [],
   migrations: fileURLToPath(new URL("migrations", import.meta.url)),
   build: async (context) => {
@@ -26,6 +33,7 @@ export const auth = defineService({
         router.service(TenantService, tenantHandlers(context));
         router.service(ApiKeyService, apiKeyHandlers(context));
         router.service(CertificateService, certificateHandlers(context));
+        router.service(AuditService, auditHandlers(context.db));
         router.service(AuthService, {
           ...authenticationHandlers(context, contextKey),
           ...keysetHandlers(context),

@@ -1,9 +1,10 @@
 import { fileURLToPath } from "node:url";
 import { AuthService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { KeyRole } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
-import { DiagnosisService, NetmapService, PresenceService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
+import { AuditService, DiagnosisService, NetmapService, PresenceService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
 import { PolicyService } from "@cloudvlan/gen/policy/v1/policy_pb.js";
 import { NodeService, RegistryService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
+import { auditHandlers } from "@cloudvlan/kit/audit";
 import { callerOf, nodeOf } from "@cloudvlan/kit/caller";
 import { delegatedKeys } from "@cloudvlan/kit/delegation";
 import { defineService } from "@cloudvlan/kit/service";
@@ -24,7 +25,7 @@ import { standing } from "./live/standing.ts";
 export const netmap = defineService({
   name: "netmap",
   config,
-  provides: [NetmapService, DiagnosisService, PresenceService],
+  provides: [NetmapService, DiagnosisService, PresenceService, AuditService],
   uses: [AuthService, NodeService, PolicyService, RegistryService],
   migrations: fileURLToPath(new URL("migrations", import.meta.url)),
   build: async (context) => {
@@ -58,6 +59,7 @@ export const netmap = defineService({
         router.service(DiagnosisService, {
           why: (request, handler) => why(whyDeps, request, callerOf(handler), handler.signal),
         });
+        router.service(AuditService, auditHandlers(context.db));
         router.service(PresenceService, { listPresence: (request) => listPresence(context.db, request) });
       },
       frames: [watchStream(deps)],

@@ -1,8 +1,9 @@
 import { fileURLToPath } from "node:url";
 import { AuthService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { KeyRole } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
-import { PolicyService } from "@cloudvlan/gen/policy/v1/policy_pb.js";
+import { AuditService, PolicyService } from "@cloudvlan/gen/policy/v1/policy_pb.js";
 import { RegistryService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
+import { auditHandlers } from "@cloudvlan/kit/audit";
 import { callerOf } from "@cloudvlan/kit/caller";
 import { delegatedKeys } from "@cloudvlan/kit/delegation";
 import { defineService } from "@cloudvlan/kit/service";
@@ -14,7 +15,7 @@ import { getPolicy, watchChanges } from "./handlers/read.ts";
 export const policy = defineService({
   name: "policy",
   config,
-  provides: [PolicyService],
+  provides: [PolicyService, AuditService],
   uses: [AuthService, RegistryService],
   migrations: fileURLToPath(new URL("migrations", import.meta.url)),
   build: async (context) => {
@@ -27,6 +28,7 @@ export const policy = defineService({
     };
     return {
       routes: (router) => {
+        router.service(AuditService, auditHandlers(context.db));
         router.service(PolicyService, {
           applyPolicy: async (request, handler) => ({ policy: await applyPolicy(deps, request, callerOf(handler)) }),
           getPolicy: async (request) => ({ policy: await getPolicy(deps, request) }),

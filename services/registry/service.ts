@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { AuthService, CertificateService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { KeyRole } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import {
+  AuditService,
   CvlanService,
   EnrollmentService,
   GroupService,
@@ -11,6 +12,7 @@ import {
   RegistryService,
   TagService,
 } from "@cloudvlan/gen/registry/v1/registry_pb.js";
+import { auditHandlers } from "@cloudvlan/kit/audit";
 import { callerOf } from "@cloudvlan/kit/caller";
 import { delegatedKeys } from "@cloudvlan/kit/delegation";
 import { defineService } from "@cloudvlan/kit/service";
@@ -38,7 +40,16 @@ const REDRIVE_INTERVAL = 10_000;
 export const registry = defineService({
   name: "registry",
   config,
-  provides: [CvlanService, NodeService, GroupService, TagService, RegionService, EnrollmentService, RegistryService],
+  provides: [
+    CvlanService,
+    NodeService,
+    GroupService,
+    TagService,
+    RegionService,
+    EnrollmentService,
+    RegistryService,
+    AuditService,
+  ],
   uses: [AuthService, CertificateService],
   migrations: fileURLToPath(new URL("migrations", import.meta.url)),
   build: async (context) => {
@@ -104,6 +115,7 @@ export const registry = defineService({
           beginJoin: () => beginJoin(deps),
           join: (request, handler) => join(deps, refused, request, callerOf(handler)),
         });
+        router.service(AuditService, auditHandlers(context.db));
         router.service(RegistryService, {
           resolveTargets: (request) => resolveTargets(deps, request),
           watchChanges: (request, handler) => watchChanges(deps, request, handler.signal),

@@ -3,7 +3,12 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { ApiKeyService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { CallerKind, Permission } from "@cloudvlan/gen/options/v1/options_pb.js";
-import { EnrollmentService, GroupService, RegionService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
+import {
+  AuditService,
+  EnrollmentService,
+  GroupService,
+  RegionService,
+} from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { accessOf, pathOf } from "@cloudvlan/kit/access";
 import type { ServiceName } from "@cloudvlan/kit/caller";
 import { createClient, type Transport } from "@connectrpc/connect";
@@ -166,6 +171,31 @@ for (const kind of ["pglite", "postgres"] as const) {
         numbers,
         numbers.map((_, index) => index + 1),
       );
+    });
+
+    it("is read by whoever has the right, tenant by tenant, and the platform's by the platform alone", async () => {
+      const { secret } = await side.newKey([Permission.AUDIT_READ]);
+      const reader = createClient(AuditService, installation.person(secret));
+      const { auditLogs } = await reader.listAuditLogs({ tenantId: side.tenantId, pagination: { pageSize: 1000 } });
+      const rows = await auditRows(installation, "registry", side.tenantId);
+      assert.ok(rows.length > 0);
+      assert.deepEqual(
+        auditLogs.map(({ sequence, actor, action, objectId, outcome }) => [
+          Number(sequence),
+          actor,
+          action,
+          objectId,
+          outcome,
+        ]),
+        rows
+          .slice(0, 1000)
+          .map(({ sequence, actor, action, objectId, outcome }) => [sequence, actor, action, objectId, outcome]),
+      );
+      assert.equal((await refusalOf(reader.listAuditLogs({ tenantId: other.tenantId }))).code, "NotFound");
+      assert.equal((await refusalOf(reader.listAuditLogs({}))).code, "NotFound");
+      const owner = createClient(AuditService, installation.person(installation.ownerKey));
+      const platform = await owner.listAuditLogs({});
+      assert.ok(platform.auditLogs.length > 0 && platform.auditLogs.every(({ tenantId }) => tenantId === ""));
     });
 
     describe("cannot be changed:", () => {

@@ -2,17 +2,24 @@ import { randomBytes } from "node:crypto";
 import { create, type DescMessage, type DescMethod, type DescService, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   ApiKeyService,
+  AuditService as AuthAuditService,
   AuthService,
   CertificateService,
   TenantKeys,
   TenantService,
 } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { KeyRole } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
-import { DiagnosisService, NetmapService, PresenceService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
+import {
+  AuditService as NetmapAuditService,
+  DiagnosisService,
+  NetmapService,
+  PresenceService,
+} from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
 import { Permission } from "@cloudvlan/gen/options/v1/options_pb.js";
 import { PolicyTargetSchema } from "@cloudvlan/gen/entity/v1/policy_pb.js";
-import { PolicyService } from "@cloudvlan/gen/policy/v1/policy_pb.js";
+import { AuditService as PolicyAuditService, PolicyService } from "@cloudvlan/gen/policy/v1/policy_pb.js";
 import {
+  AuditService as RegistryAuditService,
   CvlanService,
   EnrollmentService,
   GroupService,
@@ -183,3 +190,7 @@ sample(DiagnosisService.method.why, (ground) => ({
   destination: "192.0.2.1",
   probes: [{ protocol: 6, port: 443 }],
 }));
+
+for (const { method } of [AuthAuditService, RegistryAuditService, PolicyAuditService, NetmapAuditService]) {
+  sample<DescMessage>(method.listAuditLogs, ({ side }) => ({ tenantId: side.tenantId, filter: { actor: "nobody" } }));
+}

@@ -805,6 +805,120 @@ impl ApiKeyStatus {
         }
     }
 }
+/// One thing that was done, or refused. Append-only; `sequence` is gap-free per tenant and service.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditLog {
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
+    #[prost(string, tag = "2")]
+    pub tenant_id: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub occurred_at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(enumeration = "ActorType", tag = "4")]
+    pub actor_type: i32,
+    /// Subject, for example `apikey:apikey_…` or `node:node_…`.
+    #[prost(string, tag = "5")]
+    pub actor: ::prost::alloc::string::String,
+    /// Full RPC name.
+    #[prost(string, tag = "6")]
+    pub action: ::prost::alloc::string::String,
+    /// Typed id of what it was done to.
+    #[prost(string, tag = "7")]
+    pub object_id: ::prost::alloc::string::String,
+    /// `ok`, or the stable reason of the refusal, finer than what the caller was told.
+    #[prost(string, tag = "8")]
+    pub outcome: ::prost::alloc::string::String,
+    #[prost(string, tag = "9")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Address the call came from.
+    #[prost(string, tag = "10")]
+    pub source_address: ::prost::alloc::string::String,
+    #[prost(string, tag = "11")]
+    pub cluster_id: ::prost::alloc::string::String,
+}
+/// Which rows of an audit log are asked for. What is unset or empty leaves nothing out.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditFilter {
+    /// Rows of this time and later.
+    #[prost(message, optional, tag = "1")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+    /// Rows before this time.
+    #[prost(message, optional, tag = "2")]
+    pub until: ::core::option::Option<::prost_types::Timestamp>,
+    /// The whole subject.
+    #[prost(string, tag = "3")]
+    pub actor: ::prost::alloc::string::String,
+    /// How the full RPC name begins, for example `/cloudvlan.registry.v1.NodeService/`.
+    #[prost(string, tag = "4")]
+    pub action_prefix: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ActorType {
+    Unspecified = 0,
+    User = 1,
+    ApiKey = 2,
+    Node = 3,
+    Service = 4,
+    Anonymous = 5,
+}
+impl ActorType {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ACTOR_TYPE_UNSPECIFIED",
+            Self::User => "ACTOR_TYPE_USER",
+            Self::ApiKey => "ACTOR_TYPE_API_KEY",
+            Self::Node => "ACTOR_TYPE_NODE",
+            Self::Service => "ACTOR_TYPE_SERVICE",
+            Self::Anonymous => "ACTOR_TYPE_ANONYMOUS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ACTOR_TYPE_UNSPECIFIED" => Some(Self::Unspecified),
+            "ACTOR_TYPE_USER" => Some(Self::User),
+            "ACTOR_TYPE_API_KEY" => Some(Self::ApiKey),
+            "ACTOR_TYPE_NODE" => Some(Self::Node),
+            "ACTOR_TYPE_SERVICE" => Some(Self::Service),
+            "ACTOR_TYPE_ANONYMOUS" => Some(Self::Anonymous),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ExportFormat {
+    Unspecified = 0,
+    Json = 1,
+    Csv = 2,
+}
+impl ExportFormat {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "EXPORT_FORMAT_UNSPECIFIED",
+            Self::Json => "EXPORT_FORMAT_JSON",
+            Self::Csv => "EXPORT_FORMAT_CSV",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "EXPORT_FORMAT_UNSPECIFIED" => Some(Self::Unspecified),
+            "EXPORT_FORMAT_JSON" => Some(Self::Json),
+            "EXPORT_FORMAT_CSV" => Some(Self::Csv),
+            _ => None,
+        }
+    }
+}
 /// An issued certificate with the chain to, and without, the root.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Certificate {
@@ -1018,104 +1132,6 @@ pub struct TenantStats {
     pub cvlans: u64,
     #[prost(uint64, tag = "2")]
     pub nodes: u64,
-}
-/// One thing that was done, or refused. Append-only; `sequence` is gap-free per tenant and service.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct AuditLog {
-    #[prost(uint64, tag = "1")]
-    pub sequence: u64,
-    #[prost(string, tag = "2")]
-    pub tenant_id: ::prost::alloc::string::String,
-    #[prost(message, optional, tag = "3")]
-    pub occurred_at: ::core::option::Option<::prost_types::Timestamp>,
-    #[prost(enumeration = "ActorType", tag = "4")]
-    pub actor_type: i32,
-    /// Subject, for example `apikey:apikey_…` or `node:node_…`.
-    #[prost(string, tag = "5")]
-    pub actor: ::prost::alloc::string::String,
-    /// Full RPC name.
-    #[prost(string, tag = "6")]
-    pub action: ::prost::alloc::string::String,
-    /// Typed id of what it was done to.
-    #[prost(string, tag = "7")]
-    pub object_id: ::prost::alloc::string::String,
-    /// `ok`, or the stable reason of the refusal, finer than what the caller was told.
-    #[prost(string, tag = "8")]
-    pub outcome: ::prost::alloc::string::String,
-    #[prost(string, tag = "9")]
-    pub request_id: ::prost::alloc::string::String,
-    /// Address the call came from.
-    #[prost(string, tag = "10")]
-    pub source_address: ::prost::alloc::string::String,
-    #[prost(string, tag = "11")]
-    pub cluster_id: ::prost::alloc::string::String,
-}
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum ActorType {
-    Unspecified = 0,
-    User = 1,
-    ApiKey = 2,
-    Node = 3,
-    Service = 4,
-    Anonymous = 5,
-}
-impl ActorType {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "ACTOR_TYPE_UNSPECIFIED",
-            Self::User => "ACTOR_TYPE_USER",
-            Self::ApiKey => "ACTOR_TYPE_API_KEY",
-            Self::Node => "ACTOR_TYPE_NODE",
-            Self::Service => "ACTOR_TYPE_SERVICE",
-            Self::Anonymous => "ACTOR_TYPE_ANONYMOUS",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "ACTOR_TYPE_UNSPECIFIED" => Some(Self::Unspecified),
-            "ACTOR_TYPE_USER" => Some(Self::User),
-            "ACTOR_TYPE_API_KEY" => Some(Self::ApiKey),
-            "ACTOR_TYPE_NODE" => Some(Self::Node),
-            "ACTOR_TYPE_SERVICE" => Some(Self::Service),
-            "ACTOR_TYPE_ANONYMOUS" => Some(Self::Anonymous),
-            _ => None,
-        }
-    }
-}
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum ExportFormat {
-    Unspecified = 0,
-    Json = 1,
-    Csv = 2,
-}
-impl ExportFormat {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "EXPORT_FORMAT_UNSPECIFIED",
-            Self::Json => "EXPORT_FORMAT_JSON",
-            Self::Csv => "EXPORT_FORMAT_CSV",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "EXPORT_FORMAT_UNSPECIFIED" => Some(Self::Unspecified),
-            "EXPORT_FORMAT_JSON" => Some(Self::Json),
-            "EXPORT_FORMAT_CSV" => Some(Self::Csv),
-            _ => None,
-        }
-    }
 }
 /// One private network of a tenant.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

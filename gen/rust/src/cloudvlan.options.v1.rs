@@ -122,6 +122,8 @@ pub enum Permission {
     PolicyWrite = 81,
     RegionRead = 90,
     RegionWrite = 91,
+    /// The audit logs of all services.
+    AuditRead = 92,
     /// Held by services alone: the calls the control plane makes to itself.
     ControlPlane = 100,
 }
@@ -152,6 +154,7 @@ impl Permission {
             Self::PolicyWrite => "PERMISSION_POLICY_WRITE",
             Self::RegionRead => "PERMISSION_REGION_READ",
             Self::RegionWrite => "PERMISSION_REGION_WRITE",
+            Self::AuditRead => "PERMISSION_AUDIT_READ",
             Self::ControlPlane => "PERMISSION_CONTROL_PLANE",
         }
     }
@@ -178,6 +181,7 @@ impl Permission {
             "PERMISSION_POLICY_WRITE" => Some(Self::PolicyWrite),
             "PERMISSION_REGION_READ" => Some(Self::RegionRead),
             "PERMISSION_REGION_WRITE" => Some(Self::RegionWrite),
+            "PERMISSION_AUDIT_READ" => Some(Self::AuditRead),
             "PERMISSION_CONTROL_PLANE" => Some(Self::ControlPlane),
             _ => None,
         }

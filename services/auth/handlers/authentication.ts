@@ -6,7 +6,7 @@ import type { Tx } from "@cloudvlan/kit/db";
 import { Refusal } from "@cloudvlan/kit/errors";
 import { type SigningKey, signRecord } from "@cloudvlan/kit/sign";
 import type { ServiceImpl } from "@connectrpc/connect";
-import { type ApiKeyText, digestOf, parseApiKey, secretMatches } from "../domain/api-key.ts";
+import { allPermissions, type ApiKeyText, digestOf, parseApiKey, secretMatches } from "../domain/api-key.ts";
 import type { ApiKeyRow } from "../schema.ts";
 import { findApiKey } from "../store.ts";
 import { type AuthContext, trustedApiKeys } from "../trusted.ts";
@@ -59,7 +59,8 @@ export function authenticationHandlers(ctx: AuthContext, contextKey: SigningKey)
       const payload = create(CallContextSchema, {
         subject: `apikey:${row.id}`,
         tenantId: row.tenantId ?? "",
-        permissions: row.permissions,
+        // Rights that came with a later version are not in the row of an owner that was made before it.
+        permissions: row.owner ? allPermissions() : row.permissions,
         requestId,
         issuedAt: timestampFromMs(nowMs),
         expiresAt: timestampFromMs(nowMs + CONTEXT_MS),

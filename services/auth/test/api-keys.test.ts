@@ -8,10 +8,13 @@ import { ApiKeyService, AuthService, CallContextSchema, TenantService } from "@c
 import { ApiKeyStatus } from "@cloudvlan/gen/entity/v1/api_key_pb.js";
 import { Permission } from "@cloudvlan/gen/options/v1/options_pb.js";
 import { isId, newId, type TenantId } from "@cloudvlan/kit/ids";
+import { sealOf } from "@cloudvlan/kit/keys";
 import { verifyRecord } from "@cloudvlan/kit/sign";
 import { type TestCa, withStores } from "@cloudvlan/kit/testing";
-import { sql } from "drizzle-orm";
+import { eq, sql } from "drizzle-orm";
 import { formatApiKey } from "../domain/api-key.ts";
+import { API_KEY_TABLE, apiKeyFields } from "../domain/seals.ts";
+import { apiKeys } from "../schema.ts";
 import { type AuthUnderTest, person, refusalOf, service, startAuth, startTestCa } from "./harness.ts";
 
 const scope = { permissions: [Permission.NODE_READ, Permission.CVLAN_READ] };
@@ -156,6 +159,18 @@ describe("auth: API keys", function () {
       await startAuth({ store: under.store, ca, config: { owner_key_file: `${ownerFile}.second` } });
       await assert.rejects(stat(`${ownerFile}.second`));
       await authenticate((await readFile(ownerFile, "utf8")).trim());
+    });
+
+    it("give the owner rights that did not exist when its row was written", async () => {
+      const [row] = await auth.ctx.db.platform((tx) => tx.select().from(apiKeys).where(eq(apiKeys.owner, true)));
+      assert.ok(row);
+      const fields = { ...row, permissions: row.permissions.filter((each) => each !== Permission.AUDIT_READ) };
+      const seal = sealOf(auth.ctx.keys, API_KEY_TABLE, apiKeyFields(fields));
+      const { permissions } = fields;
+      await auth.ctx.db.platform((tx) => tx.update(apiKeys).set({ permissions, seal }).where(eq(apiKeys.owner, true)));
+      const { context } = await authenticate((await readFile(ownerFile, "utf8")).trim());
+      assert.ok(context);
+      assert.ok(fromBinary(CallContextSchema, context.payload).permissions.includes(Permission.AUDIT_READ));
     });
 
     it("of an owner whose first start was killed go on from the file", async () => {

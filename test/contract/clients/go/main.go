@@ -52,19 +52,25 @@ type answer struct {
 
 // Constructors of the generated clients, by full name of the service.
 var constructors = map[string]any{
-	authv1connect.TenantServiceName:          authv1connect.NewTenantServiceClient,
-	authv1connect.ApiKeyServiceName:          authv1connect.NewApiKeyServiceClient,
-	authv1connect.CertificateServiceName:     authv1connect.NewCertificateServiceClient,
-	authv1connect.AuthServiceName:            authv1connect.NewAuthServiceClient,
-	registryv1connect.CvlanServiceName:       registryv1connect.NewCvlanServiceClient,
-	registryv1connect.NodeServiceName:        registryv1connect.NewNodeServiceClient,
-	registryv1connect.GroupServiceName:       registryv1connect.NewGroupServiceClient,
-	registryv1connect.TagServiceName:         registryv1connect.NewTagServiceClient,
-	registryv1connect.RegionServiceName:      registryv1connect.NewRegionServiceClient,
-	registryv1connect.EnrollmentServiceName:  registryv1connect.NewEnrollmentServiceClient,
-	registryv1connect.RegistryServiceName:    registryv1connect.NewRegistryServiceClient,
-	policyv1connect.PolicyServiceName:        policyv1connect.NewPolicyServiceClient,
-	netmapv1connect.NetmapServiceName:        netmapv1connect.NewNetmapServiceClient,
+	authv1connect.TenantServiceName:         authv1connect.NewTenantServiceClient,
+	authv1connect.ApiKeyServiceName:         authv1connect.NewApiKeyServiceClient,
+	authv1connect.CertificateServiceName:    authv1connect.NewCertificateServiceClient,
+	authv1connect.AuthServiceName:           authv1connect.NewAuthServiceClient,
+	authv1connect.AuditServiceName:          authv1connect.NewAuditServiceClient,
+	registryv1connect.CvlanServiceName:      registryv1connect.NewCvlanServiceClient,
+	registryv1connect.NodeServiceName:       registryv1connect.NewNodeServiceClient,
+	registryv1connect.GroupServiceName:      registryv1connect.NewGroupServiceClient,
+	registryv1connect.TagServiceName:        registryv1connect.NewTagServiceClient,
+	registryv1connect.RegionServiceName:     registryv1connect.NewRegionServiceClient,
+	registryv1connect.EnrollmentServiceName: registryv1connect.NewEnrollmentServiceClient,
+	registryv1connect.RegistryServiceName:   registryv1connect.NewRegistryServiceClient,
+	registryv1connect.AuditServiceName:      registryv1connect.NewAuditServiceClient,
+	policyv1connect.PolicyServiceName:       policyv1connect.NewPolicyServiceClient,
+	policyv1connect.AuditServiceName:        policyv1connect.NewAuditServiceClient,
+	netmapv1connect.NetmapServiceName:       netmapv1connect.NewNetmapServiceClient,
+	netmapv1connect.DiagnosisServiceName:    netmapv1connect.NewDiagnosisServiceClient,
+	netmapv1connect.PresenceServiceName:     netmapv1connect.NewPresenceServiceClient,
+	netmapv1connect.AuditServiceName:        netmapv1connect.NewAuditServiceClient,
 }
 
 var clients = map[string]*http.Client{}

@@ -1908,11 +1908,124 @@ func (x *WatchChangesResponse) GetRevision() uint64 {
 	return 0
 }
 
+type ListAuditLogsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: the rows that belong to no tenant, for callers of the platform alone.
+	TenantId      string          `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	Filter        *v1.AuditFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	Pagination    *v1.Pagination  `protobuf:"bytes,3,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditLogsRequest) Reset() {
+	*x = ListAuditLogsRequest{}
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditLogsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditLogsRequest) ProtoMessage() {}
+
+func (x *ListAuditLogsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditLogsRequest.ProtoReflect.Descriptor instead.
+func (*ListAuditLogsRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ListAuditLogsRequest) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *ListAuditLogsRequest) GetFilter() *v1.AuditFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *ListAuditLogsRequest) GetPagination() *v1.Pagination {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
+type ListAuditLogsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AuditLogs     []*v1.AuditLog         `protobuf:"bytes,1,rep,name=audit_logs,json=auditLogs,proto3" json:"audit_logs,omitempty"`
+	Meta          *v1.ListMeta           `protobuf:"bytes,2,opt,name=meta,proto3" json:"meta,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditLogsResponse) Reset() {
+	*x = ListAuditLogsResponse{}
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditLogsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditLogsResponse) ProtoMessage() {}
+
+func (x *ListAuditLogsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditLogsResponse.ProtoReflect.Descriptor instead.
+func (*ListAuditLogsResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ListAuditLogsResponse) GetAuditLogs() []*v1.AuditLog {
+	if x != nil {
+		return x.AuditLogs
+	}
+	return nil
+}
+
+func (x *ListAuditLogsResponse) GetMeta() *v1.ListMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 var File_cloudvlan_auth_v1_auth_proto protoreflect.FileDescriptor
 
 const file_cloudvlan_auth_v1_auth_proto_rawDesc = "" +
 	"\n" +
-	"\x1ccloudvlan/auth/v1/auth.proto\x12\x11cloudvlan.auth.v1\x1a!cloudvlan/entity/v1/api_key.proto\x1a%cloudvlan/entity/v1/certificate.proto\x1a cloudvlan/entity/v1/common.proto\x1a cloudvlan/entity/v1/events.proto\x1a cloudvlan/entity/v1/netmap.proto\x1a cloudvlan/entity/v1/tenant.proto\x1a\"cloudvlan/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"+\n" +
+	"\x1ccloudvlan/auth/v1/auth.proto\x12\x11cloudvlan.auth.v1\x1a!cloudvlan/entity/v1/api_key.proto\x1a#cloudvlan/entity/v1/audit_log.proto\x1a%cloudvlan/entity/v1/certificate.proto\x1a cloudvlan/entity/v1/common.proto\x1a cloudvlan/entity/v1/events.proto\x1a cloudvlan/entity/v1/netmap.proto\x1a cloudvlan/entity/v1/tenant.proto\x1a\"cloudvlan/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"+\n" +
 	"\x13CreateTenantRequest\x12\x14\n" +
 	"\x04name\x18\x01 \x01(\tB\x00R\x04name\"K\n" +
 	"\x14CreateTenantResponse\x123\n" +
@@ -2026,7 +2139,17 @@ const file_cloudvlan_auth_v1_auth_proto_rawDesc = "" +
 	"\x05since\x18\x01 \x01(\x04R\x05since\"i\n" +
 	"\x14WatchChangesResponse\x125\n" +
 	"\achanges\x18\x01 \x03(\v2\x1b.cloudvlan.entity.v1.ChangeR\achanges\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision*?\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"\xb0\x01\n" +
+	"\x14ListAuditLogsRequest\x12\x1d\n" +
+	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x128\n" +
+	"\x06filter\x18\x02 \x01(\v2 .cloudvlan.entity.v1.AuditFilterR\x06filter\x12?\n" +
+	"\n" +
+	"pagination\x18\x03 \x01(\v2\x1f.cloudvlan.entity.v1.PaginationR\n" +
+	"pagination\"\x88\x01\n" +
+	"\x15ListAuditLogsResponse\x12<\n" +
+	"\n" +
+	"audit_logs\x18\x01 \x03(\v2\x1d.cloudvlan.entity.v1.AuditLogR\tauditLogs\x121\n" +
+	"\x04meta\x18\x02 \x01(\v2\x1d.cloudvlan.entity.v1.ListMetaR\x04meta*?\n" +
 	"\n" +
 	"TenantKeys\x12\x1b\n" +
 	"\x17TENANT_KEYS_UNSPECIFIED\x10\x00\x12\x14\n" +
@@ -2057,7 +2180,9 @@ const file_cloudvlan_auth_v1_auth_proto_rawDesc = "" +
 	"\vDelegateKey\x12%.cloudvlan.auth.v1.DelegateKeyRequest\x1a&.cloudvlan.auth.v1.DelegateKeyResponse\"\x0e\x8a\xb5\x18\a\bd\x10\x01\x1a\x01\x02\x90\x02\x02\x12f\n" +
 	"\tGetKeyset\x12#.cloudvlan.auth.v1.GetKeysetRequest\x1a$.cloudvlan.auth.v1.GetKeysetResponse\"\x0e\x8a\xb5\x18\a\bd\x10\x01\x1a\x01\x02\x90\x02\x01\x12W\n" +
 	"\x04Deny\x12\x1e.cloudvlan.auth.v1.DenyRequest\x1a\x1f.cloudvlan.auth.v1.DenyResponse\"\x0e\x8a\xb5\x18\a\bd\x10\x01\x1a\x01\x02\x90\x02\x02\x12q\n" +
-	"\fWatchChanges\x12&.cloudvlan.auth.v1.WatchChangesRequest\x1a'.cloudvlan.auth.v1.WatchChangesResponse\"\x0e\x8a\xb5\x18\a\bd\x10\x01\x1a\x01\x02\x90\x02\x010\x01B\xb3\x01\n" +
+	"\fWatchChanges\x12&.cloudvlan.auth.v1.WatchChangesRequest\x1a'.cloudvlan.auth.v1.WatchChangesResponse\"\x0e\x8a\xb5\x18\a\bd\x10\x01\x1a\x01\x02\x90\x02\x010\x012\x84\x01\n" +
+	"\fAuditService\x12t\n" +
+	"\rListAuditLogs\x12'.cloudvlan.auth.v1.ListAuditLogsRequest\x1a(.cloudvlan.auth.v1.ListAuditLogsResponse\"\x10\x8a\xb5\x18\t\b\\\x10\x02\x1a\x01\x018\x01\x90\x02\x01B\xb3\x01\n" +
 	"\x15com.cloudvlan.auth.v1B\tAuthProtoP\x01Z)cloudvlan/gen/go/cloudvlan/auth/v1;authv1\xa2\x02\x03CAX\xaa\x02\x11Cloudvlan.Auth.V1\xca\x02\x11Cloudvlan\\Auth\\V1\xe2\x02\x1dCloudvlan\\Auth\\V1\\GPBMetadata\xea\x02\x13Cloudvlan::Auth::V1b\x06proto3"
 
 var (
@@ -2073,7 +2198,7 @@ func file_cloudvlan_auth_v1_auth_proto_rawDescGZIP() []byte {
 }
 
 var file_cloudvlan_auth_v1_auth_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cloudvlan_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_cloudvlan_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_cloudvlan_auth_v1_auth_proto_goTypes = []any{
 	(TenantKeys)(0),                  // 0: cloudvlan.auth.v1.TenantKeys
 	(*CreateTenantRequest)(nil),      // 1: cloudvlan.auth.v1.CreateTenantRequest
@@ -2112,88 +2237,98 @@ var file_cloudvlan_auth_v1_auth_proto_goTypes = []any{
 	(*DenyResponse)(nil),             // 34: cloudvlan.auth.v1.DenyResponse
 	(*WatchChangesRequest)(nil),      // 35: cloudvlan.auth.v1.WatchChangesRequest
 	(*WatchChangesResponse)(nil),     // 36: cloudvlan.auth.v1.WatchChangesResponse
-	(*v1.Tenant)(nil),                // 37: cloudvlan.entity.v1.Tenant
-	(*v1.Pagination)(nil),            // 38: cloudvlan.entity.v1.Pagination
-	(*v1.ListMeta)(nil),              // 39: cloudvlan.entity.v1.ListMeta
-	(*v1.ApiScope)(nil),              // 40: cloudvlan.entity.v1.ApiScope
-	(*v1.ApiKey)(nil),                // 41: cloudvlan.entity.v1.ApiKey
-	(v11.Permission)(0),              // 42: cloudvlan.options.v1.Permission
-	(*v1.TrustBundle)(nil),           // 43: cloudvlan.entity.v1.TrustBundle
-	(*v1.Certificate)(nil),           // 44: cloudvlan.entity.v1.Certificate
-	(*timestamppb.Timestamp)(nil),    // 45: google.protobuf.Timestamp
-	(*v1.Signed)(nil),                // 46: cloudvlan.entity.v1.Signed
-	(v1.KeyRole)(0),                  // 47: cloudvlan.entity.v1.KeyRole
-	(*v1.Change)(nil),                // 48: cloudvlan.entity.v1.Change
+	(*ListAuditLogsRequest)(nil),     // 37: cloudvlan.auth.v1.ListAuditLogsRequest
+	(*ListAuditLogsResponse)(nil),    // 38: cloudvlan.auth.v1.ListAuditLogsResponse
+	(*v1.Tenant)(nil),                // 39: cloudvlan.entity.v1.Tenant
+	(*v1.Pagination)(nil),            // 40: cloudvlan.entity.v1.Pagination
+	(*v1.ListMeta)(nil),              // 41: cloudvlan.entity.v1.ListMeta
+	(*v1.ApiScope)(nil),              // 42: cloudvlan.entity.v1.ApiScope
+	(*v1.ApiKey)(nil),                // 43: cloudvlan.entity.v1.ApiKey
+	(v11.Permission)(0),              // 44: cloudvlan.options.v1.Permission
+	(*v1.TrustBundle)(nil),           // 45: cloudvlan.entity.v1.TrustBundle
+	(*v1.Certificate)(nil),           // 46: cloudvlan.entity.v1.Certificate
+	(*timestamppb.Timestamp)(nil),    // 47: google.protobuf.Timestamp
+	(*v1.Signed)(nil),                // 48: cloudvlan.entity.v1.Signed
+	(v1.KeyRole)(0),                  // 49: cloudvlan.entity.v1.KeyRole
+	(*v1.Change)(nil),                // 50: cloudvlan.entity.v1.Change
+	(*v1.AuditFilter)(nil),           // 51: cloudvlan.entity.v1.AuditFilter
+	(*v1.AuditLog)(nil),              // 52: cloudvlan.entity.v1.AuditLog
 }
 var file_cloudvlan_auth_v1_auth_proto_depIdxs = []int32{
-	37, // 0: cloudvlan.auth.v1.CreateTenantResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
-	37, // 1: cloudvlan.auth.v1.GetTenantResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
-	38, // 2: cloudvlan.auth.v1.ListTenantsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	37, // 3: cloudvlan.auth.v1.ListTenantsResponse.tenants:type_name -> cloudvlan.entity.v1.Tenant
-	39, // 4: cloudvlan.auth.v1.ListTenantsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	39, // 0: cloudvlan.auth.v1.CreateTenantResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
+	39, // 1: cloudvlan.auth.v1.GetTenantResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
+	40, // 2: cloudvlan.auth.v1.ListTenantsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	39, // 3: cloudvlan.auth.v1.ListTenantsResponse.tenants:type_name -> cloudvlan.entity.v1.Tenant
+	41, // 4: cloudvlan.auth.v1.ListTenantsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
 	0,  // 5: cloudvlan.auth.v1.RotateTenantKeysRequest.which:type_name -> cloudvlan.auth.v1.TenantKeys
-	37, // 6: cloudvlan.auth.v1.RotateTenantKeysResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
-	40, // 7: cloudvlan.auth.v1.CreateApiKeyRequest.scope:type_name -> cloudvlan.entity.v1.ApiScope
-	41, // 8: cloudvlan.auth.v1.CreateApiKeyResponse.api_key:type_name -> cloudvlan.entity.v1.ApiKey
-	38, // 9: cloudvlan.auth.v1.ListApiKeysRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	41, // 10: cloudvlan.auth.v1.ListApiKeysResponse.api_keys:type_name -> cloudvlan.entity.v1.ApiKey
-	39, // 11: cloudvlan.auth.v1.ListApiKeysResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	41, // 12: cloudvlan.auth.v1.RevokeApiKeyResponse.api_key:type_name -> cloudvlan.entity.v1.ApiKey
-	42, // 13: cloudvlan.auth.v1.WhoAmIResponse.permissions:type_name -> cloudvlan.options.v1.Permission
-	43, // 14: cloudvlan.auth.v1.GetTrustBundleResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
-	44, // 15: cloudvlan.auth.v1.RenewCertificateResponse.certificate:type_name -> cloudvlan.entity.v1.Certificate
-	43, // 16: cloudvlan.auth.v1.RenewCertificateResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
-	44, // 17: cloudvlan.auth.v1.MintCertificateResponse.certificate:type_name -> cloudvlan.entity.v1.Certificate
-	43, // 18: cloudvlan.auth.v1.MintCertificateResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
-	42, // 19: cloudvlan.auth.v1.CallContext.permissions:type_name -> cloudvlan.options.v1.Permission
-	45, // 20: cloudvlan.auth.v1.CallContext.issued_at:type_name -> google.protobuf.Timestamp
-	45, // 21: cloudvlan.auth.v1.CallContext.expires_at:type_name -> google.protobuf.Timestamp
-	46, // 22: cloudvlan.auth.v1.AuthenticateResponse.context:type_name -> cloudvlan.entity.v1.Signed
+	39, // 6: cloudvlan.auth.v1.RotateTenantKeysResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
+	42, // 7: cloudvlan.auth.v1.CreateApiKeyRequest.scope:type_name -> cloudvlan.entity.v1.ApiScope
+	43, // 8: cloudvlan.auth.v1.CreateApiKeyResponse.api_key:type_name -> cloudvlan.entity.v1.ApiKey
+	40, // 9: cloudvlan.auth.v1.ListApiKeysRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	43, // 10: cloudvlan.auth.v1.ListApiKeysResponse.api_keys:type_name -> cloudvlan.entity.v1.ApiKey
+	41, // 11: cloudvlan.auth.v1.ListApiKeysResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	43, // 12: cloudvlan.auth.v1.RevokeApiKeyResponse.api_key:type_name -> cloudvlan.entity.v1.ApiKey
+	44, // 13: cloudvlan.auth.v1.WhoAmIResponse.permissions:type_name -> cloudvlan.options.v1.Permission
+	45, // 14: cloudvlan.auth.v1.GetTrustBundleResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
+	46, // 15: cloudvlan.auth.v1.RenewCertificateResponse.certificate:type_name -> cloudvlan.entity.v1.Certificate
+	45, // 16: cloudvlan.auth.v1.RenewCertificateResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
+	46, // 17: cloudvlan.auth.v1.MintCertificateResponse.certificate:type_name -> cloudvlan.entity.v1.Certificate
+	45, // 18: cloudvlan.auth.v1.MintCertificateResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
+	44, // 19: cloudvlan.auth.v1.CallContext.permissions:type_name -> cloudvlan.options.v1.Permission
+	47, // 20: cloudvlan.auth.v1.CallContext.issued_at:type_name -> google.protobuf.Timestamp
+	47, // 21: cloudvlan.auth.v1.CallContext.expires_at:type_name -> google.protobuf.Timestamp
+	48, // 22: cloudvlan.auth.v1.AuthenticateResponse.context:type_name -> cloudvlan.entity.v1.Signed
 	28, // 23: cloudvlan.auth.v1.GetContextKeysResponse.keys:type_name -> cloudvlan.auth.v1.ContextKey
-	47, // 24: cloudvlan.auth.v1.DelegateKeyRequest.role:type_name -> cloudvlan.entity.v1.KeyRole
-	46, // 25: cloudvlan.auth.v1.DelegateKeyResponse.keyset:type_name -> cloudvlan.entity.v1.Signed
-	46, // 26: cloudvlan.auth.v1.GetKeysetResponse.keyset:type_name -> cloudvlan.entity.v1.Signed
-	46, // 27: cloudvlan.auth.v1.GetKeysetResponse.root_transitions:type_name -> cloudvlan.entity.v1.Signed
-	48, // 28: cloudvlan.auth.v1.WatchChangesResponse.changes:type_name -> cloudvlan.entity.v1.Change
-	1,  // 29: cloudvlan.auth.v1.TenantService.CreateTenant:input_type -> cloudvlan.auth.v1.CreateTenantRequest
-	3,  // 30: cloudvlan.auth.v1.TenantService.GetTenant:input_type -> cloudvlan.auth.v1.GetTenantRequest
-	5,  // 31: cloudvlan.auth.v1.TenantService.ListTenants:input_type -> cloudvlan.auth.v1.ListTenantsRequest
-	7,  // 32: cloudvlan.auth.v1.TenantService.RotateTenantKeys:input_type -> cloudvlan.auth.v1.RotateTenantKeysRequest
-	9,  // 33: cloudvlan.auth.v1.ApiKeyService.CreateApiKey:input_type -> cloudvlan.auth.v1.CreateApiKeyRequest
-	11, // 34: cloudvlan.auth.v1.ApiKeyService.ListApiKeys:input_type -> cloudvlan.auth.v1.ListApiKeysRequest
-	13, // 35: cloudvlan.auth.v1.ApiKeyService.RevokeApiKey:input_type -> cloudvlan.auth.v1.RevokeApiKeyRequest
-	15, // 36: cloudvlan.auth.v1.ApiKeyService.WhoAmI:input_type -> cloudvlan.auth.v1.WhoAmIRequest
-	17, // 37: cloudvlan.auth.v1.CertificateService.GetTrustBundle:input_type -> cloudvlan.auth.v1.GetTrustBundleRequest
-	19, // 38: cloudvlan.auth.v1.CertificateService.RenewCertificate:input_type -> cloudvlan.auth.v1.RenewCertificateRequest
-	21, // 39: cloudvlan.auth.v1.CertificateService.MintCertificate:input_type -> cloudvlan.auth.v1.MintCertificateRequest
-	24, // 40: cloudvlan.auth.v1.AuthService.Authenticate:input_type -> cloudvlan.auth.v1.AuthenticateRequest
-	26, // 41: cloudvlan.auth.v1.AuthService.GetContextKeys:input_type -> cloudvlan.auth.v1.GetContextKeysRequest
-	29, // 42: cloudvlan.auth.v1.AuthService.DelegateKey:input_type -> cloudvlan.auth.v1.DelegateKeyRequest
-	31, // 43: cloudvlan.auth.v1.AuthService.GetKeyset:input_type -> cloudvlan.auth.v1.GetKeysetRequest
-	33, // 44: cloudvlan.auth.v1.AuthService.Deny:input_type -> cloudvlan.auth.v1.DenyRequest
-	35, // 45: cloudvlan.auth.v1.AuthService.WatchChanges:input_type -> cloudvlan.auth.v1.WatchChangesRequest
-	2,  // 46: cloudvlan.auth.v1.TenantService.CreateTenant:output_type -> cloudvlan.auth.v1.CreateTenantResponse
-	4,  // 47: cloudvlan.auth.v1.TenantService.GetTenant:output_type -> cloudvlan.auth.v1.GetTenantResponse
-	6,  // 48: cloudvlan.auth.v1.TenantService.ListTenants:output_type -> cloudvlan.auth.v1.ListTenantsResponse
-	8,  // 49: cloudvlan.auth.v1.TenantService.RotateTenantKeys:output_type -> cloudvlan.auth.v1.RotateTenantKeysResponse
-	10, // 50: cloudvlan.auth.v1.ApiKeyService.CreateApiKey:output_type -> cloudvlan.auth.v1.CreateApiKeyResponse
-	12, // 51: cloudvlan.auth.v1.ApiKeyService.ListApiKeys:output_type -> cloudvlan.auth.v1.ListApiKeysResponse
-	14, // 52: cloudvlan.auth.v1.ApiKeyService.RevokeApiKey:output_type -> cloudvlan.auth.v1.RevokeApiKeyResponse
-	16, // 53: cloudvlan.auth.v1.ApiKeyService.WhoAmI:output_type -> cloudvlan.auth.v1.WhoAmIResponse
-	18, // 54: cloudvlan.auth.v1.CertificateService.GetTrustBundle:output_type -> cloudvlan.auth.v1.GetTrustBundleResponse
-	20, // 55: cloudvlan.auth.v1.CertificateService.RenewCertificate:output_type -> cloudvlan.auth.v1.RenewCertificateResponse
-	22, // 56: cloudvlan.auth.v1.CertificateService.MintCertificate:output_type -> cloudvlan.auth.v1.MintCertificateResponse
-	25, // 57: cloudvlan.auth.v1.AuthService.Authenticate:output_type -> cloudvlan.auth.v1.AuthenticateResponse
-	27, // 58: cloudvlan.auth.v1.AuthService.GetContextKeys:output_type -> cloudvlan.auth.v1.GetContextKeysResponse
-	30, // 59: cloudvlan.auth.v1.AuthService.DelegateKey:output_type -> cloudvlan.auth.v1.DelegateKeyResponse
-	32, // 60: cloudvlan.auth.v1.AuthService.GetKeyset:output_type -> cloudvlan.auth.v1.GetKeysetResponse
-	34, // 61: cloudvlan.auth.v1.AuthService.Deny:output_type -> cloudvlan.auth.v1.DenyResponse
-	36, // 62: cloudvlan.auth.v1.AuthService.WatchChanges:output_type -> cloudvlan.auth.v1.WatchChangesResponse
-	46, // [46:63] is the sub-list for method output_type
-	29, // [29:46] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	49, // 24: cloudvlan.auth.v1.DelegateKeyRequest.role:type_name -> cloudvlan.entity.v1.KeyRole
+	48, // 25: cloudvlan.auth.v1.DelegateKeyResponse.keyset:type_name -> cloudvlan.entity.v1.Signed
+	48, // 26: cloudvlan.auth.v1.GetKeysetResponse.keyset:type_name -> cloudvlan.entity.v1.Signed
+	48, // 27: cloudvlan.auth.v1.GetKeysetResponse.root_transitions:type_name -> cloudvlan.entity.v1.Signed
+	50, // 28: cloudvlan.auth.v1.WatchChangesResponse.changes:type_name -> cloudvlan.entity.v1.Change
+	51, // 29: cloudvlan.auth.v1.ListAuditLogsRequest.filter:type_name -> cloudvlan.entity.v1.AuditFilter
+	40, // 30: cloudvlan.auth.v1.ListAuditLogsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	52, // 31: cloudvlan.auth.v1.ListAuditLogsResponse.audit_logs:type_name -> cloudvlan.entity.v1.AuditLog
+	41, // 32: cloudvlan.auth.v1.ListAuditLogsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	1,  // 33: cloudvlan.auth.v1.TenantService.CreateTenant:input_type -> cloudvlan.auth.v1.CreateTenantRequest
+	3,  // 34: cloudvlan.auth.v1.TenantService.GetTenant:input_type -> cloudvlan.auth.v1.GetTenantRequest
+	5,  // 35: cloudvlan.auth.v1.TenantService.ListTenants:input_type -> cloudvlan.auth.v1.ListTenantsRequest
+	7,  // 36: cloudvlan.auth.v1.TenantService.RotateTenantKeys:input_type -> cloudvlan.auth.v1.RotateTenantKeysRequest
+	9,  // 37: cloudvlan.auth.v1.ApiKeyService.CreateApiKey:input_type -> cloudvlan.auth.v1.CreateApiKeyRequest
+	11, // 38: cloudvlan.auth.v1.ApiKeyService.ListApiKeys:input_type -> cloudvlan.auth.v1.ListApiKeysRequest
+	13, // 39: cloudvlan.auth.v1.ApiKeyService.RevokeApiKey:input_type -> cloudvlan.auth.v1.RevokeApiKeyRequest
+	15, // 40: cloudvlan.auth.v1.ApiKeyService.WhoAmI:input_type -> cloudvlan.auth.v1.WhoAmIRequest
+	17, // 41: cloudvlan.auth.v1.CertificateService.GetTrustBundle:input_type -> cloudvlan.auth.v1.GetTrustBundleRequest
+	19, // 42: cloudvlan.auth.v1.CertificateService.RenewCertificate:input_type -> cloudvlan.auth.v1.RenewCertificateRequest
+	21, // 43: cloudvlan.auth.v1.CertificateService.MintCertificate:input_type -> cloudvlan.auth.v1.MintCertificateRequest
+	24, // 44: cloudvlan.auth.v1.AuthService.Authenticate:input_type -> cloudvlan.auth.v1.AuthenticateRequest
+	26, // 45: cloudvlan.auth.v1.AuthService.GetContextKeys:input_type -> cloudvlan.auth.v1.GetContextKeysRequest
+	29, // 46: cloudvlan.auth.v1.AuthService.DelegateKey:input_type -> cloudvlan.auth.v1.DelegateKeyRequest
+	31, // 47: cloudvlan.auth.v1.AuthService.GetKeyset:input_type -> cloudvlan.auth.v1.GetKeysetRequest
+	33, // 48: cloudvlan.auth.v1.AuthService.Deny:input_type -> cloudvlan.auth.v1.DenyRequest
+	35, // 49: cloudvlan.auth.v1.AuthService.WatchChanges:input_type -> cloudvlan.auth.v1.WatchChangesRequest
+	37, // 50: cloudvlan.auth.v1.AuditService.ListAuditLogs:input_type -> cloudvlan.auth.v1.ListAuditLogsRequest
+	2,  // 51: cloudvlan.auth.v1.TenantService.CreateTenant:output_type -> cloudvlan.auth.v1.CreateTenantResponse
+	4,  // 52: cloudvlan.auth.v1.TenantService.GetTenant:output_type -> cloudvlan.auth.v1.GetTenantResponse
+	6,  // 53: cloudvlan.auth.v1.TenantService.ListTenants:output_type -> cloudvlan.auth.v1.ListTenantsResponse
+	8,  // 54: cloudvlan.auth.v1.TenantService.RotateTenantKeys:output_type -> cloudvlan.auth.v1.RotateTenantKeysResponse
+	10, // 55: cloudvlan.auth.v1.ApiKeyService.CreateApiKey:output_type -> cloudvlan.auth.v1.CreateApiKeyResponse
+	12, // 56: cloudvlan.auth.v1.ApiKeyService.ListApiKeys:output_type -> cloudvlan.auth.v1.ListApiKeysResponse
+	14, // 57: cloudvlan.auth.v1.ApiKeyService.RevokeApiKey:output_type -> cloudvlan.auth.v1.RevokeApiKeyResponse
+	16, // 58: cloudvlan.auth.v1.ApiKeyService.WhoAmI:output_type -> cloudvlan.auth.v1.WhoAmIResponse
+	18, // 59: cloudvlan.auth.v1.CertificateService.GetTrustBundle:output_type -> cloudvlan.auth.v1.GetTrustBundleResponse
+	20, // 60: cloudvlan.auth.v1.CertificateService.RenewCertificate:output_type -> cloudvlan.auth.v1.RenewCertificateResponse
+	22, // 61: cloudvlan.auth.v1.CertificateService.MintCertificate:output_type -> cloudvlan.auth.v1.MintCertificateResponse
+	25, // 62: cloudvlan.auth.v1.AuthService.Authenticate:output_type -> cloudvlan.auth.v1.AuthenticateResponse
+	27, // 63: cloudvlan.auth.v1.AuthService.GetContextKeys:output_type -> cloudvlan.auth.v1.GetContextKeysResponse
+	30, // 64: cloudvlan.auth.v1.AuthService.DelegateKey:output_type -> cloudvlan.auth.v1.DelegateKeyResponse
+	32, // 65: cloudvlan.auth.v1.AuthService.GetKeyset:output_type -> cloudvlan.auth.v1.GetKeysetResponse
+	34, // 66: cloudvlan.auth.v1.AuthService.Deny:output_type -> cloudvlan.auth.v1.DenyResponse
+	36, // 67: cloudvlan.auth.v1.AuthService.WatchChanges:output_type -> cloudvlan.auth.v1.WatchChangesResponse
+	38, // 68: cloudvlan.auth.v1.AuditService.ListAuditLogs:output_type -> cloudvlan.auth.v1.ListAuditLogsResponse
+	51, // [51:69] is the sub-list for method output_type
+	33, // [33:51] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_cloudvlan_auth_v1_auth_proto_init() }
@@ -2207,9 +2342,9 @@ func file_cloudvlan_auth_v1_auth_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cloudvlan_auth_v1_auth_proto_rawDesc), len(file_cloudvlan_auth_v1_auth_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   36,
+			NumMessages:   38,
 			NumExtensions: 0,
-			NumServices:   4,
+			NumServices:   5,
 		},
 		GoTypes:           file_cloudvlan_auth_v1_auth_proto_goTypes,
 		DependencyIndexes: file_cloudvlan_auth_v1_auth_proto_depIdxs,

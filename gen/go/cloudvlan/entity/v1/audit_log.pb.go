@@ -259,6 +259,79 @@ func (x *AuditLog) GetClusterId() string {
 	return ""
 }
 
+// Which rows of an audit log are asked for. What is unset or empty leaves nothing out.
+type AuditFilter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Rows of this time and later.
+	Since *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=since,proto3" json:"since,omitempty"`
+	// Rows before this time.
+	Until *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"`
+	// The whole subject.
+	Actor string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	// How the full RPC name begins, for example `/cloudvlan.registry.v1.NodeService/`.
+	ActionPrefix  string `protobuf:"bytes,4,opt,name=action_prefix,json=actionPrefix,proto3" json:"action_prefix,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditFilter) Reset() {
+	*x = AuditFilter{}
+	mi := &file_cloudvlan_entity_v1_audit_log_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditFilter) ProtoMessage() {}
+
+func (x *AuditFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_entity_v1_audit_log_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditFilter.ProtoReflect.Descriptor instead.
+func (*AuditFilter) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_entity_v1_audit_log_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *AuditFilter) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *AuditFilter) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *AuditFilter) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *AuditFilter) GetActionPrefix() string {
+	if x != nil {
+		return x.ActionPrefix
+	}
+	return ""
+}
+
 var File_cloudvlan_entity_v1_audit_log_proto protoreflect.FileDescriptor
 
 const file_cloudvlan_entity_v1_audit_log_proto_rawDesc = "" +
@@ -280,7 +353,12 @@ const file_cloudvlan_entity_v1_audit_log_proto_rawDesc = "" +
 	"\x0esource_address\x18\n" +
 	" \x01(\tR\rsourceAddress\x12\x1d\n" +
 	"\n" +
-	"cluster_id\x18\v \x01(\tR\tclusterId*\x9b\x01\n" +
+	"cluster_id\x18\v \x01(\tR\tclusterId\"\xb0\x01\n" +
+	"\vAuditFilter\x120\n" +
+	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x16\n" +
+	"\x05actor\x18\x03 \x01(\tB\x00R\x05actor\x12%\n" +
+	"\raction_prefix\x18\x04 \x01(\tB\x00R\factionPrefix*\x9b\x01\n" +
 	"\tActorType\x12\x1a\n" +
 	"\x16ACTOR_TYPE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fACTOR_TYPE_USER\x10\x01\x12\x16\n" +
@@ -307,21 +385,24 @@ func file_cloudvlan_entity_v1_audit_log_proto_rawDescGZIP() []byte {
 }
 
 var file_cloudvlan_entity_v1_audit_log_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_cloudvlan_entity_v1_audit_log_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_cloudvlan_entity_v1_audit_log_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_cloudvlan_entity_v1_audit_log_proto_goTypes = []any{
 	(ActorType)(0),                // 0: cloudvlan.entity.v1.ActorType
 	(ExportFormat)(0),             // 1: cloudvlan.entity.v1.ExportFormat
 	(*AuditLog)(nil),              // 2: cloudvlan.entity.v1.AuditLog
-	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
+	(*AuditFilter)(nil),           // 3: cloudvlan.entity.v1.AuditFilter
+	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
 }
 var file_cloudvlan_entity_v1_audit_log_proto_depIdxs = []int32{
-	3, // 0: cloudvlan.entity.v1.AuditLog.occurred_at:type_name -> google.protobuf.Timestamp
+	4, // 0: cloudvlan.entity.v1.AuditLog.occurred_at:type_name -> google.protobuf.Timestamp
 	0, // 1: cloudvlan.entity.v1.AuditLog.actor_type:type_name -> cloudvlan.entity.v1.ActorType
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 2: cloudvlan.entity.v1.AuditFilter.since:type_name -> google.protobuf.Timestamp
+	4, // 3: cloudvlan.entity.v1.AuditFilter.until:type_name -> google.protobuf.Timestamp
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_cloudvlan_entity_v1_audit_log_proto_init() }
@@ -335,7 +416,7 @@ func file_cloudvlan_entity_v1_audit_log_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cloudvlan_entity_v1_audit_log_proto_rawDesc), len(file_cloudvlan_entity_v1_audit_log_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -96,8 +96,10 @@ func (x *Certificate) GetSpiffeId() string {
 // The roots a caller has to trust; several while a root is being replaced.
 type TrustBundle struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// DER.
-	Roots         [][]byte `protobuf:"bytes,1,rep,name=roots,proto3" json:"roots,omitempty"`
+	// DER; the first is the one to pin.
+	Roots [][]byte `protobuf:"bytes,1,rep,name=roots,proto3" json:"roots,omitempty"`
+	// DER: keys of roots certified by another root, oldest first. Whoever trusts only a root that was replaced finds its successors.
+	CrossSigned   [][]byte `protobuf:"bytes,2,rep,name=cross_signed,json=crossSigned,proto3" json:"cross_signed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -139,6 +141,13 @@ func (x *TrustBundle) GetRoots() [][]byte {
 	return nil
 }
 
+func (x *TrustBundle) GetCrossSigned() [][]byte {
+	if x != nil {
+		return x.CrossSigned
+	}
+	return nil
+}
+
 var File_cloudvlan_entity_v1_certificate_proto protoreflect.FileDescriptor
 
 const file_cloudvlan_entity_v1_certificate_proto_rawDesc = "" +
@@ -149,9 +158,10 @@ const file_cloudvlan_entity_v1_certificate_proto_rawDesc = "" +
 	"\n" +
 	"not_before\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x127\n" +
 	"\tnot_after\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter\x12\x1b\n" +
-	"\tspiffe_id\x18\x04 \x01(\tR\bspiffeId\"#\n" +
+	"\tspiffe_id\x18\x04 \x01(\tR\bspiffeId\"F\n" +
 	"\vTrustBundle\x12\x14\n" +
-	"\x05roots\x18\x01 \x03(\fR\x05rootsB\xc8\x01\n" +
+	"\x05roots\x18\x01 \x03(\fR\x05roots\x12!\n" +
+	"\fcross_signed\x18\x02 \x03(\fR\vcrossSignedB\xc8\x01\n" +
 	"\x17com.cloudvlan.entity.v1B\x10CertificateProtoP\x01Z-cloudvlan/gen/go/cloudvlan/entity/v1;entityv1\xa2\x02\x03CEX\xaa\x02\x13Cloudvlan.Entity.V1\xca\x02\x13Cloudvlan\\Entity\\V1\xe2\x02\x1fCloudvlan\\Entity\\V1\\GPBMetadata\xea\x02\x15Cloudvlan::Entity::V1b\x06proto3"
 
 var (

@@ -838,11 +838,124 @@ func (x *NodePresence) GetRevision() uint64 {
 	return 0
 }
 
+type ListAuditLogsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: the rows that belong to no tenant, for callers of the platform alone.
+	TenantId      string           `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	Filter        *v11.AuditFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	Pagination    *v11.Pagination  `protobuf:"bytes,3,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditLogsRequest) Reset() {
+	*x = ListAuditLogsRequest{}
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditLogsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditLogsRequest) ProtoMessage() {}
+
+func (x *ListAuditLogsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditLogsRequest.ProtoReflect.Descriptor instead.
+func (*ListAuditLogsRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListAuditLogsRequest) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *ListAuditLogsRequest) GetFilter() *v11.AuditFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *ListAuditLogsRequest) GetPagination() *v11.Pagination {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
+type ListAuditLogsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AuditLogs     []*v11.AuditLog        `protobuf:"bytes,1,rep,name=audit_logs,json=auditLogs,proto3" json:"audit_logs,omitempty"`
+	Meta          *v11.ListMeta          `protobuf:"bytes,2,opt,name=meta,proto3" json:"meta,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditLogsResponse) Reset() {
+	*x = ListAuditLogsResponse{}
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditLogsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditLogsResponse) ProtoMessage() {}
+
+func (x *ListAuditLogsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_netmap_v1_netmap_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditLogsResponse.ProtoReflect.Descriptor instead.
+func (*ListAuditLogsResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ListAuditLogsResponse) GetAuditLogs() []*v11.AuditLog {
+	if x != nil {
+		return x.AuditLogs
+	}
+	return nil
+}
+
+func (x *ListAuditLogsResponse) GetMeta() *v11.ListMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 var File_cloudvlan_netmap_v1_netmap_proto protoreflect.FileDescriptor
 
 const file_cloudvlan_netmap_v1_netmap_proto_rawDesc = "" +
 	"\n" +
-	" cloudvlan/netmap/v1/netmap.proto\x12\x13cloudvlan.netmap.v1\x1a cloudvlan/engine/v1/engine.proto\x1a cloudvlan/entity/v1/netmap.proto\x1a\x1ecloudvlan/entity/v1/node.proto\x1a\"cloudvlan/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x01\n" +
+	" cloudvlan/netmap/v1/netmap.proto\x12\x13cloudvlan.netmap.v1\x1a cloudvlan/engine/v1/engine.proto\x1a#cloudvlan/entity/v1/audit_log.proto\x1a cloudvlan/entity/v1/common.proto\x1a cloudvlan/entity/v1/netmap.proto\x1a\x1ecloudvlan/entity/v1/node.proto\x1a\"cloudvlan/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x01\n" +
 	"\n" +
 	"WhyRequest\x12\x1d\n" +
 	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x1b\n" +
@@ -893,7 +1006,17 @@ const file_cloudvlan_netmap_v1_netmap_proto_rawDesc = "" +
 	"\x06online\x18\x02 \x01(\bR\x06online\x120\n" +
 	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x127\n" +
 	"\tlast_seen\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\x12\x1a\n" +
-	"\brevision\x18\x05 \x01(\x04R\brevision2\xd0\x02\n" +
+	"\brevision\x18\x05 \x01(\x04R\brevision\"\xb0\x01\n" +
+	"\x14ListAuditLogsRequest\x12\x1d\n" +
+	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x128\n" +
+	"\x06filter\x18\x02 \x01(\v2 .cloudvlan.entity.v1.AuditFilterR\x06filter\x12?\n" +
+	"\n" +
+	"pagination\x18\x03 \x01(\v2\x1f.cloudvlan.entity.v1.PaginationR\n" +
+	"pagination\"\x88\x01\n" +
+	"\x15ListAuditLogsResponse\x12<\n" +
+	"\n" +
+	"audit_logs\x18\x01 \x03(\v2\x1d.cloudvlan.entity.v1.AuditLogR\tauditLogs\x121\n" +
+	"\x04meta\x18\x02 \x01(\v2\x1d.cloudvlan.entity.v1.ListMetaR\x04meta2\xd0\x02\n" +
 	"\rNetmapService\x12b\n" +
 	"\x05Watch\x12!.cloudvlan.netmap.v1.WatchRequest\x1a\".cloudvlan.netmap.v1.WatchResponse\"\x10\x8a\xb5\x18\t\b\x01\x10\x03\x1a\x01\x038\x01\x90\x02\x010\x01\x12]\n" +
 	"\x04Poll\x12 .cloudvlan.netmap.v1.PollRequest\x1a!.cloudvlan.netmap.v1.PollResponse\"\x10\x8a\xb5\x18\t\b\x01\x10\x03\x1a\x01\x038\x01\x90\x02\x01\x12|\n" +
@@ -901,7 +1024,9 @@ const file_cloudvlan_netmap_v1_netmap_proto_rawDesc = "" +
 	"\x0fPresenceService\x12r\n" +
 	"\fListPresence\x12(.cloudvlan.netmap.v1.ListPresenceRequest\x1a).cloudvlan.netmap.v1.ListPresenceResponse\"\r\x8a\xb5\x18\x06\b(\x10\x028\x01\x90\x02\x012k\n" +
 	"\x10DiagnosisService\x12W\n" +
-	"\x03Why\x12\x1f.cloudvlan.netmap.v1.WhyRequest\x1a .cloudvlan.netmap.v1.WhyResponse\"\r\x8a\xb5\x18\x06\b(\x10\x028\x01\x90\x02\x01B\xc3\x01\n" +
+	"\x03Why\x12\x1f.cloudvlan.netmap.v1.WhyRequest\x1a .cloudvlan.netmap.v1.WhyResponse\"\r\x8a\xb5\x18\x06\b(\x10\x028\x01\x90\x02\x012\x88\x01\n" +
+	"\fAuditService\x12x\n" +
+	"\rListAuditLogs\x12).cloudvlan.netmap.v1.ListAuditLogsRequest\x1a*.cloudvlan.netmap.v1.ListAuditLogsResponse\"\x10\x8a\xb5\x18\t\b\\\x10\x02\x1a\x01\x018\x01\x90\x02\x01B\xc3\x01\n" +
 	"\x17com.cloudvlan.netmap.v1B\vNetmapProtoP\x01Z-cloudvlan/gen/go/cloudvlan/netmap/v1;netmapv1\xa2\x02\x03CNX\xaa\x02\x13Cloudvlan.Netmap.V1\xca\x02\x13Cloudvlan\\Netmap\\V1\xe2\x02\x1fCloudvlan\\Netmap\\V1\\GPBMetadata\xea\x02\x15Cloudvlan::Netmap::V1b\x06proto3"
 
 var (
@@ -916,7 +1041,7 @@ func file_cloudvlan_netmap_v1_netmap_proto_rawDescGZIP() []byte {
 	return file_cloudvlan_netmap_v1_netmap_proto_rawDescData
 }
 
-var file_cloudvlan_netmap_v1_netmap_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_cloudvlan_netmap_v1_netmap_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_cloudvlan_netmap_v1_netmap_proto_goTypes = []any{
 	(*WhyRequest)(nil),              // 0: cloudvlan.netmap.v1.WhyRequest
 	(*WhyProbe)(nil),                // 1: cloudvlan.netmap.v1.WhyProbe
@@ -932,38 +1057,50 @@ var file_cloudvlan_netmap_v1_netmap_proto_goTypes = []any{
 	(*ListPresenceRequest)(nil),     // 11: cloudvlan.netmap.v1.ListPresenceRequest
 	(*ListPresenceResponse)(nil),    // 12: cloudvlan.netmap.v1.ListPresenceResponse
 	(*NodePresence)(nil),            // 13: cloudvlan.netmap.v1.NodePresence
-	(*v1.Hop)(nil),                  // 14: cloudvlan.engine.v1.Hop
-	(*v11.MapUpdate)(nil),           // 15: cloudvlan.entity.v1.MapUpdate
-	(*v11.NodeEndpoint)(nil),        // 16: cloudvlan.entity.v1.NodeEndpoint
-	(*timestamppb.Timestamp)(nil),   // 17: google.protobuf.Timestamp
+	(*ListAuditLogsRequest)(nil),    // 14: cloudvlan.netmap.v1.ListAuditLogsRequest
+	(*ListAuditLogsResponse)(nil),   // 15: cloudvlan.netmap.v1.ListAuditLogsResponse
+	(*v1.Hop)(nil),                  // 16: cloudvlan.engine.v1.Hop
+	(*v11.MapUpdate)(nil),           // 17: cloudvlan.entity.v1.MapUpdate
+	(*v11.NodeEndpoint)(nil),        // 18: cloudvlan.entity.v1.NodeEndpoint
+	(*timestamppb.Timestamp)(nil),   // 19: google.protobuf.Timestamp
+	(*v11.AuditFilter)(nil),         // 20: cloudvlan.entity.v1.AuditFilter
+	(*v11.Pagination)(nil),          // 21: cloudvlan.entity.v1.Pagination
+	(*v11.AuditLog)(nil),            // 22: cloudvlan.entity.v1.AuditLog
+	(*v11.ListMeta)(nil),            // 23: cloudvlan.entity.v1.ListMeta
 }
 var file_cloudvlan_netmap_v1_netmap_proto_depIdxs = []int32{
 	1,  // 0: cloudvlan.netmap.v1.WhyRequest.probes:type_name -> cloudvlan.netmap.v1.WhyProbe
 	3,  // 1: cloudvlan.netmap.v1.WhyResponse.answers:type_name -> cloudvlan.netmap.v1.WhyAnswer
-	14, // 2: cloudvlan.netmap.v1.WhyAnswer.hops:type_name -> cloudvlan.engine.v1.Hop
+	16, // 2: cloudvlan.netmap.v1.WhyAnswer.hops:type_name -> cloudvlan.engine.v1.Hop
 	4,  // 3: cloudvlan.netmap.v1.WatchRequest.position:type_name -> cloudvlan.netmap.v1.MapPosition
-	15, // 4: cloudvlan.netmap.v1.WatchResponse.update:type_name -> cloudvlan.entity.v1.MapUpdate
+	17, // 4: cloudvlan.netmap.v1.WatchResponse.update:type_name -> cloudvlan.entity.v1.MapUpdate
 	4,  // 5: cloudvlan.netmap.v1.PollRequest.position:type_name -> cloudvlan.netmap.v1.MapPosition
-	15, // 6: cloudvlan.netmap.v1.PollResponse.updates:type_name -> cloudvlan.entity.v1.MapUpdate
-	16, // 7: cloudvlan.netmap.v1.ReportEndpointsRequest.endpoints:type_name -> cloudvlan.entity.v1.NodeEndpoint
+	17, // 6: cloudvlan.netmap.v1.PollResponse.updates:type_name -> cloudvlan.entity.v1.MapUpdate
+	18, // 7: cloudvlan.netmap.v1.ReportEndpointsRequest.endpoints:type_name -> cloudvlan.entity.v1.NodeEndpoint
 	13, // 8: cloudvlan.netmap.v1.ListPresenceResponse.nodes:type_name -> cloudvlan.netmap.v1.NodePresence
-	17, // 9: cloudvlan.netmap.v1.NodePresence.since:type_name -> google.protobuf.Timestamp
-	17, // 10: cloudvlan.netmap.v1.NodePresence.last_seen:type_name -> google.protobuf.Timestamp
-	5,  // 11: cloudvlan.netmap.v1.NetmapService.Watch:input_type -> cloudvlan.netmap.v1.WatchRequest
-	7,  // 12: cloudvlan.netmap.v1.NetmapService.Poll:input_type -> cloudvlan.netmap.v1.PollRequest
-	9,  // 13: cloudvlan.netmap.v1.NetmapService.ReportEndpoints:input_type -> cloudvlan.netmap.v1.ReportEndpointsRequest
-	11, // 14: cloudvlan.netmap.v1.PresenceService.ListPresence:input_type -> cloudvlan.netmap.v1.ListPresenceRequest
-	0,  // 15: cloudvlan.netmap.v1.DiagnosisService.Why:input_type -> cloudvlan.netmap.v1.WhyRequest
-	6,  // 16: cloudvlan.netmap.v1.NetmapService.Watch:output_type -> cloudvlan.netmap.v1.WatchResponse
-	8,  // 17: cloudvlan.netmap.v1.NetmapService.Poll:output_type -> cloudvlan.netmap.v1.PollResponse
-	10, // 18: cloudvlan.netmap.v1.NetmapService.ReportEndpoints:output_type -> cloudvlan.netmap.v1.ReportEndpointsResponse
-	12, // 19: cloudvlan.netmap.v1.PresenceService.ListPresence:output_type -> cloudvlan.netmap.v1.ListPresenceResponse
-	2,  // 20: cloudvlan.netmap.v1.DiagnosisService.Why:output_type -> cloudvlan.netmap.v1.WhyResponse
-	16, // [16:21] is the sub-list for method output_type
-	11, // [11:16] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	19, // 9: cloudvlan.netmap.v1.NodePresence.since:type_name -> google.protobuf.Timestamp
+	19, // 10: cloudvlan.netmap.v1.NodePresence.last_seen:type_name -> google.protobuf.Timestamp
+	20, // 11: cloudvlan.netmap.v1.ListAuditLogsRequest.filter:type_name -> cloudvlan.entity.v1.AuditFilter
+	21, // 12: cloudvlan.netmap.v1.ListAuditLogsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	22, // 13: cloudvlan.netmap.v1.ListAuditLogsResponse.audit_logs:type_name -> cloudvlan.entity.v1.AuditLog
+	23, // 14: cloudvlan.netmap.v1.ListAuditLogsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	5,  // 15: cloudvlan.netmap.v1.NetmapService.Watch:input_type -> cloudvlan.netmap.v1.WatchRequest
+	7,  // 16: cloudvlan.netmap.v1.NetmapService.Poll:input_type -> cloudvlan.netmap.v1.PollRequest
+	9,  // 17: cloudvlan.netmap.v1.NetmapService.ReportEndpoints:input_type -> cloudvlan.netmap.v1.ReportEndpointsRequest
+	11, // 18: cloudvlan.netmap.v1.PresenceService.ListPresence:input_type -> cloudvlan.netmap.v1.ListPresenceRequest
+	0,  // 19: cloudvlan.netmap.v1.DiagnosisService.Why:input_type -> cloudvlan.netmap.v1.WhyRequest
+	14, // 20: cloudvlan.netmap.v1.AuditService.ListAuditLogs:input_type -> cloudvlan.netmap.v1.ListAuditLogsRequest
+	6,  // 21: cloudvlan.netmap.v1.NetmapService.Watch:output_type -> cloudvlan.netmap.v1.WatchResponse
+	8,  // 22: cloudvlan.netmap.v1.NetmapService.Poll:output_type -> cloudvlan.netmap.v1.PollResponse
+	10, // 23: cloudvlan.netmap.v1.NetmapService.ReportEndpoints:output_type -> cloudvlan.netmap.v1.ReportEndpointsResponse
+	12, // 24: cloudvlan.netmap.v1.PresenceService.ListPresence:output_type -> cloudvlan.netmap.v1.ListPresenceResponse
+	2,  // 25: cloudvlan.netmap.v1.DiagnosisService.Why:output_type -> cloudvlan.netmap.v1.WhyResponse
+	15, // 26: cloudvlan.netmap.v1.AuditService.ListAuditLogs:output_type -> cloudvlan.netmap.v1.ListAuditLogsResponse
+	21, // [21:27] is the sub-list for method output_type
+	15, // [15:21] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_cloudvlan_netmap_v1_netmap_proto_init() }
@@ -977,9 +1114,9 @@ func file_cloudvlan_netmap_v1_netmap_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cloudvlan_netmap_v1_netmap_proto_rawDesc), len(file_cloudvlan_netmap_v1_netmap_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   16,
 			NumExtensions: 0,
-			NumServices:   3,
+			NumServices:   4,
 		},
 		GoTypes:           file_cloudvlan_netmap_v1_netmap_proto_goTypes,
 		DependencyIndexes: file_cloudvlan_netmap_v1_netmap_proto_depIdxs,

@@ -164,6 +164,8 @@ const (
 	Permission_PERMISSION_POLICY_WRITE     Permission = 81
 	Permission_PERMISSION_REGION_READ      Permission = 90
 	Permission_PERMISSION_REGION_WRITE     Permission = 91
+	// The audit logs of all services.
+	Permission_PERMISSION_AUDIT_READ Permission = 92
 	// Held by services alone: the calls the control plane makes to itself.
 	Permission_PERMISSION_CONTROL_PLANE Permission = 100
 )
@@ -191,6 +193,7 @@ var (
 		81:  "PERMISSION_POLICY_WRITE",
 		90:  "PERMISSION_REGION_READ",
 		91:  "PERMISSION_REGION_WRITE",
+		92:  "PERMISSION_AUDIT_READ",
 		100: "PERMISSION_CONTROL_PLANE",
 	}
 	Permission_value = map[string]int32{
@@ -214,6 +217,7 @@ var (
 		"PERMISSION_POLICY_WRITE":     81,
 		"PERMISSION_REGION_READ":      90,
 		"PERMISSION_REGION_WRITE":     91,
+		"PERMISSION_AUDIT_READ":       92,
 		"PERMISSION_CONTROL_PLANE":    100,
 	}
 )
@@ -391,7 +395,7 @@ const file_cloudvlan_options_v1_options_proto_rawDesc = "" +
 	"\x17CALLER_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12CALLER_KIND_PERSON\x10\x01\x12\x17\n" +
 	"\x13CALLER_KIND_SERVICE\x10\x02\x12\x14\n" +
-	"\x10CALLER_KIND_NODE\x10\x03*\xd8\x04\n" +
+	"\x10CALLER_KIND_NODE\x10\x03*\xf3\x04\n" +
 	"\n" +
 	"Permission\x12\x1a\n" +
 	"\x16PERMISSION_UNSPECIFIED\x10\x00\x12\x13\n" +
@@ -414,7 +418,8 @@ const file_cloudvlan_options_v1_options_proto_rawDesc = "" +
 	"\x16PERMISSION_POLICY_READ\x10P\x12\x1b\n" +
 	"\x17PERMISSION_POLICY_WRITE\x10Q\x12\x1a\n" +
 	"\x16PERMISSION_REGION_READ\x10Z\x12\x1b\n" +
-	"\x17PERMISSION_REGION_WRITE\x10[\x12\x1c\n" +
+	"\x17PERMISSION_REGION_WRITE\x10[\x12\x19\n" +
+	"\x15PERMISSION_AUDIT_READ\x10\\\x12\x1c\n" +
 	"\x18PERMISSION_CONTROL_PLANE\x10d:Y\n" +
 	"\x06access\x12\x1e.google.protobuf.MethodOptions\x18ц\x03 \x01(\v2\x1c.cloudvlan.options.v1.AccessR\x06access\x88\x01\x01B\xcb\x01\n" +
 	"\x18com.cloudvlan.options.v1B\fOptionsProtoP\x01Z/cloudvlan/gen/go/cloudvlan/options/v1;optionsv1\xa2\x02\x03COX\xaa\x02\x14Cloudvlan.Options.V1\xca\x02\x14Cloudvlan\\Options\\V1\xe2\x02 Cloudvlan\\Options\\V1\\GPBMetadata\xea\x02\x16Cloudvlan::Options::V1b\x06proto3"

@@ -355,11 +355,124 @@ func (x *WatchChangesResponse) GetRevision() uint64 {
 	return 0
 }
 
+type ListAuditLogsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: the rows that belong to no tenant, for callers of the platform alone.
+	TenantId      string          `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	Filter        *v1.AuditFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	Pagination    *v1.Pagination  `protobuf:"bytes,3,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditLogsRequest) Reset() {
+	*x = ListAuditLogsRequest{}
+	mi := &file_cloudvlan_policy_v1_policy_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditLogsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditLogsRequest) ProtoMessage() {}
+
+func (x *ListAuditLogsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_policy_v1_policy_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditLogsRequest.ProtoReflect.Descriptor instead.
+func (*ListAuditLogsRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_policy_v1_policy_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ListAuditLogsRequest) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *ListAuditLogsRequest) GetFilter() *v1.AuditFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *ListAuditLogsRequest) GetPagination() *v1.Pagination {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
+type ListAuditLogsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AuditLogs     []*v1.AuditLog         `protobuf:"bytes,1,rep,name=audit_logs,json=auditLogs,proto3" json:"audit_logs,omitempty"`
+	Meta          *v1.ListMeta           `protobuf:"bytes,2,opt,name=meta,proto3" json:"meta,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditLogsResponse) Reset() {
+	*x = ListAuditLogsResponse{}
+	mi := &file_cloudvlan_policy_v1_policy_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditLogsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditLogsResponse) ProtoMessage() {}
+
+func (x *ListAuditLogsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_policy_v1_policy_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditLogsResponse.ProtoReflect.Descriptor instead.
+func (*ListAuditLogsResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_policy_v1_policy_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ListAuditLogsResponse) GetAuditLogs() []*v1.AuditLog {
+	if x != nil {
+		return x.AuditLogs
+	}
+	return nil
+}
+
+func (x *ListAuditLogsResponse) GetMeta() *v1.ListMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 var File_cloudvlan_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_cloudvlan_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	" cloudvlan/policy/v1/policy.proto\x12\x13cloudvlan.policy.v1\x1a cloudvlan/entity/v1/events.proto\x1a cloudvlan/entity/v1/policy.proto\x1a\"cloudvlan/options/v1/options.proto\"\x87\x02\n" +
+	" cloudvlan/policy/v1/policy.proto\x12\x13cloudvlan.policy.v1\x1a#cloudvlan/entity/v1/audit_log.proto\x1a cloudvlan/entity/v1/common.proto\x1a cloudvlan/entity/v1/events.proto\x1a cloudvlan/entity/v1/policy.proto\x1a\"cloudvlan/options/v1/options.proto\"\x87\x02\n" +
 	"\x12ApplyPolicyRequest\x12\x1d\n" +
 	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x1b\n" +
 	"\bcvlan_id\x18\x02 \x01(\tB\x00R\acvlanId\x12A\n" +
@@ -380,11 +493,23 @@ const file_cloudvlan_policy_v1_policy_proto_rawDesc = "" +
 	"\x05since\x18\x03 \x01(\x04R\x05since\"i\n" +
 	"\x14WatchChangesResponse\x125\n" +
 	"\achanges\x18\x01 \x03(\v2\x1b.cloudvlan.entity.v1.ChangeR\achanges\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision2\xe0\x02\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"\xb0\x01\n" +
+	"\x14ListAuditLogsRequest\x12\x1d\n" +
+	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x128\n" +
+	"\x06filter\x18\x02 \x01(\v2 .cloudvlan.entity.v1.AuditFilterR\x06filter\x12?\n" +
+	"\n" +
+	"pagination\x18\x03 \x01(\v2\x1f.cloudvlan.entity.v1.PaginationR\n" +
+	"pagination\"\x88\x01\n" +
+	"\x15ListAuditLogsResponse\x12<\n" +
+	"\n" +
+	"audit_logs\x18\x01 \x03(\v2\x1d.cloudvlan.entity.v1.AuditLogR\tauditLogs\x121\n" +
+	"\x04meta\x18\x02 \x01(\v2\x1d.cloudvlan.entity.v1.ListMetaR\x04meta2\xe0\x02\n" +
 	"\rPolicyService\x12m\n" +
 	"\vApplyPolicy\x12'.cloudvlan.policy.v1.ApplyPolicyRequest\x1a(.cloudvlan.policy.v1.ApplyPolicyResponse\"\v\x8a\xb5\x18\x04\bQ\x10\x02\x90\x02\x02\x12i\n" +
 	"\tGetPolicy\x12%.cloudvlan.policy.v1.GetPolicyRequest\x1a&.cloudvlan.policy.v1.GetPolicyResponse\"\r\x8a\xb5\x18\x06\bP\x10\x028\x01\x90\x02\x01\x12u\n" +
-	"\fWatchChanges\x12(.cloudvlan.policy.v1.WatchChangesRequest\x1a).cloudvlan.policy.v1.WatchChangesResponse\"\x0e\x8a\xb5\x18\a\bd\x10\x01\x1a\x01\x02\x90\x02\x010\x01B\xc3\x01\n" +
+	"\fWatchChanges\x12(.cloudvlan.policy.v1.WatchChangesRequest\x1a).cloudvlan.policy.v1.WatchChangesResponse\"\x0e\x8a\xb5\x18\a\bd\x10\x01\x1a\x01\x02\x90\x02\x010\x012\x88\x01\n" +
+	"\fAuditService\x12x\n" +
+	"\rListAuditLogs\x12).cloudvlan.policy.v1.ListAuditLogsRequest\x1a*.cloudvlan.policy.v1.ListAuditLogsResponse\"\x10\x8a\xb5\x18\t\b\\\x10\x02\x1a\x01\x018\x01\x90\x02\x01B\xc3\x01\n" +
 	"\x17com.cloudvlan.policy.v1B\vPolicyProtoP\x01Z-cloudvlan/gen/go/cloudvlan/policy/v1;policyv1\xa2\x02\x03CPX\xaa\x02\x13Cloudvlan.Policy.V1\xca\x02\x13Cloudvlan\\Policy\\V1\xe2\x02\x1fCloudvlan\\Policy\\V1\\GPBMetadata\xea\x02\x15Cloudvlan::Policy::V1b\x06proto3"
 
 var (
@@ -399,36 +524,48 @@ func file_cloudvlan_policy_v1_policy_proto_rawDescGZIP() []byte {
 	return file_cloudvlan_policy_v1_policy_proto_rawDescData
 }
 
-var file_cloudvlan_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_cloudvlan_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_cloudvlan_policy_v1_policy_proto_goTypes = []any{
-	(*ApplyPolicyRequest)(nil),   // 0: cloudvlan.policy.v1.ApplyPolicyRequest
-	(*ApplyPolicyResponse)(nil),  // 1: cloudvlan.policy.v1.ApplyPolicyResponse
-	(*GetPolicyRequest)(nil),     // 2: cloudvlan.policy.v1.GetPolicyRequest
-	(*GetPolicyResponse)(nil),    // 3: cloudvlan.policy.v1.GetPolicyResponse
-	(*WatchChangesRequest)(nil),  // 4: cloudvlan.policy.v1.WatchChangesRequest
-	(*WatchChangesResponse)(nil), // 5: cloudvlan.policy.v1.WatchChangesResponse
-	(*v1.PolicyDocument)(nil),    // 6: cloudvlan.entity.v1.PolicyDocument
-	(*v1.PolicySource)(nil),      // 7: cloudvlan.entity.v1.PolicySource
-	(*v1.Policy)(nil),            // 8: cloudvlan.entity.v1.Policy
-	(*v1.Change)(nil),            // 9: cloudvlan.entity.v1.Change
+	(*ApplyPolicyRequest)(nil),    // 0: cloudvlan.policy.v1.ApplyPolicyRequest
+	(*ApplyPolicyResponse)(nil),   // 1: cloudvlan.policy.v1.ApplyPolicyResponse
+	(*GetPolicyRequest)(nil),      // 2: cloudvlan.policy.v1.GetPolicyRequest
+	(*GetPolicyResponse)(nil),     // 3: cloudvlan.policy.v1.GetPolicyResponse
+	(*WatchChangesRequest)(nil),   // 4: cloudvlan.policy.v1.WatchChangesRequest
+	(*WatchChangesResponse)(nil),  // 5: cloudvlan.policy.v1.WatchChangesResponse
+	(*ListAuditLogsRequest)(nil),  // 6: cloudvlan.policy.v1.ListAuditLogsRequest
+	(*ListAuditLogsResponse)(nil), // 7: cloudvlan.policy.v1.ListAuditLogsResponse
+	(*v1.PolicyDocument)(nil),     // 8: cloudvlan.entity.v1.PolicyDocument
+	(*v1.PolicySource)(nil),       // 9: cloudvlan.entity.v1.PolicySource
+	(*v1.Policy)(nil),             // 10: cloudvlan.entity.v1.Policy
+	(*v1.Change)(nil),             // 11: cloudvlan.entity.v1.Change
+	(*v1.AuditFilter)(nil),        // 12: cloudvlan.entity.v1.AuditFilter
+	(*v1.Pagination)(nil),         // 13: cloudvlan.entity.v1.Pagination
+	(*v1.AuditLog)(nil),           // 14: cloudvlan.entity.v1.AuditLog
+	(*v1.ListMeta)(nil),           // 15: cloudvlan.entity.v1.ListMeta
 }
 var file_cloudvlan_policy_v1_policy_proto_depIdxs = []int32{
-	6, // 0: cloudvlan.policy.v1.ApplyPolicyRequest.document:type_name -> cloudvlan.entity.v1.PolicyDocument
-	7, // 1: cloudvlan.policy.v1.ApplyPolicyRequest.source:type_name -> cloudvlan.entity.v1.PolicySource
-	8, // 2: cloudvlan.policy.v1.ApplyPolicyResponse.policy:type_name -> cloudvlan.entity.v1.Policy
-	8, // 3: cloudvlan.policy.v1.GetPolicyResponse.policy:type_name -> cloudvlan.entity.v1.Policy
-	9, // 4: cloudvlan.policy.v1.WatchChangesResponse.changes:type_name -> cloudvlan.entity.v1.Change
-	0, // 5: cloudvlan.policy.v1.PolicyService.ApplyPolicy:input_type -> cloudvlan.policy.v1.ApplyPolicyRequest
-	2, // 6: cloudvlan.policy.v1.PolicyService.GetPolicy:input_type -> cloudvlan.policy.v1.GetPolicyRequest
-	4, // 7: cloudvlan.policy.v1.PolicyService.WatchChanges:input_type -> cloudvlan.policy.v1.WatchChangesRequest
-	1, // 8: cloudvlan.policy.v1.PolicyService.ApplyPolicy:output_type -> cloudvlan.policy.v1.ApplyPolicyResponse
-	3, // 9: cloudvlan.policy.v1.PolicyService.GetPolicy:output_type -> cloudvlan.policy.v1.GetPolicyResponse
-	5, // 10: cloudvlan.policy.v1.PolicyService.WatchChanges:output_type -> cloudvlan.policy.v1.WatchChangesResponse
-	8, // [8:11] is the sub-list for method output_type
-	5, // [5:8] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	8,  // 0: cloudvlan.policy.v1.ApplyPolicyRequest.document:type_name -> cloudvlan.entity.v1.PolicyDocument
+	9,  // 1: cloudvlan.policy.v1.ApplyPolicyRequest.source:type_name -> cloudvlan.entity.v1.PolicySource
+	10, // 2: cloudvlan.policy.v1.ApplyPolicyResponse.policy:type_name -> cloudvlan.entity.v1.Policy
+	10, // 3: cloudvlan.policy.v1.GetPolicyResponse.policy:type_name -> cloudvlan.entity.v1.Policy
+	11, // 4: cloudvlan.policy.v1.WatchChangesResponse.changes:type_name -> cloudvlan.entity.v1.Change
+	12, // 5: cloudvlan.policy.v1.ListAuditLogsRequest.filter:type_name -> cloudvlan.entity.v1.AuditFilter
+	13, // 6: cloudvlan.policy.v1.ListAuditLogsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	14, // 7: cloudvlan.policy.v1.ListAuditLogsResponse.audit_logs:type_name -> cloudvlan.entity.v1.AuditLog
+	15, // 8: cloudvlan.policy.v1.ListAuditLogsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	0,  // 9: cloudvlan.policy.v1.PolicyService.ApplyPolicy:input_type -> cloudvlan.policy.v1.ApplyPolicyRequest
+	2,  // 10: cloudvlan.policy.v1.PolicyService.GetPolicy:input_type -> cloudvlan.policy.v1.GetPolicyRequest
+	4,  // 11: cloudvlan.policy.v1.PolicyService.WatchChanges:input_type -> cloudvlan.policy.v1.WatchChangesRequest
+	6,  // 12: cloudvlan.policy.v1.AuditService.ListAuditLogs:input_type -> cloudvlan.policy.v1.ListAuditLogsRequest
+	1,  // 13: cloudvlan.policy.v1.PolicyService.ApplyPolicy:output_type -> cloudvlan.policy.v1.ApplyPolicyResponse
+	3,  // 14: cloudvlan.policy.v1.PolicyService.GetPolicy:output_type -> cloudvlan.policy.v1.GetPolicyResponse
+	5,  // 15: cloudvlan.policy.v1.PolicyService.WatchChanges:output_type -> cloudvlan.policy.v1.WatchChangesResponse
+	7,  // 16: cloudvlan.policy.v1.AuditService.ListAuditLogs:output_type -> cloudvlan.policy.v1.ListAuditLogsResponse
+	13, // [13:17] is the sub-list for method output_type
+	9,  // [9:13] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_cloudvlan_policy_v1_policy_proto_init() }
@@ -443,9 +580,9 @@ func file_cloudvlan_policy_v1_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cloudvlan_policy_v1_policy_proto_rawDesc), len(file_cloudvlan_policy_v1_policy_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
-			NumServices:   1,
+			NumServices:   2,
 		},
 		GoTypes:           file_cloudvlan_policy_v1_policy_proto_goTypes,
 		DependencyIndexes: file_cloudvlan_policy_v1_policy_proto_depIdxs,

@@ -3704,11 +3704,124 @@ func (x *WatchChangesResponse) GetRevision() uint64 {
 	return 0
 }
 
+type ListAuditLogsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: the rows that belong to no tenant, for callers of the platform alone.
+	TenantId      string          `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	Filter        *v1.AuditFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	Pagination    *v1.Pagination  `protobuf:"bytes,3,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditLogsRequest) Reset() {
+	*x = ListAuditLogsRequest{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditLogsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditLogsRequest) ProtoMessage() {}
+
+func (x *ListAuditLogsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditLogsRequest.ProtoReflect.Descriptor instead.
+func (*ListAuditLogsRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *ListAuditLogsRequest) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *ListAuditLogsRequest) GetFilter() *v1.AuditFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *ListAuditLogsRequest) GetPagination() *v1.Pagination {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
+type ListAuditLogsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AuditLogs     []*v1.AuditLog         `protobuf:"bytes,1,rep,name=audit_logs,json=auditLogs,proto3" json:"audit_logs,omitempty"`
+	Meta          *v1.ListMeta           `protobuf:"bytes,2,opt,name=meta,proto3" json:"meta,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditLogsResponse) Reset() {
+	*x = ListAuditLogsResponse{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditLogsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditLogsResponse) ProtoMessage() {}
+
+func (x *ListAuditLogsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditLogsResponse.ProtoReflect.Descriptor instead.
+func (*ListAuditLogsResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *ListAuditLogsResponse) GetAuditLogs() []*v1.AuditLog {
+	if x != nil {
+		return x.AuditLogs
+	}
+	return nil
+}
+
+func (x *ListAuditLogsResponse) GetMeta() *v1.ListMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
 var File_cloudvlan_registry_v1_registry_proto protoreflect.FileDescriptor
 
 const file_cloudvlan_registry_v1_registry_proto_rawDesc = "" +
 	"\n" +
-	"$cloudvlan/registry/v1/registry.proto\x12\x15cloudvlan.registry.v1\x1a%cloudvlan/entity/v1/certificate.proto\x1a cloudvlan/entity/v1/common.proto\x1a\x1fcloudvlan/entity/v1/cvlan.proto\x1a$cloudvlan/entity/v1/enrollment.proto\x1a cloudvlan/entity/v1/events.proto\x1a\x1fcloudvlan/entity/v1/group.proto\x1a cloudvlan/entity/v1/netmap.proto\x1a\x1ecloudvlan/entity/v1/node.proto\x1a cloudvlan/entity/v1/policy.proto\x1a cloudvlan/entity/v1/region.proto\x1a\"cloudvlan/entity/v1/settings.proto\x1a\x1dcloudvlan/entity/v1/tag.proto\x1a cloudvlan/entity/v1/tenant.proto\x1a\"cloudvlan/options/v1/options.proto\"\x89\x01\n" +
+	"$cloudvlan/registry/v1/registry.proto\x12\x15cloudvlan.registry.v1\x1a#cloudvlan/entity/v1/audit_log.proto\x1a%cloudvlan/entity/v1/certificate.proto\x1a cloudvlan/entity/v1/common.proto\x1a\x1fcloudvlan/entity/v1/cvlan.proto\x1a$cloudvlan/entity/v1/enrollment.proto\x1a cloudvlan/entity/v1/events.proto\x1a\x1fcloudvlan/entity/v1/group.proto\x1a cloudvlan/entity/v1/netmap.proto\x1a\x1ecloudvlan/entity/v1/node.proto\x1a cloudvlan/entity/v1/policy.proto\x1a cloudvlan/entity/v1/region.proto\x1a\"cloudvlan/entity/v1/settings.proto\x1a\x1dcloudvlan/entity/v1/tag.proto\x1a cloudvlan/entity/v1/tenant.proto\x1a\"cloudvlan/options/v1/options.proto\"\x89\x01\n" +
 	"\x12CreateCvlanRequest\x12\x1d\n" +
 	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x14\n" +
 	"\x04name\x18\x02 \x01(\tB\x00R\x04name\x12\x1d\n" +
@@ -3949,7 +4062,17 @@ const file_cloudvlan_registry_v1_registry_proto_rawDesc = "" +
 	"\x05since\x18\x03 \x01(\x04R\x05since\"i\n" +
 	"\x14WatchChangesResponse\x125\n" +
 	"\achanges\x18\x01 \x03(\v2\x1b.cloudvlan.entity.v1.ChangeR\achanges\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision2\xc4\x04\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"\xb0\x01\n" +
+	"\x14ListAuditLogsRequest\x12\x1d\n" +
+	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x128\n" +
+	"\x06filter\x18\x02 \x01(\v2 .cloudvlan.entity.v1.AuditFilterR\x06filter\x12?\n" +
+	"\n" +
+	"pagination\x18\x03 \x01(\v2\x1f.cloudvlan.entity.v1.PaginationR\n" +
+	"pagination\"\x88\x01\n" +
+	"\x15ListAuditLogsResponse\x12<\n" +
+	"\n" +
+	"audit_logs\x18\x01 \x03(\v2\x1d.cloudvlan.entity.v1.AuditLogR\tauditLogs\x121\n" +
+	"\x04meta\x18\x02 \x01(\v2\x1d.cloudvlan.entity.v1.ListMetaR\x04meta2\xc4\x04\n" +
 	"\fCvlanService\x12p\n" +
 	"\vCreateCvlan\x12).cloudvlan.registry.v1.CreateCvlanRequest\x1a*.cloudvlan.registry.v1.CreateCvlanResponse\"\n" +
 	"\x8a\xb5\x18\x06\b\x1f\x10\x020\x01\x12j\n" +
@@ -3990,7 +4113,9 @@ const file_cloudvlan_registry_v1_registry_proto_rawDesc = "" +
 	"\x04Join\x12\".cloudvlan.registry.v1.JoinRequest\x1a#.cloudvlan.registry.v1.JoinResponse\"\r\x8a\xb5\x18\x06\b\x01\x10\x03 \x01\x90\x02\x022\x8b\x02\n" +
 	"\x0fRegistryService\x12}\n" +
 	"\x0eResolveTargets\x12,.cloudvlan.registry.v1.ResolveTargetsRequest\x1a-.cloudvlan.registry.v1.ResolveTargetsResponse\"\x0e\x8a\xb5\x18\a\bd\x10\x01\x1a\x01\x02\x90\x02\x01\x12y\n" +
-	"\fWatchChanges\x12*.cloudvlan.registry.v1.WatchChangesRequest\x1a+.cloudvlan.registry.v1.WatchChangesResponse\"\x0e\x8a\xb5\x18\a\bd\x10\x01\x1a\x01\x02\x90\x02\x010\x01B\xd3\x01\n" +
+	"\fWatchChanges\x12*.cloudvlan.registry.v1.WatchChangesRequest\x1a+.cloudvlan.registry.v1.WatchChangesResponse\"\x0e\x8a\xb5\x18\a\bd\x10\x01\x1a\x01\x02\x90\x02\x010\x012\x8c\x01\n" +
+	"\fAuditService\x12|\n" +
+	"\rListAuditLogs\x12+.cloudvlan.registry.v1.ListAuditLogsRequest\x1a,.cloudvlan.registry.v1.ListAuditLogsResponse\"\x10\x8a\xb5\x18\t\b\\\x10\x02\x1a\x01\x018\x01\x90\x02\x01B\xd3\x01\n" +
 	"\x19com.cloudvlan.registry.v1B\rRegistryProtoP\x01Z1cloudvlan/gen/go/cloudvlan/registry/v1;registryv1\xa2\x02\x03CRX\xaa\x02\x15Cloudvlan.Registry.V1\xca\x02\x15Cloudvlan\\Registry\\V1\xe2\x02!Cloudvlan\\Registry\\V1\\GPBMetadata\xea\x02\x17Cloudvlan::Registry::V1b\x06proto3"
 
 var (
@@ -4005,7 +4130,7 @@ func file_cloudvlan_registry_v1_registry_proto_rawDescGZIP() []byte {
 	return file_cloudvlan_registry_v1_registry_proto_rawDescData
 }
 
-var file_cloudvlan_registry_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 70)
+var file_cloudvlan_registry_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 72)
 var file_cloudvlan_registry_v1_registry_proto_goTypes = []any{
 	(*CreateCvlanRequest)(nil),        // 0: cloudvlan.registry.v1.CreateCvlanRequest
 	(*CreateCvlanResponse)(nil),       // 1: cloudvlan.registry.v1.CreateCvlanResponse
@@ -4076,145 +4201,155 @@ var file_cloudvlan_registry_v1_registry_proto_goTypes = []any{
 	(*ResolvedTarget)(nil),            // 66: cloudvlan.registry.v1.ResolvedTarget
 	(*WatchChangesRequest)(nil),       // 67: cloudvlan.registry.v1.WatchChangesRequest
 	(*WatchChangesResponse)(nil),      // 68: cloudvlan.registry.v1.WatchChangesResponse
-	nil,                               // 69: cloudvlan.registry.v1.TagSet.TagsEntry
-	(*v1.Cvlan)(nil),                  // 70: cloudvlan.entity.v1.Cvlan
-	(*v1.CvlanStats)(nil),             // 71: cloudvlan.entity.v1.CvlanStats
-	(*v1.Pagination)(nil),             // 72: cloudvlan.entity.v1.Pagination
-	(*v1.ListMeta)(nil),               // 73: cloudvlan.entity.v1.ListMeta
-	(*v1.TenantStats)(nil),            // 74: cloudvlan.entity.v1.TenantStats
-	(*v1.Node)(nil),                   // 75: cloudvlan.entity.v1.Node
-	(*v1.NodeRoute)(nil),              // 76: cloudvlan.entity.v1.NodeRoute
-	(*v1.Group)(nil),                  // 77: cloudvlan.entity.v1.Group
-	(*v1.GroupWithCount)(nil),         // 78: cloudvlan.entity.v1.GroupWithCount
-	(*v1.GroupMember)(nil),            // 79: cloudvlan.entity.v1.GroupMember
-	(*v1.TagSummary)(nil),             // 80: cloudvlan.entity.v1.TagSummary
-	(*v1.Region)(nil),                 // 81: cloudvlan.entity.v1.Region
-	(v1.NodeKind)(0),                  // 82: cloudvlan.entity.v1.NodeKind
-	(*v1.JoinToken)(nil),              // 83: cloudvlan.entity.v1.JoinToken
-	(v1.SettingsLayer)(0),             // 84: cloudvlan.entity.v1.SettingsLayer
-	(*v1.LayerSettings)(nil),          // 85: cloudvlan.entity.v1.LayerSettings
-	(*v1.EffectiveSettings)(nil),      // 86: cloudvlan.entity.v1.EffectiveSettings
-	(*v1.Settings)(nil),               // 87: cloudvlan.entity.v1.Settings
-	(*v1.Certificate)(nil),            // 88: cloudvlan.entity.v1.Certificate
-	(*v1.TrustBundle)(nil),            // 89: cloudvlan.entity.v1.TrustBundle
-	(*v1.Signed)(nil),                 // 90: cloudvlan.entity.v1.Signed
-	(*v1.PolicyTarget)(nil),           // 91: cloudvlan.entity.v1.PolicyTarget
-	(*v1.RuleSelector)(nil),           // 92: cloudvlan.entity.v1.RuleSelector
-	(*v1.Change)(nil),                 // 93: cloudvlan.entity.v1.Change
+	(*ListAuditLogsRequest)(nil),      // 69: cloudvlan.registry.v1.ListAuditLogsRequest
+	(*ListAuditLogsResponse)(nil),     // 70: cloudvlan.registry.v1.ListAuditLogsResponse
+	nil,                               // 71: cloudvlan.registry.v1.TagSet.TagsEntry
+	(*v1.Cvlan)(nil),                  // 72: cloudvlan.entity.v1.Cvlan
+	(*v1.CvlanStats)(nil),             // 73: cloudvlan.entity.v1.CvlanStats
+	(*v1.Pagination)(nil),             // 74: cloudvlan.entity.v1.Pagination
+	(*v1.ListMeta)(nil),               // 75: cloudvlan.entity.v1.ListMeta
+	(*v1.TenantStats)(nil),            // 76: cloudvlan.entity.v1.TenantStats
+	(*v1.Node)(nil),                   // 77: cloudvlan.entity.v1.Node
+	(*v1.NodeRoute)(nil),              // 78: cloudvlan.entity.v1.NodeRoute
+	(*v1.Group)(nil),                  // 79: cloudvlan.entity.v1.Group
+	(*v1.GroupWithCount)(nil),         // 80: cloudvlan.entity.v1.GroupWithCount
+	(*v1.GroupMember)(nil),            // 81: cloudvlan.entity.v1.GroupMember
+	(*v1.TagSummary)(nil),             // 82: cloudvlan.entity.v1.TagSummary
+	(*v1.Region)(nil),                 // 83: cloudvlan.entity.v1.Region
+	(v1.NodeKind)(0),                  // 84: cloudvlan.entity.v1.NodeKind
+	(*v1.JoinToken)(nil),              // 85: cloudvlan.entity.v1.JoinToken
+	(v1.SettingsLayer)(0),             // 86: cloudvlan.entity.v1.SettingsLayer
+	(*v1.LayerSettings)(nil),          // 87: cloudvlan.entity.v1.LayerSettings
+	(*v1.EffectiveSettings)(nil),      // 88: cloudvlan.entity.v1.EffectiveSettings
+	(*v1.Settings)(nil),               // 89: cloudvlan.entity.v1.Settings
+	(*v1.Certificate)(nil),            // 90: cloudvlan.entity.v1.Certificate
+	(*v1.TrustBundle)(nil),            // 91: cloudvlan.entity.v1.TrustBundle
+	(*v1.Signed)(nil),                 // 92: cloudvlan.entity.v1.Signed
+	(*v1.PolicyTarget)(nil),           // 93: cloudvlan.entity.v1.PolicyTarget
+	(*v1.RuleSelector)(nil),           // 94: cloudvlan.entity.v1.RuleSelector
+	(*v1.Change)(nil),                 // 95: cloudvlan.entity.v1.Change
+	(*v1.AuditFilter)(nil),            // 96: cloudvlan.entity.v1.AuditFilter
+	(*v1.AuditLog)(nil),               // 97: cloudvlan.entity.v1.AuditLog
 }
 var file_cloudvlan_registry_v1_registry_proto_depIdxs = []int32{
-	70, // 0: cloudvlan.registry.v1.CreateCvlanResponse.cvlan:type_name -> cloudvlan.entity.v1.Cvlan
-	70, // 1: cloudvlan.registry.v1.GetCvlanResponse.cvlan:type_name -> cloudvlan.entity.v1.Cvlan
-	71, // 2: cloudvlan.registry.v1.GetCvlanResponse.stats:type_name -> cloudvlan.entity.v1.CvlanStats
-	72, // 3: cloudvlan.registry.v1.ListCvlansRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	70, // 4: cloudvlan.registry.v1.ListCvlansResponse.cvlans:type_name -> cloudvlan.entity.v1.Cvlan
-	73, // 5: cloudvlan.registry.v1.ListCvlansResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	70, // 6: cloudvlan.registry.v1.UpdateCvlanResponse.cvlan:type_name -> cloudvlan.entity.v1.Cvlan
-	74, // 7: cloudvlan.registry.v1.GetTenantStatsResponse.stats:type_name -> cloudvlan.entity.v1.TenantStats
-	75, // 8: cloudvlan.registry.v1.GetNodeResponse.node:type_name -> cloudvlan.entity.v1.Node
-	72, // 9: cloudvlan.registry.v1.ListNodesRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	75, // 10: cloudvlan.registry.v1.ListNodesResponse.nodes:type_name -> cloudvlan.entity.v1.Node
-	73, // 11: cloudvlan.registry.v1.ListNodesResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	72, // 0: cloudvlan.registry.v1.CreateCvlanResponse.cvlan:type_name -> cloudvlan.entity.v1.Cvlan
+	72, // 1: cloudvlan.registry.v1.GetCvlanResponse.cvlan:type_name -> cloudvlan.entity.v1.Cvlan
+	73, // 2: cloudvlan.registry.v1.GetCvlanResponse.stats:type_name -> cloudvlan.entity.v1.CvlanStats
+	74, // 3: cloudvlan.registry.v1.ListCvlansRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	72, // 4: cloudvlan.registry.v1.ListCvlansResponse.cvlans:type_name -> cloudvlan.entity.v1.Cvlan
+	75, // 5: cloudvlan.registry.v1.ListCvlansResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	72, // 6: cloudvlan.registry.v1.UpdateCvlanResponse.cvlan:type_name -> cloudvlan.entity.v1.Cvlan
+	76, // 7: cloudvlan.registry.v1.GetTenantStatsResponse.stats:type_name -> cloudvlan.entity.v1.TenantStats
+	77, // 8: cloudvlan.registry.v1.GetNodeResponse.node:type_name -> cloudvlan.entity.v1.Node
+	74, // 9: cloudvlan.registry.v1.ListNodesRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	77, // 10: cloudvlan.registry.v1.ListNodesResponse.nodes:type_name -> cloudvlan.entity.v1.Node
+	75, // 11: cloudvlan.registry.v1.ListNodesResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
 	17, // 12: cloudvlan.registry.v1.UpdateNodeRequest.tags:type_name -> cloudvlan.registry.v1.TagSet
 	18, // 13: cloudvlan.registry.v1.UpdateNodeRequest.routes:type_name -> cloudvlan.registry.v1.RouteSet
-	69, // 14: cloudvlan.registry.v1.TagSet.tags:type_name -> cloudvlan.registry.v1.TagSet.TagsEntry
-	76, // 15: cloudvlan.registry.v1.RouteSet.routes:type_name -> cloudvlan.entity.v1.NodeRoute
-	75, // 16: cloudvlan.registry.v1.UpdateNodeResponse.node:type_name -> cloudvlan.entity.v1.Node
-	75, // 17: cloudvlan.registry.v1.RevokeNodeResponse.node:type_name -> cloudvlan.entity.v1.Node
-	77, // 18: cloudvlan.registry.v1.CreateGroupResponse.group:type_name -> cloudvlan.entity.v1.Group
-	72, // 19: cloudvlan.registry.v1.ListGroupsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	78, // 20: cloudvlan.registry.v1.ListGroupsResponse.groups:type_name -> cloudvlan.entity.v1.GroupWithCount
-	73, // 21: cloudvlan.registry.v1.ListGroupsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	78, // 22: cloudvlan.registry.v1.GetGroupResponse.group:type_name -> cloudvlan.entity.v1.GroupWithCount
-	77, // 23: cloudvlan.registry.v1.UpdateGroupResponse.group:type_name -> cloudvlan.entity.v1.Group
-	72, // 24: cloudvlan.registry.v1.ListGroupMembersRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	79, // 25: cloudvlan.registry.v1.ListGroupMembersResponse.members:type_name -> cloudvlan.entity.v1.GroupMember
-	73, // 26: cloudvlan.registry.v1.ListGroupMembersResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	80, // 27: cloudvlan.registry.v1.ListTagsResponse.tags:type_name -> cloudvlan.entity.v1.TagSummary
-	81, // 28: cloudvlan.registry.v1.CreateRegionResponse.region:type_name -> cloudvlan.entity.v1.Region
-	72, // 29: cloudvlan.registry.v1.ListRegionsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	81, // 30: cloudvlan.registry.v1.ListRegionsResponse.regions:type_name -> cloudvlan.entity.v1.Region
-	73, // 31: cloudvlan.registry.v1.ListRegionsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	81, // 32: cloudvlan.registry.v1.GetRegionResponse.region:type_name -> cloudvlan.entity.v1.Region
-	81, // 33: cloudvlan.registry.v1.UpdateRegionResponse.region:type_name -> cloudvlan.entity.v1.Region
+	71, // 14: cloudvlan.registry.v1.TagSet.tags:type_name -> cloudvlan.registry.v1.TagSet.TagsEntry
+	78, // 15: cloudvlan.registry.v1.RouteSet.routes:type_name -> cloudvlan.entity.v1.NodeRoute
+	77, // 16: cloudvlan.registry.v1.UpdateNodeResponse.node:type_name -> cloudvlan.entity.v1.Node
+	77, // 17: cloudvlan.registry.v1.RevokeNodeResponse.node:type_name -> cloudvlan.entity.v1.Node
+	79, // 18: cloudvlan.registry.v1.CreateGroupResponse.group:type_name -> cloudvlan.entity.v1.Group
+	74, // 19: cloudvlan.registry.v1.ListGroupsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	80, // 20: cloudvlan.registry.v1.ListGroupsResponse.groups:type_name -> cloudvlan.entity.v1.GroupWithCount
+	75, // 21: cloudvlan.registry.v1.ListGroupsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	80, // 22: cloudvlan.registry.v1.GetGroupResponse.group:type_name -> cloudvlan.entity.v1.GroupWithCount
+	79, // 23: cloudvlan.registry.v1.UpdateGroupResponse.group:type_name -> cloudvlan.entity.v1.Group
+	74, // 24: cloudvlan.registry.v1.ListGroupMembersRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	81, // 25: cloudvlan.registry.v1.ListGroupMembersResponse.members:type_name -> cloudvlan.entity.v1.GroupMember
+	75, // 26: cloudvlan.registry.v1.ListGroupMembersResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	82, // 27: cloudvlan.registry.v1.ListTagsResponse.tags:type_name -> cloudvlan.entity.v1.TagSummary
+	83, // 28: cloudvlan.registry.v1.CreateRegionResponse.region:type_name -> cloudvlan.entity.v1.Region
+	74, // 29: cloudvlan.registry.v1.ListRegionsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	83, // 30: cloudvlan.registry.v1.ListRegionsResponse.regions:type_name -> cloudvlan.entity.v1.Region
+	75, // 31: cloudvlan.registry.v1.ListRegionsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	83, // 32: cloudvlan.registry.v1.GetRegionResponse.region:type_name -> cloudvlan.entity.v1.Region
+	83, // 33: cloudvlan.registry.v1.UpdateRegionResponse.region:type_name -> cloudvlan.entity.v1.Region
 	17, // 34: cloudvlan.registry.v1.CreateJoinTokenRequest.tags:type_name -> cloudvlan.registry.v1.TagSet
-	82, // 35: cloudvlan.registry.v1.CreateJoinTokenRequest.node_kind:type_name -> cloudvlan.entity.v1.NodeKind
-	83, // 36: cloudvlan.registry.v1.CreateJoinTokenResponse.token:type_name -> cloudvlan.entity.v1.JoinToken
-	72, // 37: cloudvlan.registry.v1.ListJoinTokensRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	83, // 38: cloudvlan.registry.v1.ListJoinTokensResponse.tokens:type_name -> cloudvlan.entity.v1.JoinToken
-	73, // 39: cloudvlan.registry.v1.ListJoinTokensResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	83, // 40: cloudvlan.registry.v1.RevokeJoinTokenResponse.token:type_name -> cloudvlan.entity.v1.JoinToken
-	84, // 41: cloudvlan.registry.v1.GetSettingsRequest.layer:type_name -> cloudvlan.entity.v1.SettingsLayer
-	85, // 42: cloudvlan.registry.v1.GetSettingsResponse.own:type_name -> cloudvlan.entity.v1.LayerSettings
-	86, // 43: cloudvlan.registry.v1.GetSettingsResponse.effective:type_name -> cloudvlan.entity.v1.EffectiveSettings
-	84, // 44: cloudvlan.registry.v1.UpdateSettingsRequest.layer:type_name -> cloudvlan.entity.v1.SettingsLayer
-	87, // 45: cloudvlan.registry.v1.UpdateSettingsRequest.settings:type_name -> cloudvlan.entity.v1.Settings
-	85, // 46: cloudvlan.registry.v1.UpdateSettingsResponse.own:type_name -> cloudvlan.entity.v1.LayerSettings
-	86, // 47: cloudvlan.registry.v1.UpdateSettingsResponse.effective:type_name -> cloudvlan.entity.v1.EffectiveSettings
-	75, // 48: cloudvlan.registry.v1.JoinResponse.node:type_name -> cloudvlan.entity.v1.Node
-	88, // 49: cloudvlan.registry.v1.JoinResponse.certificate:type_name -> cloudvlan.entity.v1.Certificate
-	89, // 50: cloudvlan.registry.v1.JoinResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
-	90, // 51: cloudvlan.registry.v1.JoinResponse.keyset:type_name -> cloudvlan.entity.v1.Signed
-	90, // 52: cloudvlan.registry.v1.JoinResponse.root_transitions:type_name -> cloudvlan.entity.v1.Signed
-	91, // 53: cloudvlan.registry.v1.ResolveTargetsRequest.targets:type_name -> cloudvlan.entity.v1.PolicyTarget
+	84, // 35: cloudvlan.registry.v1.CreateJoinTokenRequest.node_kind:type_name -> cloudvlan.entity.v1.NodeKind
+	85, // 36: cloudvlan.registry.v1.CreateJoinTokenResponse.token:type_name -> cloudvlan.entity.v1.JoinToken
+	74, // 37: cloudvlan.registry.v1.ListJoinTokensRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	85, // 38: cloudvlan.registry.v1.ListJoinTokensResponse.tokens:type_name -> cloudvlan.entity.v1.JoinToken
+	75, // 39: cloudvlan.registry.v1.ListJoinTokensResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	85, // 40: cloudvlan.registry.v1.RevokeJoinTokenResponse.token:type_name -> cloudvlan.entity.v1.JoinToken
+	86, // 41: cloudvlan.registry.v1.GetSettingsRequest.layer:type_name -> cloudvlan.entity.v1.SettingsLayer
+	87, // 42: cloudvlan.registry.v1.GetSettingsResponse.own:type_name -> cloudvlan.entity.v1.LayerSettings
+	88, // 43: cloudvlan.registry.v1.GetSettingsResponse.effective:type_name -> cloudvlan.entity.v1.EffectiveSettings
+	86, // 44: cloudvlan.registry.v1.UpdateSettingsRequest.layer:type_name -> cloudvlan.entity.v1.SettingsLayer
+	89, // 45: cloudvlan.registry.v1.UpdateSettingsRequest.settings:type_name -> cloudvlan.entity.v1.Settings
+	87, // 46: cloudvlan.registry.v1.UpdateSettingsResponse.own:type_name -> cloudvlan.entity.v1.LayerSettings
+	88, // 47: cloudvlan.registry.v1.UpdateSettingsResponse.effective:type_name -> cloudvlan.entity.v1.EffectiveSettings
+	77, // 48: cloudvlan.registry.v1.JoinResponse.node:type_name -> cloudvlan.entity.v1.Node
+	90, // 49: cloudvlan.registry.v1.JoinResponse.certificate:type_name -> cloudvlan.entity.v1.Certificate
+	91, // 50: cloudvlan.registry.v1.JoinResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
+	92, // 51: cloudvlan.registry.v1.JoinResponse.keyset:type_name -> cloudvlan.entity.v1.Signed
+	92, // 52: cloudvlan.registry.v1.JoinResponse.root_transitions:type_name -> cloudvlan.entity.v1.Signed
+	93, // 53: cloudvlan.registry.v1.ResolveTargetsRequest.targets:type_name -> cloudvlan.entity.v1.PolicyTarget
 	66, // 54: cloudvlan.registry.v1.ResolveTargetsResponse.targets:type_name -> cloudvlan.registry.v1.ResolvedTarget
-	92, // 55: cloudvlan.registry.v1.ResolvedTarget.selector:type_name -> cloudvlan.entity.v1.RuleSelector
-	93, // 56: cloudvlan.registry.v1.WatchChangesResponse.changes:type_name -> cloudvlan.entity.v1.Change
-	0,  // 57: cloudvlan.registry.v1.CvlanService.CreateCvlan:input_type -> cloudvlan.registry.v1.CreateCvlanRequest
-	2,  // 58: cloudvlan.registry.v1.CvlanService.GetCvlan:input_type -> cloudvlan.registry.v1.GetCvlanRequest
-	4,  // 59: cloudvlan.registry.v1.CvlanService.ListCvlans:input_type -> cloudvlan.registry.v1.ListCvlansRequest
-	6,  // 60: cloudvlan.registry.v1.CvlanService.UpdateCvlan:input_type -> cloudvlan.registry.v1.UpdateCvlanRequest
-	8,  // 61: cloudvlan.registry.v1.CvlanService.DeleteCvlan:input_type -> cloudvlan.registry.v1.DeleteCvlanRequest
-	12, // 62: cloudvlan.registry.v1.NodeService.GetNode:input_type -> cloudvlan.registry.v1.GetNodeRequest
-	14, // 63: cloudvlan.registry.v1.NodeService.ListNodes:input_type -> cloudvlan.registry.v1.ListNodesRequest
-	16, // 64: cloudvlan.registry.v1.NodeService.UpdateNode:input_type -> cloudvlan.registry.v1.UpdateNodeRequest
-	20, // 65: cloudvlan.registry.v1.NodeService.RevokeNode:input_type -> cloudvlan.registry.v1.RevokeNodeRequest
-	22, // 66: cloudvlan.registry.v1.GroupService.CreateGroup:input_type -> cloudvlan.registry.v1.CreateGroupRequest
-	24, // 67: cloudvlan.registry.v1.GroupService.ListGroups:input_type -> cloudvlan.registry.v1.ListGroupsRequest
-	32, // 68: cloudvlan.registry.v1.GroupService.DeleteGroup:input_type -> cloudvlan.registry.v1.DeleteGroupRequest
-	34, // 69: cloudvlan.registry.v1.GroupService.AddGroupMember:input_type -> cloudvlan.registry.v1.AddGroupMemberRequest
-	36, // 70: cloudvlan.registry.v1.GroupService.RemoveGroupMember:input_type -> cloudvlan.registry.v1.RemoveGroupMemberRequest
-	38, // 71: cloudvlan.registry.v1.TagService.ListTags:input_type -> cloudvlan.registry.v1.ListTagsRequest
-	40, // 72: cloudvlan.registry.v1.RegionService.CreateRegion:input_type -> cloudvlan.registry.v1.CreateRegionRequest
-	42, // 73: cloudvlan.registry.v1.RegionService.ListRegions:input_type -> cloudvlan.registry.v1.ListRegionsRequest
-	48, // 74: cloudvlan.registry.v1.RegionService.DeleteRegion:input_type -> cloudvlan.registry.v1.DeleteRegionRequest
-	50, // 75: cloudvlan.registry.v1.EnrollmentService.CreateJoinToken:input_type -> cloudvlan.registry.v1.CreateJoinTokenRequest
-	52, // 76: cloudvlan.registry.v1.EnrollmentService.ListJoinTokens:input_type -> cloudvlan.registry.v1.ListJoinTokensRequest
-	54, // 77: cloudvlan.registry.v1.EnrollmentService.RevokeJoinToken:input_type -> cloudvlan.registry.v1.RevokeJoinTokenRequest
-	60, // 78: cloudvlan.registry.v1.EnrollmentService.BeginJoin:input_type -> cloudvlan.registry.v1.BeginJoinRequest
-	62, // 79: cloudvlan.registry.v1.EnrollmentService.Join:input_type -> cloudvlan.registry.v1.JoinRequest
-	64, // 80: cloudvlan.registry.v1.RegistryService.ResolveTargets:input_type -> cloudvlan.registry.v1.ResolveTargetsRequest
-	67, // 81: cloudvlan.registry.v1.RegistryService.WatchChanges:input_type -> cloudvlan.registry.v1.WatchChangesRequest
-	1,  // 82: cloudvlan.registry.v1.CvlanService.CreateCvlan:output_type -> cloudvlan.registry.v1.CreateCvlanResponse
-	3,  // 83: cloudvlan.registry.v1.CvlanService.GetCvlan:output_type -> cloudvlan.registry.v1.GetCvlanResponse
-	5,  // 84: cloudvlan.registry.v1.CvlanService.ListCvlans:output_type -> cloudvlan.registry.v1.ListCvlansResponse
-	7,  // 85: cloudvlan.registry.v1.CvlanService.UpdateCvlan:output_type -> cloudvlan.registry.v1.UpdateCvlanResponse
-	9,  // 86: cloudvlan.registry.v1.CvlanService.DeleteCvlan:output_type -> cloudvlan.registry.v1.DeleteCvlanResponse
-	13, // 87: cloudvlan.registry.v1.NodeService.GetNode:output_type -> cloudvlan.registry.v1.GetNodeResponse
-	15, // 88: cloudvlan.registry.v1.NodeService.ListNodes:output_type -> cloudvlan.registry.v1.ListNodesResponse
-	19, // 89: cloudvlan.registry.v1.NodeService.UpdateNode:output_type -> cloudvlan.registry.v1.UpdateNodeResponse
-	21, // 90: cloudvlan.registry.v1.NodeService.RevokeNode:output_type -> cloudvlan.registry.v1.RevokeNodeResponse
-	23, // 91: cloudvlan.registry.v1.GroupService.CreateGroup:output_type -> cloudvlan.registry.v1.CreateGroupResponse
-	25, // 92: cloudvlan.registry.v1.GroupService.ListGroups:output_type -> cloudvlan.registry.v1.ListGroupsResponse
-	33, // 93: cloudvlan.registry.v1.GroupService.DeleteGroup:output_type -> cloudvlan.registry.v1.DeleteGroupResponse
-	35, // 94: cloudvlan.registry.v1.GroupService.AddGroupMember:output_type -> cloudvlan.registry.v1.AddGroupMemberResponse
-	37, // 95: cloudvlan.registry.v1.GroupService.RemoveGroupMember:output_type -> cloudvlan.registry.v1.RemoveGroupMemberResponse
-	39, // 96: cloudvlan.registry.v1.TagService.ListTags:output_type -> cloudvlan.registry.v1.ListTagsResponse
-	41, // 97: cloudvlan.registry.v1.RegionService.CreateRegion:output_type -> cloudvlan.registry.v1.CreateRegionResponse
-	43, // 98: cloudvlan.registry.v1.RegionService.ListRegions:output_type -> cloudvlan.registry.v1.ListRegionsResponse
-	49, // 99: cloudvlan.registry.v1.RegionService.DeleteRegion:output_type -> cloudvlan.registry.v1.DeleteRegionResponse
-	51, // 100: cloudvlan.registry.v1.EnrollmentService.CreateJoinToken:output_type -> cloudvlan.registry.v1.CreateJoinTokenResponse
-	53, // 101: cloudvlan.registry.v1.EnrollmentService.ListJoinTokens:output_type -> cloudvlan.registry.v1.ListJoinTokensResponse
-	55, // 102: cloudvlan.registry.v1.EnrollmentService.RevokeJoinToken:output_type -> cloudvlan.registry.v1.RevokeJoinTokenResponse
-	61, // 103: cloudvlan.registry.v1.EnrollmentService.BeginJoin:output_type -> cloudvlan.registry.v1.BeginJoinResponse
-	63, // 104: cloudvlan.registry.v1.EnrollmentService.Join:output_type -> cloudvlan.registry.v1.JoinResponse
-	65, // 105: cloudvlan.registry.v1.RegistryService.ResolveTargets:output_type -> cloudvlan.registry.v1.ResolveTargetsResponse
-	68, // 106: cloudvlan.registry.v1.RegistryService.WatchChanges:output_type -> cloudvlan.registry.v1.WatchChangesResponse
-	82, // [82:107] is the sub-list for method output_type
-	57, // [57:82] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	94, // 55: cloudvlan.registry.v1.ResolvedTarget.selector:type_name -> cloudvlan.entity.v1.RuleSelector
+	95, // 56: cloudvlan.registry.v1.WatchChangesResponse.changes:type_name -> cloudvlan.entity.v1.Change
+	96, // 57: cloudvlan.registry.v1.ListAuditLogsRequest.filter:type_name -> cloudvlan.entity.v1.AuditFilter
+	74, // 58: cloudvlan.registry.v1.ListAuditLogsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	97, // 59: cloudvlan.registry.v1.ListAuditLogsResponse.audit_logs:type_name -> cloudvlan.entity.v1.AuditLog
+	75, // 60: cloudvlan.registry.v1.ListAuditLogsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	0,  // 61: cloudvlan.registry.v1.CvlanService.CreateCvlan:input_type -> cloudvlan.registry.v1.CreateCvlanRequest
+	2,  // 62: cloudvlan.registry.v1.CvlanService.GetCvlan:input_type -> cloudvlan.registry.v1.GetCvlanRequest
+	4,  // 63: cloudvlan.registry.v1.CvlanService.ListCvlans:input_type -> cloudvlan.registry.v1.ListCvlansRequest
+	6,  // 64: cloudvlan.registry.v1.CvlanService.UpdateCvlan:input_type -> cloudvlan.registry.v1.UpdateCvlanRequest
+	8,  // 65: cloudvlan.registry.v1.CvlanService.DeleteCvlan:input_type -> cloudvlan.registry.v1.DeleteCvlanRequest
+	12, // 66: cloudvlan.registry.v1.NodeService.GetNode:input_type -> cloudvlan.registry.v1.GetNodeRequest
+	14, // 67: cloudvlan.registry.v1.NodeService.ListNodes:input_type -> cloudvlan.registry.v1.ListNodesRequest
+	16, // 68: cloudvlan.registry.v1.NodeService.UpdateNode:input_type -> cloudvlan.registry.v1.UpdateNodeRequest
+	20, // 69: cloudvlan.registry.v1.NodeService.RevokeNode:input_type -> cloudvlan.registry.v1.RevokeNodeRequest
+	22, // 70: cloudvlan.registry.v1.GroupService.CreateGroup:input_type -> cloudvlan.registry.v1.CreateGroupRequest
+	24, // 71: cloudvlan.registry.v1.GroupService.ListGroups:input_type -> cloudvlan.registry.v1.ListGroupsRequest
+	32, // 72: cloudvlan.registry.v1.GroupService.DeleteGroup:input_type -> cloudvlan.registry.v1.DeleteGroupRequest
+	34, // 73: cloudvlan.registry.v1.GroupService.AddGroupMember:input_type -> cloudvlan.registry.v1.AddGroupMemberRequest
+	36, // 74: cloudvlan.registry.v1.GroupService.RemoveGroupMember:input_type -> cloudvlan.registry.v1.RemoveGroupMemberRequest
+	38, // 75: cloudvlan.registry.v1.TagService.ListTags:input_type -> cloudvlan.registry.v1.ListTagsRequest
+	40, // 76: cloudvlan.registry.v1.RegionService.CreateRegion:input_type -> cloudvlan.registry.v1.CreateRegionRequest
+	42, // 77: cloudvlan.registry.v1.RegionService.ListRegions:input_type -> cloudvlan.registry.v1.ListRegionsRequest
+	48, // 78: cloudvlan.registry.v1.RegionService.DeleteRegion:input_type -> cloudvlan.registry.v1.DeleteRegionRequest
+	50, // 79: cloudvlan.registry.v1.EnrollmentService.CreateJoinToken:input_type -> cloudvlan.registry.v1.CreateJoinTokenRequest
+	52, // 80: cloudvlan.registry.v1.EnrollmentService.ListJoinTokens:input_type -> cloudvlan.registry.v1.ListJoinTokensRequest
+	54, // 81: cloudvlan.registry.v1.EnrollmentService.RevokeJoinToken:input_type -> cloudvlan.registry.v1.RevokeJoinTokenRequest
+	60, // 82: cloudvlan.registry.v1.EnrollmentService.BeginJoin:input_type -> cloudvlan.registry.v1.BeginJoinRequest
+	62, // 83: cloudvlan.registry.v1.EnrollmentService.Join:input_type -> cloudvlan.registry.v1.JoinRequest
+	64, // 84: cloudvlan.registry.v1.RegistryService.ResolveTargets:input_type -> cloudvlan.registry.v1.ResolveTargetsRequest
+	67, // 85: cloudvlan.registry.v1.RegistryService.WatchChanges:input_type -> cloudvlan.registry.v1.WatchChangesRequest
+	69, // 86: cloudvlan.registry.v1.AuditService.ListAuditLogs:input_type -> cloudvlan.registry.v1.ListAuditLogsRequest
+	1,  // 87: cloudvlan.registry.v1.CvlanService.CreateCvlan:output_type -> cloudvlan.registry.v1.CreateCvlanResponse
+	3,  // 88: cloudvlan.registry.v1.CvlanService.GetCvlan:output_type -> cloudvlan.registry.v1.GetCvlanResponse
+	5,  // 89: cloudvlan.registry.v1.CvlanService.ListCvlans:output_type -> cloudvlan.registry.v1.ListCvlansResponse
+	7,  // 90: cloudvlan.registry.v1.CvlanService.UpdateCvlan:output_type -> cloudvlan.registry.v1.UpdateCvlanResponse
+	9,  // 91: cloudvlan.registry.v1.CvlanService.DeleteCvlan:output_type -> cloudvlan.registry.v1.DeleteCvlanResponse
+	13, // 92: cloudvlan.registry.v1.NodeService.GetNode:output_type -> cloudvlan.registry.v1.GetNodeResponse
+	15, // 93: cloudvlan.registry.v1.NodeService.ListNodes:output_type -> cloudvlan.registry.v1.ListNodesResponse
+	19, // 94: cloudvlan.registry.v1.NodeService.UpdateNode:output_type -> cloudvlan.registry.v1.UpdateNodeResponse
+	21, // 95: cloudvlan.registry.v1.NodeService.RevokeNode:output_type -> cloudvlan.registry.v1.RevokeNodeResponse
+	23, // 96: cloudvlan.registry.v1.GroupService.CreateGroup:output_type -> cloudvlan.registry.v1.CreateGroupResponse
+	25, // 97: cloudvlan.registry.v1.GroupService.ListGroups:output_type -> cloudvlan.registry.v1.ListGroupsResponse
+	33, // 98: cloudvlan.registry.v1.GroupService.DeleteGroup:output_type -> cloudvlan.registry.v1.DeleteGroupResponse
+	35, // 99: cloudvlan.registry.v1.GroupService.AddGroupMember:output_type -> cloudvlan.registry.v1.AddGroupMemberResponse
+	37, // 100: cloudvlan.registry.v1.GroupService.RemoveGroupMember:output_type -> cloudvlan.registry.v1.RemoveGroupMemberResponse
+	39, // 101: cloudvlan.registry.v1.TagService.ListTags:output_type -> cloudvlan.registry.v1.ListTagsResponse
+	41, // 102: cloudvlan.registry.v1.RegionService.CreateRegion:output_type -> cloudvlan.registry.v1.CreateRegionResponse
+	43, // 103: cloudvlan.registry.v1.RegionService.ListRegions:output_type -> cloudvlan.registry.v1.ListRegionsResponse
+	49, // 104: cloudvlan.registry.v1.RegionService.DeleteRegion:output_type -> cloudvlan.registry.v1.DeleteRegionResponse
+	51, // 105: cloudvlan.registry.v1.EnrollmentService.CreateJoinToken:output_type -> cloudvlan.registry.v1.CreateJoinTokenResponse
+	53, // 106: cloudvlan.registry.v1.EnrollmentService.ListJoinTokens:output_type -> cloudvlan.registry.v1.ListJoinTokensResponse
+	55, // 107: cloudvlan.registry.v1.EnrollmentService.RevokeJoinToken:output_type -> cloudvlan.registry.v1.RevokeJoinTokenResponse
+	61, // 108: cloudvlan.registry.v1.EnrollmentService.BeginJoin:output_type -> cloudvlan.registry.v1.BeginJoinResponse
+	63, // 109: cloudvlan.registry.v1.EnrollmentService.Join:output_type -> cloudvlan.registry.v1.JoinResponse
+	65, // 110: cloudvlan.registry.v1.RegistryService.ResolveTargets:output_type -> cloudvlan.registry.v1.ResolveTargetsResponse
+	68, // 111: cloudvlan.registry.v1.RegistryService.WatchChanges:output_type -> cloudvlan.registry.v1.WatchChangesResponse
+	70, // 112: cloudvlan.registry.v1.AuditService.ListAuditLogs:output_type -> cloudvlan.registry.v1.ListAuditLogsResponse
+	87, // [87:113] is the sub-list for method output_type
+	61, // [61:87] is the sub-list for method input_type
+	61, // [61:61] is the sub-list for extension type_name
+	61, // [61:61] is the sub-list for extension extendee
+	0,  // [0:61] is the sub-list for field type_name
 }
 
 func init() { file_cloudvlan_registry_v1_registry_proto_init() }
@@ -4232,9 +4367,9 @@ func file_cloudvlan_registry_v1_registry_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cloudvlan_registry_v1_registry_proto_rawDesc), len(file_cloudvlan_registry_v1_registry_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   70,
+			NumMessages:   72,
 			NumExtensions: 0,
-			NumServices:   7,
+			NumServices:   8,
 		},
 		GoTypes:           file_cloudvlan_registry_v1_registry_proto_goTypes,
 		DependencyIndexes: file_cloudvlan_registry_v1_registry_proto_depIdxs,

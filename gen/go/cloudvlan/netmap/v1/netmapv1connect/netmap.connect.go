@@ -29,6 +29,8 @@ const (
 	PresenceServiceName = "cloudvlan.netmap.v1.PresenceService"
 	// DiagnosisServiceName is the fully-qualified name of the DiagnosisService service.
 	DiagnosisServiceName = "cloudvlan.netmap.v1.DiagnosisService"
+	// AuditServiceName is the fully-qualified name of the AuditService service.
+	AuditServiceName = "cloudvlan.netmap.v1.AuditService"
 )
 
 // These constants are the fully-qualified names of the RPCs defined in this package. They're
@@ -51,6 +53,9 @@ const (
 	PresenceServiceListPresenceProcedure = "/cloudvlan.netmap.v1.PresenceService/ListPresence"
 	// DiagnosisServiceWhyProcedure is the fully-qualified name of the DiagnosisService's Why RPC.
 	DiagnosisServiceWhyProcedure = "/cloudvlan.netmap.v1.DiagnosisService/Why"
+	// AuditServiceListAuditLogsProcedure is the fully-qualified name of the AuditService's
+	// ListAuditLogs RPC.
+	AuditServiceListAuditLogsProcedure = "/cloudvlan.netmap.v1.AuditService/ListAuditLogs"
 )
 
 // NetmapServiceClient is a client for the cloudvlan.netmap.v1.NetmapService service.
@@ -339,4 +344,78 @@ type UnimplementedDiagnosisServiceHandler struct{}
 
 func (UnimplementedDiagnosisServiceHandler) Why(context.Context, *connect.Request[v1.WhyRequest]) (*connect.Response[v1.WhyResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.netmap.v1.DiagnosisService.Why is not implemented"))
+}
+
+// AuditServiceClient is a client for the cloudvlan.netmap.v1.AuditService service.
+type AuditServiceClient interface {
+	// Rows of one tenant by sequence. A page may be short or empty and yet not be the last: the token says it.
+	ListAuditLogs(context.Context, *connect.Request[v1.ListAuditLogsRequest]) (*connect.Response[v1.ListAuditLogsResponse], error)
+}
+
+// NewAuditServiceClient constructs a client for the cloudvlan.netmap.v1.AuditService service. By
+// default, it uses the Connect protocol with the binary Protobuf Codec, asks for gzipped responses,
+// and sends uncompressed requests. To use the gRPC or gRPC-Web protocols, supply the
+// connect.WithGRPC() or connect.WithGRPCWeb() options.
+//
+// The URL supplied here should be the base URL for the Connect or gRPC server (for example,
+// http://api.acme.com or https://acme.com/grpc).
+func NewAuditServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...connect.ClientOption) AuditServiceClient {
+	baseURL = strings.TrimRight(baseURL, "/")
+	auditServiceMethods := v1.File_cloudvlan_netmap_v1_netmap_proto.Services().ByName("AuditService").Methods()
+	return &auditServiceClient{
+		listAuditLogs: connect.NewClient[v1.ListAuditLogsRequest, v1.ListAuditLogsResponse](
+			httpClient,
+			baseURL+AuditServiceListAuditLogsProcedure,
+			connect.WithSchema(auditServiceMethods.ByName("ListAuditLogs")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+	}
+}
+
+// auditServiceClient implements AuditServiceClient.
+type auditServiceClient struct {
+	listAuditLogs *connect.Client[v1.ListAuditLogsRequest, v1.ListAuditLogsResponse]
+}
+
+// ListAuditLogs calls cloudvlan.netmap.v1.AuditService.ListAuditLogs.
+func (c *auditServiceClient) ListAuditLogs(ctx context.Context, req *connect.Request[v1.ListAuditLogsRequest]) (*connect.Response[v1.ListAuditLogsResponse], error) {
+	return c.listAuditLogs.CallUnary(ctx, req)
+}
+
+// AuditServiceHandler is an implementation of the cloudvlan.netmap.v1.AuditService service.
+type AuditServiceHandler interface {
+	// Rows of one tenant by sequence. A page may be short or empty and yet not be the last: the token says it.
+	ListAuditLogs(context.Context, *connect.Request[v1.ListAuditLogsRequest]) (*connect.Response[v1.ListAuditLogsResponse], error)
+}
+
+// NewAuditServiceHandler builds an HTTP handler from the service implementation. It returns the
+// path on which to mount the handler and the handler itself.
+//
+// By default, handlers support the Connect, gRPC, and gRPC-Web protocols with the binary Protobuf
+// and JSON codecs. They also support gzip compression.
+func NewAuditServiceHandler(svc AuditServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
+	auditServiceMethods := v1.File_cloudvlan_netmap_v1_netmap_proto.Services().ByName("AuditService").Methods()
+	auditServiceListAuditLogsHandler := connect.NewUnaryHandler(
+		AuditServiceListAuditLogsProcedure,
+		svc.ListAuditLogs,
+		connect.WithSchema(auditServiceMethods.ByName("ListAuditLogs")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	return "/cloudvlan.netmap.v1.AuditService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case AuditServiceListAuditLogsProcedure:
+			auditServiceListAuditLogsHandler.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// UnimplementedAuditServiceHandler returns CodeUnimplemented from all methods.
+type UnimplementedAuditServiceHandler struct{}
+
+func (UnimplementedAuditServiceHandler) ListAuditLogs(context.Context, *connect.Request[v1.ListAuditLogsRequest]) (*connect.Response[v1.ListAuditLogsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.netmap.v1.AuditService.ListAuditLogs is not implemented"))
 }

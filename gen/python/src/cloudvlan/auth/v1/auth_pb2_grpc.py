@@ -895,3 +895,79 @@ class AuthService:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class AuditServiceStub:
+    """What was done and refused here. Each service keeps its own log.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ListAuditLogs = channel.unary_unary(
+                '/cloudvlan.auth.v1.AuditService/ListAuditLogs',
+                request_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListAuditLogsRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListAuditLogsResponse.FromString,
+                _registered_method=True)
+
+
+class AuditServiceServicer:
+    """What was done and refused here. Each service keeps its own log.
+    """
+
+    def ListAuditLogs(self, request, context):
+        """Rows of one tenant by sequence. A page may be short or empty and yet not be the last: the token says it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_AuditServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ListAuditLogs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditLogs,
+                    request_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListAuditLogsRequest.FromString,
+                    response_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListAuditLogsResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'cloudvlan.auth.v1.AuditService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('cloudvlan.auth.v1.AuditService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class AuditService:
+    """What was done and refused here. Each service keeps its own log.
+    """
+
+    @staticmethod
+    def ListAuditLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.auth.v1.AuditService/ListAuditLogs',
+            cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListAuditLogsRequest.SerializeToString,
+            cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListAuditLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

@@ -25,17 +25,19 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#cloudvlan/entity/v1/audit_log.proto\x12\x13\x63loudvlan.entity.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x89\x03\n\x08\x41uditLog\x12\x1a\n\x08sequence\x18\x01 \x01(\x04R\x08sequence\x12\x1b\n\ttenant_id\x18\x02 \x01(\tR\x08tenantId\x12;\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\noccurredAt\x12=\n\nactor_type\x18\x04 \x01(\x0e\x32\x1e.cloudvlan.entity.v1.ActorTypeR\tactorType\x12\x14\n\x05\x61\x63tor\x18\x05 \x01(\tR\x05\x61\x63tor\x12\x16\n\x06\x61\x63tion\x18\x06 \x01(\tR\x06\x61\x63tion\x12\x1b\n\tobject_id\x18\x07 \x01(\tR\x08objectId\x12\x18\n\x07outcome\x18\x08 \x01(\tR\x07outcome\x12\x1d\n\nrequest_id\x18\t \x01(\tR\trequestId\x12%\n\x0esource_address\x18\n \x01(\tR\rsourceAddress\x12\x1d\n\ncluster_id\x18\x0b \x01(\tR\tclusterId*\x9b\x01\n\tActorType\x12\x1a\n\x16\x41\x43TOR_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x41\x43TOR_TYPE_USER\x10\x01\x12\x16\n\x12\x41\x43TOR_TYPE_API_KEY\x10\x02\x12\x13\n\x0f\x41\x43TOR_TYPE_NODE\x10\x03\x12\x16\n\x12\x41\x43TOR_TYPE_SERVICE\x10\x04\x12\x18\n\x14\x41\x43TOR_TYPE_ANONYMOUS\x10\x05*\\\n\x0c\x45xportFormat\x12\x1d\n\x19\x45XPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45XPORT_FORMAT_JSON\x10\x01\x12\x15\n\x11\x45XPORT_FORMAT_CSV\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#cloudvlan/entity/v1/audit_log.proto\x12\x13\x63loudvlan.entity.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x89\x03\n\x08\x41uditLog\x12\x1a\n\x08sequence\x18\x01 \x01(\x04R\x08sequence\x12\x1b\n\ttenant_id\x18\x02 \x01(\tR\x08tenantId\x12;\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\noccurredAt\x12=\n\nactor_type\x18\x04 \x01(\x0e\x32\x1e.cloudvlan.entity.v1.ActorTypeR\tactorType\x12\x14\n\x05\x61\x63tor\x18\x05 \x01(\tR\x05\x61\x63tor\x12\x16\n\x06\x61\x63tion\x18\x06 \x01(\tR\x06\x61\x63tion\x12\x1b\n\tobject_id\x18\x07 \x01(\tR\x08objectId\x12\x18\n\x07outcome\x18\x08 \x01(\tR\x07outcome\x12\x1d\n\nrequest_id\x18\t \x01(\tR\trequestId\x12%\n\x0esource_address\x18\n \x01(\tR\rsourceAddress\x12\x1d\n\ncluster_id\x18\x0b \x01(\tR\tclusterId\"\xb0\x01\n\x0b\x41uditFilter\x12\x30\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x05since\x12\x30\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x05until\x12\x16\n\x05\x61\x63tor\x18\x03 \x01(\tB\x00R\x05\x61\x63tor\x12%\n\raction_prefix\x18\x04 \x01(\tB\x00R\x0c\x61\x63tionPrefix*\x9b\x01\n\tActorType\x12\x1a\n\x16\x41\x43TOR_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x41\x43TOR_TYPE_USER\x10\x01\x12\x16\n\x12\x41\x43TOR_TYPE_API_KEY\x10\x02\x12\x13\n\x0f\x41\x43TOR_TYPE_NODE\x10\x03\x12\x16\n\x12\x41\x43TOR_TYPE_SERVICE\x10\x04\x12\x18\n\x14\x41\x43TOR_TYPE_ANONYMOUS\x10\x05*\\\n\x0c\x45xportFormat\x12\x1d\n\x19\x45XPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45XPORT_FORMAT_JSON\x10\x01\x12\x15\n\x11\x45XPORT_FORMAT_CSV\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cloudvlan.entity.v1.audit_log_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ACTORTYPE']._serialized_start=490
-  _globals['_ACTORTYPE']._serialized_end=645
-  _globals['_EXPORTFORMAT']._serialized_start=647
-  _globals['_EXPORTFORMAT']._serialized_end=739
+  _globals['_ACTORTYPE']._serialized_start=669
+  _globals['_ACTORTYPE']._serialized_end=824
+  _globals['_EXPORTFORMAT']._serialized_start=826
+  _globals['_EXPORTFORMAT']._serialized_end=918
   _globals['_AUDITLOG']._serialized_start=94
   _globals['_AUDITLOG']._serialized_end=487
+  _globals['_AUDITFILTER']._serialized_start=490
+  _globals['_AUDITFILTER']._serialized_end=666
 # @@protoc_insertion_point(module_scope)

@@ -58,3 +58,15 @@ class AuditLog(_message.Message):
     source_address: str
     cluster_id: str
     def __init__(self, sequence: _Optional[int] = ..., tenant_id: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor_type: _Optional[_Union[ActorType, str]] = ..., actor: _Optional[str] = ..., action: _Optional[str] = ..., object_id: _Optional[str] = ..., outcome: _Optional[str] = ..., request_id: _Optional[str] = ..., source_address: _Optional[str] = ..., cluster_id: _Optional[str] = ...) -> None: ...
+
+class AuditFilter(_message.Message):
+    __slots__ = ("since", "until", "actor", "action_prefix")
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    ACTION_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    since: _timestamp_pb2.Timestamp
+    until: _timestamp_pb2.Timestamp
+    actor: str
+    action_prefix: str
+    def __init__(self, since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., action_prefix: _Optional[str] = ...) -> None: ...

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%cloudvlan/entity/v1/certificate.proto\x12\x13\x63loudvlan.entity.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb4\x01\n\x0b\x43\x65rtificate\x12\x14\n\x05\x63hain\x18\x01 \x03(\x0cR\x05\x63hain\x12\x39\n\nnot_before\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tnotBefore\x12\x37\n\tnot_after\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08notAfter\x12\x1b\n\tspiffe_id\x18\x04 \x01(\tR\x08spiffeId\"#\n\x0bTrustBundle\x12\x14\n\x05roots\x18\x01 \x03(\x0cR\x05rootsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%cloudvlan/entity/v1/certificate.proto\x12\x13\x63loudvlan.entity.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb4\x01\n\x0b\x43\x65rtificate\x12\x14\n\x05\x63hain\x18\x01 \x03(\x0cR\x05\x63hain\x12\x39\n\nnot_before\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tnotBefore\x12\x37\n\tnot_after\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08notAfter\x12\x1b\n\tspiffe_id\x18\x04 \x01(\tR\x08spiffeId\"F\n\x0bTrustBundle\x12\x14\n\x05roots\x18\x01 \x03(\x0cR\x05roots\x12!\n\x0c\x63ross_signed\x18\x02 \x03(\x0cR\x0b\x63rossSignedb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,5 +35,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CERTIFICATE']._serialized_start=96
   _globals['_CERTIFICATE']._serialized_end=276
   _globals['_TRUSTBUNDLE']._serialized_start=278
-  _globals['_TRUSTBUNDLE']._serialized_end=313
+  _globals['_TRUSTBUNDLE']._serialized_end=348
 # @@protoc_insertion_point(module_scope)

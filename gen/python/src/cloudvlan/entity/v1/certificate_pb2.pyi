@@ -22,7 +22,9 @@ class Certificate(_message.Message):
     def __init__(self, chain: _Optional[_Iterable[bytes]] = ..., not_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., not_after: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., spiffe_id: _Optional[str] = ...) -> None: ...
 
 class TrustBundle(_message.Message):
-    __slots__ = ("roots",)
+    __slots__ = ("roots", "cross_signed")
     ROOTS_FIELD_NUMBER: _ClassVar[int]
+    CROSS_SIGNED_FIELD_NUMBER: _ClassVar[int]
     roots: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, roots: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    cross_signed: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, roots: _Optional[_Iterable[bytes]] = ..., cross_signed: _Optional[_Iterable[bytes]] = ...) -> None: ...

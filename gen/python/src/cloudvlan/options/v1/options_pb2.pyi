@@ -45,6 +45,7 @@ class Permission(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PERMISSION_POLICY_WRITE: _ClassVar[Permission]
     PERMISSION_REGION_READ: _ClassVar[Permission]
     PERMISSION_REGION_WRITE: _ClassVar[Permission]
+    PERMISSION_AUDIT_READ: _ClassVar[Permission]
     PERMISSION_CONTROL_PLANE: _ClassVar[Permission]
 SCOPE_UNSPECIFIED: Scope
 SCOPE_PLATFORM: Scope
@@ -75,6 +76,7 @@ PERMISSION_POLICY_READ: Permission
 PERMISSION_POLICY_WRITE: Permission
 PERMISSION_REGION_READ: Permission
 PERMISSION_REGION_WRITE: Permission
+PERMISSION_AUDIT_READ: Permission
 PERMISSION_CONTROL_PLANE: Permission
 ACCESS_FIELD_NUMBER: _ClassVar[int]
 access: _descriptor.FieldDescriptor

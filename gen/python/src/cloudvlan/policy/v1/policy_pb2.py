@@ -22,12 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from cloudvlan.entity.v1 import audit_log_pb2 as cloudvlan_dot_entity_dot_v1_dot_audit__log__pb2
+from cloudvlan.entity.v1 import common_pb2 as cloudvlan_dot_entity_dot_v1_dot_common__pb2
 from cloudvlan.entity.v1 import events_pb2 as cloudvlan_dot_entity_dot_v1_dot_events__pb2
 from cloudvlan.entity.v1 import policy_pb2 as cloudvlan_dot_entity_dot_v1_dot_policy__pb2
 from cloudvlan.options.v1 import options_pb2 as cloudvlan_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n cloudvlan/policy/v1/policy.proto\x12\x13\x63loudvlan.policy.v1\x1a cloudvlan/entity/v1/events.proto\x1a cloudvlan/entity/v1/policy.proto\x1a\"cloudvlan/options/v1/options.proto\"\x87\x02\n\x12\x41pplyPolicyRequest\x12\x1d\n\ttenant_id\x18\x01 \x01(\tB\x00R\x08tenantId\x12\x1b\n\x08\x63vlan_id\x18\x02 \x01(\tB\x00R\x07\x63vlanId\x12\x41\n\x08\x64ocument\x18\x03 \x01(\x0b\x32#.cloudvlan.entity.v1.PolicyDocumentB\x00R\x08\x64ocument\x12&\n\x0c\x62\x61se_version\x18\x04 \x01(\x04H\x00R\x0b\x62\x61seVersion\x88\x01\x01\x12\x39\n\x06source\x18\x05 \x01(\x0b\x32!.cloudvlan.entity.v1.PolicySourceR\x06sourceB\x0f\n\r_base_version\"J\n\x13\x41pplyPolicyResponse\x12\x33\n\x06policy\x18\x01 \x01(\x0b\x32\x1b.cloudvlan.entity.v1.PolicyR\x06policy\"N\n\x10GetPolicyRequest\x12\x1d\n\ttenant_id\x18\x01 \x01(\tB\x00R\x08tenantId\x12\x1b\n\x08\x63vlan_id\x18\x02 \x01(\tB\x00R\x07\x63vlanId\"H\n\x11GetPolicyResponse\x12\x33\n\x06policy\x18\x01 \x01(\x0b\x32\x1b.cloudvlan.entity.v1.PolicyR\x06policy\"g\n\x13WatchChangesRequest\x12\x1d\n\ttenant_id\x18\x01 \x01(\tB\x00R\x08tenantId\x12\x1b\n\x08\x63vlan_id\x18\x02 \x01(\tB\x00R\x07\x63vlanId\x12\x14\n\x05since\x18\x03 \x01(\x04R\x05since\"i\n\x14WatchChangesResponse\x12\x35\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x1b.cloudvlan.entity.v1.ChangeR\x07\x63hanges\x12\x1a\n\x08revision\x18\x02 \x01(\x04R\x08revision2\xe0\x02\n\rPolicyService\x12m\n\x0b\x41pplyPolicy\x12\'.cloudvlan.policy.v1.ApplyPolicyRequest\x1a(.cloudvlan.policy.v1.ApplyPolicyResponse\"\x0b\x90\x02\x02\x8a\xb5\x18\x04\x08Q\x10\x02\x12i\n\tGetPolicy\x12%.cloudvlan.policy.v1.GetPolicyRequest\x1a&.cloudvlan.policy.v1.GetPolicyResponse\"\r\x90\x02\x01\x8a\xb5\x18\x06\x08P\x10\x02\x38\x01\x12u\n\x0cWatchChanges\x12(.cloudvlan.policy.v1.WatchChangesRequest\x1a).cloudvlan.policy.v1.WatchChangesResponse\"\x0e\x90\x02\x01\x8a\xb5\x18\x07\x08\x64\x10\x01\x1a\x01\x02\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n cloudvlan/policy/v1/policy.proto\x12\x13\x63loudvlan.policy.v1\x1a#cloudvlan/entity/v1/audit_log.proto\x1a cloudvlan/entity/v1/common.proto\x1a cloudvlan/entity/v1/events.proto\x1a cloudvlan/entity/v1/policy.proto\x1a\"cloudvlan/options/v1/options.proto\"\x87\x02\n\x12\x41pplyPolicyRequest\x12\x1d\n\ttenant_id\x18\x01 \x01(\tB\x00R\x08tenantId\x12\x1b\n\x08\x63vlan_id\x18\x02 \x01(\tB\x00R\x07\x63vlanId\x12\x41\n\x08\x64ocument\x18\x03 \x01(\x0b\x32#.cloudvlan.entity.v1.PolicyDocumentB\x00R\x08\x64ocument\x12&\n\x0c\x62\x61se_version\x18\x04 \x01(\x04H\x00R\x0b\x62\x61seVersion\x88\x01\x01\x12\x39\n\x06source\x18\x05 \x01(\x0b\x32!.cloudvlan.entity.v1.PolicySourceR\x06sourceB\x0f\n\r_base_version\"J\n\x13\x41pplyPolicyResponse\x12\x33\n\x06policy\x18\x01 \x01(\x0b\x32\x1b.cloudvlan.entity.v1.PolicyR\x06policy\"N\n\x10GetPolicyRequest\x12\x1d\n\ttenant_id\x18\x01 \x01(\tB\x00R\x08tenantId\x12\x1b\n\x08\x63vlan_id\x18\x02 \x01(\tB\x00R\x07\x63vlanId\"H\n\x11GetPolicyResponse\x12\x33\n\x06policy\x18\x01 \x01(\x0b\x32\x1b.cloudvlan.entity.v1.PolicyR\x06policy\"g\n\x13WatchChangesRequest\x12\x1d\n\ttenant_id\x18\x01 \x01(\tB\x00R\x08tenantId\x12\x1b\n\x08\x63vlan_id\x18\x02 \x01(\tB\x00R\x07\x63vlanId\x12\x14\n\x05since\x18\x03 \x01(\x04R\x05since\"i\n\x14WatchChangesResponse\x12\x35\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x1b.cloudvlan.entity.v1.ChangeR\x07\x63hanges\x12\x1a\n\x08revision\x18\x02 \x01(\x04R\x08revision\"\xb0\x01\n\x14ListAuditLogsRequest\x12\x1d\n\ttenant_id\x18\x01 \x01(\tB\x00R\x08tenantId\x12\x38\n\x06\x66ilter\x18\x02 \x01(\x0b\x32 .cloudvlan.entity.v1.AuditFilterR\x06\x66ilter\x12?\n\npagination\x18\x03 \x01(\x0b\x32\x1f.cloudvlan.entity.v1.PaginationR\npagination\"\x88\x01\n\x15ListAuditLogsResponse\x12<\n\naudit_logs\x18\x01 \x03(\x0b\x32\x1d.cloudvlan.entity.v1.AuditLogR\tauditLogs\x12\x31\n\x04meta\x18\x02 \x01(\x0b\x32\x1d.cloudvlan.entity.v1.ListMetaR\x04meta2\xe0\x02\n\rPolicyService\x12m\n\x0b\x41pplyPolicy\x12\'.cloudvlan.policy.v1.ApplyPolicyRequest\x1a(.cloudvlan.policy.v1.ApplyPolicyResponse\"\x0b\x90\x02\x02\x8a\xb5\x18\x04\x08Q\x10\x02\x12i\n\tGetPolicy\x12%.cloudvlan.policy.v1.GetPolicyRequest\x1a&.cloudvlan.policy.v1.GetPolicyResponse\"\r\x90\x02\x01\x8a\xb5\x18\x06\x08P\x10\x02\x38\x01\x12u\n\x0cWatchChanges\x12(.cloudvlan.policy.v1.WatchChangesRequest\x1a).cloudvlan.policy.v1.WatchChangesResponse\"\x0e\x90\x02\x01\x8a\xb5\x18\x07\x08\x64\x10\x01\x1a\x01\x02\x30\x01\x32\x88\x01\n\x0c\x41uditService\x12x\n\rListAuditLogs\x12).cloudvlan.policy.v1.ListAuditLogsRequest\x1a*.cloudvlan.policy.v1.ListAuditLogsResponse\"\x10\x90\x02\x01\x8a\xb5\x18\t\x08\\\x10\x02\x1a\x01\x01\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,18 +42,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POLICYSERVICE'].methods_by_name['GetPolicy']._serialized_options = b'\220\002\001\212\265\030\006\010P\020\0028\001'
   _globals['_POLICYSERVICE'].methods_by_name['WatchChanges']._loaded_options = None
   _globals['_POLICYSERVICE'].methods_by_name['WatchChanges']._serialized_options = b'\220\002\001\212\265\030\007\010d\020\001\032\001\002'
-  _globals['_APPLYPOLICYREQUEST']._serialized_start=162
-  _globals['_APPLYPOLICYREQUEST']._serialized_end=425
-  _globals['_APPLYPOLICYRESPONSE']._serialized_start=427
-  _globals['_APPLYPOLICYRESPONSE']._serialized_end=501
-  _globals['_GETPOLICYREQUEST']._serialized_start=503
-  _globals['_GETPOLICYREQUEST']._serialized_end=581
-  _globals['_GETPOLICYRESPONSE']._serialized_start=583
-  _globals['_GETPOLICYRESPONSE']._serialized_end=655
-  _globals['_WATCHCHANGESREQUEST']._serialized_start=657
-  _globals['_WATCHCHANGESREQUEST']._serialized_end=760
-  _globals['_WATCHCHANGESRESPONSE']._serialized_start=762
-  _globals['_WATCHCHANGESRESPONSE']._serialized_end=867
-  _globals['_POLICYSERVICE']._serialized_start=870
-  _globals['_POLICYSERVICE']._serialized_end=1222
+  _globals['_AUDITSERVICE'].methods_by_name['ListAuditLogs']._loaded_options = None
+  _globals['_AUDITSERVICE'].methods_by_name['ListAuditLogs']._serialized_options = b'\220\002\001\212\265\030\t\010\\\020\002\032\001\0018\001'
+  _globals['_APPLYPOLICYREQUEST']._serialized_start=233
+  _globals['_APPLYPOLICYREQUEST']._serialized_end=496
+  _globals['_APPLYPOLICYRESPONSE']._serialized_start=498
+  _globals['_APPLYPOLICYRESPONSE']._serialized_end=572
+  _globals['_GETPOLICYREQUEST']._serialized_start=574
+  _globals['_GETPOLICYREQUEST']._serialized_end=652
+  _globals['_GETPOLICYRESPONSE']._serialized_start=654
+  _globals['_GETPOLICYRESPONSE']._serialized_end=726
+  _globals['_WATCHCHANGESREQUEST']._serialized_start=728
+  _globals['_WATCHCHANGESREQUEST']._serialized_end=831
+  _globals['_WATCHCHANGESRESPONSE']._serialized_start=833
+  _globals['_WATCHCHANGESRESPONSE']._serialized_end=938
+  _globals['_LISTAUDITLOGSREQUEST']._serialized_start=941
+  _globals['_LISTAUDITLOGSREQUEST']._serialized_end=1117
+  _globals['_LISTAUDITLOGSRESPONSE']._serialized_start=1120
+  _globals['_LISTAUDITLOGSRESPONSE']._serialized_end=1256
+  _globals['_POLICYSERVICE']._serialized_start=1259
+  _globals['_POLICYSERVICE']._serialized_end=1611
+  _globals['_AUDITSERVICE']._serialized_start=1614
+  _globals['_AUDITSERVICE']._serialized_end=1750
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,5 @@
+from cloudvlan.entity.v1 import audit_log_pb2 as _audit_log_pb2
+from cloudvlan.entity.v1 import common_pb2 as _common_pb2
 from cloudvlan.entity.v1 import events_pb2 as _events_pb2
 from cloudvlan.entity.v1 import policy_pb2 as _policy_pb2
 from cloudvlan.options.v1 import options_pb2 as _options_pb2
@@ -60,3 +62,21 @@ class WatchChangesResponse(_message.Message):
     changes: _containers.RepeatedCompositeFieldContainer[_events_pb2.Change]
     revision: int
     def __init__(self, changes: _Optional[_Iterable[_Union[_events_pb2.Change, _Mapping]]] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class ListAuditLogsRequest(_message.Message):
+    __slots__ = ("tenant_id", "filter", "pagination")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    PAGINATION_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    filter: _audit_log_pb2.AuditFilter
+    pagination: _common_pb2.Pagination
+    def __init__(self, tenant_id: _Optional[str] = ..., filter: _Optional[_Union[_audit_log_pb2.AuditFilter, _Mapping]] = ..., pagination: _Optional[_Union[_common_pb2.Pagination, _Mapping]] = ...) -> None: ...
+
+class ListAuditLogsResponse(_message.Message):
+    __slots__ = ("audit_logs", "meta")
+    AUDIT_LOGS_FIELD_NUMBER: _ClassVar[int]
+    META_FIELD_NUMBER: _ClassVar[int]
+    audit_logs: _containers.RepeatedCompositeFieldContainer[_audit_log_pb2.AuditLog]
+    meta: _common_pb2.ListMeta
+    def __init__(self, audit_logs: _Optional[_Iterable[_Union[_audit_log_pb2.AuditLog, _Mapping]]] = ..., meta: _Optional[_Union[_common_pb2.ListMeta, _Mapping]] = ...) -> None: ...

@@ -90,6 +90,47 @@ export declare type AuditLog = Message<"cloudvlan.entity.v1.AuditLog"> & {
 export declare const AuditLogSchema: GenMessage<AuditLog>;
 
 /**
+ * Which rows of an audit log are asked for. What is unset or empty leaves nothing out.
+ *
+ * @generated from message cloudvlan.entity.v1.AuditFilter
+ */
+export declare type AuditFilter = Message<"cloudvlan.entity.v1.AuditFilter"> & {
+  /**
+   * Rows of this time and later.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 1;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * Rows before this time.
+   *
+   * @generated from field: google.protobuf.Timestamp until = 2;
+   */
+  until?: Timestamp | undefined;
+
+  /**
+   * The whole subject.
+   *
+   * @generated from field: string actor = 3;
+   */
+  actor: string;
+
+  /**
+   * How the full RPC name begins, for example `/cloudvlan.registry.v1.NodeService/`.
+   *
+   * @generated from field: string action_prefix = 4;
+   */
+  actionPrefix: string;
+};
+
+/**
+ * Describes the message cloudvlan.entity.v1.AuditFilter.
+ * Use `create(AuditFilterSchema)` to create a new message.
+ */
+export declare const AuditFilterSchema: GenMessage<AuditFilter>;
+
+/**
  * @generated from enum cloudvlan.entity.v1.ActorType
  */
 export enum ActorType {

@@ -10,6 +10,8 @@ import type { Hop } from "../../engine/v1/engine_pb.js";
 import type { MapUpdate } from "../../entity/v1/netmap_pb.js";
 import type { NodeEndpoint } from "../../entity/v1/node_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { AuditFilter, AuditLog } from "../../entity/v1/audit_log_pb.js";
+import type { ListMeta, Pagination } from "../../entity/v1/common_pb.js";
 
 /**
  * Describes the file cloudvlan/netmap/v1/netmap.proto.
@@ -388,6 +390,55 @@ export declare type NodePresence = Message<"cloudvlan.netmap.v1.NodePresence"> &
 export declare const NodePresenceSchema: GenMessage<NodePresence>;
 
 /**
+ * @generated from message cloudvlan.netmap.v1.ListAuditLogsRequest
+ */
+export declare type ListAuditLogsRequest = Message<"cloudvlan.netmap.v1.ListAuditLogsRequest"> & {
+  /**
+   * Empty: the rows that belong to no tenant, for callers of the platform alone.
+   *
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * @generated from field: cloudvlan.entity.v1.AuditFilter filter = 2;
+   */
+  filter?: AuditFilter | undefined;
+
+  /**
+   * @generated from field: cloudvlan.entity.v1.Pagination pagination = 3;
+   */
+  pagination?: Pagination | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.netmap.v1.ListAuditLogsRequest.
+ * Use `create(ListAuditLogsRequestSchema)` to create a new message.
+ */
+export declare const ListAuditLogsRequestSchema: GenMessage<ListAuditLogsRequest>;
+
+/**
+ * @generated from message cloudvlan.netmap.v1.ListAuditLogsResponse
+ */
+export declare type ListAuditLogsResponse = Message<"cloudvlan.netmap.v1.ListAuditLogsResponse"> & {
+  /**
+   * @generated from field: repeated cloudvlan.entity.v1.AuditLog audit_logs = 1;
+   */
+  auditLogs: AuditLog[];
+
+  /**
+   * @generated from field: cloudvlan.entity.v1.ListMeta meta = 2;
+   */
+  meta?: ListMeta | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.netmap.v1.ListAuditLogsResponse.
+ * Use `create(ListAuditLogsResponseSchema)` to create a new message.
+ */
+export declare const ListAuditLogsResponseSchema: GenMessage<ListAuditLogsResponse>;
+
+/**
  * The map stream of a node.
  *
  * @generated from service cloudvlan.netmap.v1.NetmapService
@@ -461,6 +512,24 @@ export declare const DiagnosisService: GenService<{
     methodKind: "unary";
     input: typeof WhyRequestSchema;
     output: typeof WhyResponseSchema;
+  },
+}>;
+
+/**
+ * What was done and refused here. Each service keeps its own log.
+ *
+ * @generated from service cloudvlan.netmap.v1.AuditService
+ */
+export declare const AuditService: GenService<{
+  /**
+   * Rows of one tenant by sequence. A page may be short or empty and yet not be the last: the token says it.
+   *
+   * @generated from rpc cloudvlan.netmap.v1.AuditService.ListAuditLogs
+   */
+  listAuditLogs: {
+    methodKind: "unary";
+    input: typeof ListAuditLogsRequestSchema;
+    output: typeof ListAuditLogsResponseSchema;
   },
 }>;
 

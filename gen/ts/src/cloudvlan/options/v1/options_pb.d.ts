@@ -262,6 +262,13 @@ export enum Permission {
   REGION_WRITE = 91,
 
   /**
+   * The audit logs of all services.
+   *
+   * @generated from enum value: PERMISSION_AUDIT_READ = 92;
+   */
+  AUDIT_READ = 92,
+
+  /**
    * Held by services alone: the calls the control plane makes to itself.
    *
    * @generated from enum value: PERMISSION_CONTROL_PLANE = 100;

@@ -8,6 +8,8 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import type { Message } from "@bufbuild/protobuf";
 import type { Policy, PolicyDocument, PolicySource } from "../../entity/v1/policy_pb.js";
 import type { Change } from "../../entity/v1/events_pb.js";
+import type { AuditFilter, AuditLog } from "../../entity/v1/audit_log_pb.js";
+import type { ListMeta, Pagination } from "../../entity/v1/common_pb.js";
 
 /**
  * Describes the file cloudvlan/policy/v1/policy.proto.
@@ -155,6 +157,55 @@ export declare type WatchChangesResponse = Message<"cloudvlan.policy.v1.WatchCha
 export declare const WatchChangesResponseSchema: GenMessage<WatchChangesResponse>;
 
 /**
+ * @generated from message cloudvlan.policy.v1.ListAuditLogsRequest
+ */
+export declare type ListAuditLogsRequest = Message<"cloudvlan.policy.v1.ListAuditLogsRequest"> & {
+  /**
+   * Empty: the rows that belong to no tenant, for callers of the platform alone.
+   *
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * @generated from field: cloudvlan.entity.v1.AuditFilter filter = 2;
+   */
+  filter?: AuditFilter | undefined;
+
+  /**
+   * @generated from field: cloudvlan.entity.v1.Pagination pagination = 3;
+   */
+  pagination?: Pagination | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.policy.v1.ListAuditLogsRequest.
+ * Use `create(ListAuditLogsRequestSchema)` to create a new message.
+ */
+export declare const ListAuditLogsRequestSchema: GenMessage<ListAuditLogsRequest>;
+
+/**
+ * @generated from message cloudvlan.policy.v1.ListAuditLogsResponse
+ */
+export declare type ListAuditLogsResponse = Message<"cloudvlan.policy.v1.ListAuditLogsResponse"> & {
+  /**
+   * @generated from field: repeated cloudvlan.entity.v1.AuditLog audit_logs = 1;
+   */
+  auditLogs: AuditLog[];
+
+  /**
+   * @generated from field: cloudvlan.entity.v1.ListMeta meta = 2;
+   */
+  meta?: ListMeta | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.policy.v1.ListAuditLogsResponse.
+ * Use `create(ListAuditLogsResponseSchema)` to create a new message.
+ */
+export declare const ListAuditLogsResponseSchema: GenMessage<ListAuditLogsResponse>;
+
+/**
  * Policy as one document a cvlan.
  *
  * @generated from service cloudvlan.policy.v1.PolicyService
@@ -187,6 +238,24 @@ export declare const PolicyService: GenService<{
     methodKind: "server_streaming";
     input: typeof WatchChangesRequestSchema;
     output: typeof WatchChangesResponseSchema;
+  },
+}>;
+
+/**
+ * What was done and refused here. Each service keeps its own log.
+ *
+ * @generated from service cloudvlan.policy.v1.AuditService
+ */
+export declare const AuditService: GenService<{
+  /**
+   * Rows of one tenant by sequence. A page may be short or empty and yet not be the last: the token says it.
+   *
+   * @generated from rpc cloudvlan.policy.v1.AuditService.ListAuditLogs
+   */
+  listAuditLogs: {
+    methodKind: "unary";
+    input: typeof ListAuditLogsRequestSchema;
+    output: typeof ListAuditLogsResponseSchema;
   },
 }>;
 

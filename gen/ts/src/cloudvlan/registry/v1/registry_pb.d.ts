@@ -19,6 +19,7 @@ import type { Certificate, TrustBundle } from "../../entity/v1/certificate_pb.js
 import type { RuleSelector, Signed } from "../../entity/v1/netmap_pb.js";
 import type { PolicyTarget } from "../../entity/v1/policy_pb.js";
 import type { Change } from "../../entity/v1/events_pb.js";
+import type { AuditFilter, AuditLog } from "../../entity/v1/audit_log_pb.js";
 
 /**
  * Describes the file cloudvlan/registry/v1/registry.proto.
@@ -1582,6 +1583,55 @@ export declare type WatchChangesResponse = Message<"cloudvlan.registry.v1.WatchC
 export declare const WatchChangesResponseSchema: GenMessage<WatchChangesResponse>;
 
 /**
+ * @generated from message cloudvlan.registry.v1.ListAuditLogsRequest
+ */
+export declare type ListAuditLogsRequest = Message<"cloudvlan.registry.v1.ListAuditLogsRequest"> & {
+  /**
+   * Empty: the rows that belong to no tenant, for callers of the platform alone.
+   *
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * @generated from field: cloudvlan.entity.v1.AuditFilter filter = 2;
+   */
+  filter?: AuditFilter | undefined;
+
+  /**
+   * @generated from field: cloudvlan.entity.v1.Pagination pagination = 3;
+   */
+  pagination?: Pagination | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.ListAuditLogsRequest.
+ * Use `create(ListAuditLogsRequestSchema)` to create a new message.
+ */
+export declare const ListAuditLogsRequestSchema: GenMessage<ListAuditLogsRequest>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.ListAuditLogsResponse
+ */
+export declare type ListAuditLogsResponse = Message<"cloudvlan.registry.v1.ListAuditLogsResponse"> & {
+  /**
+   * @generated from field: repeated cloudvlan.entity.v1.AuditLog audit_logs = 1;
+   */
+  auditLogs: AuditLog[];
+
+  /**
+   * @generated from field: cloudvlan.entity.v1.ListMeta meta = 2;
+   */
+  meta?: ListMeta | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.ListAuditLogsResponse.
+ * Use `create(ListAuditLogsResponseSchema)` to create a new message.
+ */
+export declare const ListAuditLogsResponseSchema: GenMessage<ListAuditLogsResponse>;
+
+/**
  * Private networks.
  *
  * @generated from service cloudvlan.registry.v1.CvlanService
@@ -1852,6 +1902,24 @@ export declare const RegistryService: GenService<{
     methodKind: "server_streaming";
     input: typeof WatchChangesRequestSchema;
     output: typeof WatchChangesResponseSchema;
+  },
+}>;
+
+/**
+ * What was done and refused here. Each service keeps its own log.
+ *
+ * @generated from service cloudvlan.registry.v1.AuditService
+ */
+export declare const AuditService: GenService<{
+  /**
+   * Rows of one tenant by sequence. A page may be short or empty and yet not be the last: the token says it.
+   *
+   * @generated from rpc cloudvlan.registry.v1.AuditService.ListAuditLogs
+   */
+  listAuditLogs: {
+    methodKind: "unary";
+    input: typeof ListAuditLogsRequestSchema;
+    output: typeof ListAuditLogsResponseSchema;
   },
 }>;
 
