@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { SetupFailure } from "./failure.mjs";
+import { formerVersion } from "./former.mjs";
 import { cache, pinnedNode, root } from "./paths.mjs";
 import { createProgress } from "./progress.mjs";
 import {
@@ -32,7 +33,7 @@ const COMMANDS = {
   package: { program: "infra/packaging/main.ts", steps: start },
   start: { program: "infra/start/main.ts", steps: start },
   bench: { program: "bench/main.ts", steps: start },
-  test: { program: "infra/setup/test.ts", steps: [...start, wireguardGo, goClient, python, validate] },
+  test: { program: "infra/setup/test.ts", steps: [...start, wireguardGo, goClient, python, validate, formerVersion] },
 };
 
 async function prepare(command) {

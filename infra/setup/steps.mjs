@@ -9,10 +9,10 @@ import { cache, pinnedNode, root } from "./paths.mjs";
 const KEPT_BUILDS = 3;
 const ENGINE_BINARIES = ["cvlan-engine", "cvlan-lab"];
 
-const logOf = (name) => join(cache, "logs", `${name}.log`);
+export const logOf = (name) => join(cache, "logs", `${name}.log`);
 
 /** Runs one step under its lock, unless what it makes is there. `fresh` is asked again once the lock is held. */
-async function step(progress, name, doing, lock, fresh, make) {
+export async function step(progress, name, doing, lock, fresh, make) {
   if (await fresh()) return;
   progress.begin(name, "waiting");
   await withLock(
@@ -43,7 +43,7 @@ async function touch(path) {
 }
 
 /** Makes a folder of files whole or not at all. */
-async function replaceFolder(folder, fill) {
+export async function replaceFolder(folder, fill) {
   const partial = join(dirname(folder), `.${basename(folder)}.partial`);
   await rm(partial, { recursive: true, force: true });
   await mkdir(partial, { recursive: true });

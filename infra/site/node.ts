@@ -19,6 +19,8 @@ export interface NodePrograms {
   readonly agentFlags: readonly string[];
   readonly cli: string;
   readonly engine: string;
+  /** False for an agent of before names were resolved, which knows no flag for it. */
+  readonly resolver?: false;
 }
 
 /** How a machine differs from the plainest one. */
@@ -109,7 +111,8 @@ export async function siteNode(
     await writeFile(file, JSON.stringify(config), { mode: 0o600 });
     argv.push("--config", file);
   }
-  argv.push(...flags, "--resolver", etc === undefined ? "off" : "auto");
+  argv.push(...flags);
+  if (programs.resolver !== false) argv.push("--resolver", etc === undefined ? "off" : "auto");
   const argvOn = (command: readonly string[]) => lab.argvOn(name, etc === undefined ? command : withEtc(etc, command));
   const agent = program(argvOn(argv), join(folder, `${name}.log`));
   const transport = unixTransport(join(state, "agent.sock"));
