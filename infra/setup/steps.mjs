@@ -28,7 +28,7 @@ export async function step(progress, name, doing, lock, fresh, make) {
 }
 
 /** Keeps the builds that were used last. */
-async function prune(folder) {
+export async function prune(folder) {
   const entries = existsSync(folder) ? await readdir(folder, { withFileTypes: true }) : [];
   const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
   const dated = await Promise.all(names.map(async (name) => ({ name, at: (await stat(join(folder, name))).mtimeMs })));
