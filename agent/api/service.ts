@@ -6,6 +6,7 @@ import { Refusal } from "@cloudvlan/kit/errors";
 import { formatAddress } from "@cloudvlan/kit/net";
 import { diagnose } from "../doctor/index.ts";
 import type { RunningEngine } from "../engine/running.ts";
+import { wholeStatus } from "../engine/whole.ts";
 import type { Problems } from "../state/problems.ts";
 import { collectDebug } from "./debug.ts";
 import type { LocalNode } from "./node.ts";
@@ -25,14 +26,14 @@ export function agentRoutes(node: LocalNode): (router: ConnectRouter) => void {
   const implementation: ServiceImpl<typeof AgentService> = {
     async join({ joinString, name }, { signal }) {
       await node.join(joinString, name, signal);
-      return { status: statusOf(node) };
+      return { status: await statusOf(node) };
     },
-    getStatus: () => ({ status: statusOf(node) }),
+    getStatus: async () => ({ status: await statusOf(node) }),
     watchStatus: (_request, { signal }) => watchStatus(node, signal),
     diagnose: (_request, { signal }) => diagnose(node, signal),
     collectDebug: () => collectDebug(node),
     async explain(request, { signal }) {
-      const status = statusNow(node);
+      const status = await statusNow(node);
       const { source, destination } =
         request.source === ""
           ? resolveDestination(status, request.destination)
@@ -64,7 +65,7 @@ async function* ping(
   }: { destination: string; count: number; intervalMs: number; timeoutMs: number },
   { signal }: HandlerContext,
 ) {
-  const { destination: address } = resolveDestination(statusNow(node), destination);
+  const { destination: address } = resolveDestination(await statusNow(node), destination);
   const replies = engineNow(node).client.ping({ destination: address, count, intervalMs, timeoutMs }, { signal });
   for await (const reply of replies) yield { address: formatAddress(address), reply };
 }
@@ -75,8 +76,8 @@ function engineNow(node: LocalNode): RunningEngine {
   return engine;
 }
 
-function statusNow(node: LocalNode): EngineStatus {
-  const status = node.engine.status.get();
+async function statusNow(node: LocalNode): Promise<EngineStatus> {
+  const status = await wholeStatus(node.engine);
   if (!status) throw engineAbsent(node.problems);
   if (!node.membership.get()) {
     throw new Refusal("conflict", "NOT_ENROLLED", "this machine has not joined a network", {

@@ -10,6 +10,7 @@ import {
 } from "@cloudvlan/gen/agent/v1/agent_pb.js";
 import type { PeerStatus } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import { type ControllerView, toldAt } from "../controller/view.ts";
+import { wholeStatus } from "../engine/whole.ts";
 import type { Membership } from "../state/membership.ts";
 import { judge } from "./health.ts";
 import type { LocalNode } from "./node.ts";
@@ -18,12 +19,12 @@ import type { LocalNode } from "./node.ts";
 const KEYS_LIVE_MS = 180_000;
 
 /** The node as its machine sees it now. */
-export function statusOf(node: LocalNode): AgentStatus {
+export async function statusOf(node: LocalNode): Promise<AgentStatus> {
+  const engine = await wholeStatus(node.engine);
   const nowMs = node.clock.nowMs();
   const bootMs = node.clock.bootMs();
   const membership = node.membership.get();
   const controller = toldAt(node.controller.get(), bootMs);
-  const engine = node.engine.status.get();
   const identity = node.identity.get();
   const running = node.engine.running.get();
   const problems = node.problems.list();

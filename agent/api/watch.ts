@@ -29,7 +29,7 @@ export async function* watchStatus(node: LocalNode, signal: AbortSignal): AsyncG
   try {
     while (!signal.aborted) {
       const seen = changes.get();
-      const status = statusOf(node);
+      const status = await statusOf(node);
       const ageless = withoutAges(status);
       if (told === undefined || Buffer.compare(told, ageless) !== 0) yield { status };
       told = ageless;

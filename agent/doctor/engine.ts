@@ -29,9 +29,9 @@ export function checkVersions(node: LocalNode): Check {
   return ok("versions", found);
 }
 
-export function checkMap(node: LocalNode): Check {
+export async function checkMap(node: LocalNode): Promise<Check> {
   if (!node.membership.get()) return skipped("map", "this machine has not joined");
-  const { engine, headAgeMs, problems } = statusOf(node);
+  const { engine, headAgeMs, problems } = await statusOf(node);
   const problem = problems.find(({ part }) => part === "map");
   if (problem) return fail("map", problem.message, problem.remedy);
   const map = engine?.map;
@@ -43,8 +43,8 @@ export function checkMap(node: LocalNode): Check {
   return headAgeMs === undefined ? warn("map", found, "check reachability") : ok("map", found);
 }
 
-export function checkPeers(node: LocalNode): Check {
-  const { peers } = statusOf(node);
+export async function checkPeers(node: LocalNode): Promise<Check> {
+  const { peers } = await statusOf(node);
   if (peers.length === 0) return skipped("peers", "this node sees no peer: no rule connects it with one");
   const count = (state: PeerState) => peers.filter((peer) => peer.state === state).length;
   const [active, idle, never] = [PeerState.ACTIVE, PeerState.IDLE, PeerState.NEVER].map(count);

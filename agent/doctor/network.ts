@@ -9,6 +9,7 @@ import { fail, ok, skipped, warn } from "@cloudvlan/kit/diagnose";
 import { formatPrefix, overlaps, parseCidr, prefixOf } from "@cloudvlan/kit/net";
 import * as z from "zod";
 import type { LocalNode } from "../api/node.ts";
+import { wholeStatus } from "../engine/whole.ts";
 
 const run = promisify(execFile);
 const COMMAND_TIMEOUT_MS = 5_000;
@@ -52,7 +53,7 @@ export function holdsPort(table: string, port: number): boolean {
 
 /** Whether packets of the overlay fit into those of the underlay, by the routes of this host. */
 export async function checkMtu({ engine }: LocalNode): Promise<Check> {
-  const status = engine.status.get();
+  const status = await wholeStatus(engine);
   if (!status?.mtu) return skipped("mtu", "the engine has no interface yet");
   const endpoints = status.peers.flatMap(({ endpoint }) => endpoint?.address ?? []).slice(0, MAX_WAYS);
   if (endpoints.length === 0) return skipped("mtu", `the overlay's is ${status.mtu}; no peer has an endpoint yet`);

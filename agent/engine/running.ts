@@ -37,7 +37,7 @@ export async function reachEngine(
     client,
     apply({ settings, updates = [] }) {
       const turn = tail.then(async () => {
-        const { status } = await client.getStatus({}, { signal });
+        const { status } = await client.getStatus({ withoutPeers: true }, { signal });
         const generation = (status?.generation ?? 0n) + 1n;
         const request = { generation, updates, ...(settings && { settings }) };
         const response = await client.apply(request, { signal, timeoutMs: APPLY_TIMEOUT_MS });

@@ -17,6 +17,7 @@ import { type EngineTransport, engineTransport } from "./transport.ts";
 export interface EngineLink {
   /** Undefined while it does not answer. */
   readonly running: Cell<RunningEngine | undefined>;
+  /** Without its peers, of which there may be many; set anew also when only a peer changed. */
   readonly status: Cell<EngineStatus | undefined>;
 }
 
@@ -124,7 +125,7 @@ async function follow(
   { log, telemetry }: SuperviseOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  for await (const { item } of engine.client.watch({}, { signal })) {
+  for await (const { item } of engine.client.watch({ withoutPeers: true }, { signal })) {
     switch (item.case) {
       case "opened":
         if (item.value.instanceId !== engine.identity.instanceId) return;

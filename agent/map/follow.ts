@@ -16,6 +16,7 @@ import type { Cause } from "../state/cause.ts";
 import { explainError, type Problems, reasonOf } from "../state/problems.ts";
 import { type BackoffBounds, CONTROLLER_BACKOFF, fullJitter, jittered, sleep } from "../time/backoff.ts";
 import { clockProblem } from "./skew.ts";
+import { headCompleter } from "./head.ts";
 import { applyError, type Outcome, outcomeOf, StepRefused } from "./outcome.ts";
 import { stepCollector } from "./step.ts";
 
@@ -197,8 +198,9 @@ async function watchOnce(round: Round, signal: AbortSignal): Promise<void> {
   const watchdog = setInterval(() => {
     if (clock.bootMs() - heardAt > times.silence) cut.abort(silent(times.silence));
   }, times.silence / LOOKS_PER_SILENCE);
-  const request = { position, capabilityVersion: engine.identity.capabilityVersion };
+  const request = { position, capabilityVersion: engine.identity.capabilityVersion, continuedHeads: true };
   const collector = stepCollector();
+  const completed = headCompleter();
   try {
     const ends = { signal: AbortSignal.any([signal, cut.signal]), timeoutMs: 0 };
     const client = round.controller.client(NetmapService);
@@ -206,7 +208,7 @@ async function watchOnce(round: Round, signal: AbortSignal): Promise<void> {
     for await (const { update } of stream) {
       heardAt = clock.bootMs();
       noteWord(round);
-      const step = update && collector.add(update);
+      const step = update && collector.add(completed(update));
       if (step) await round.carry(step);
     }
   } catch (error) {
@@ -248,7 +250,7 @@ async function applyStep(engine: RunningEngine, updates: MapUpdate[]): Promise<M
 /** Where the engine stands. With a damaged map it stands nowhere: what it fell back to may lack what it had seen. */
 async function positionOf(engine: RunningEngine, problems: Problems, full: boolean): Promise<MapPosition> {
   try {
-    const { status } = await engine.client.getStatus({});
+    const { status } = await engine.client.getStatus({ withoutPeers: true });
     const { epoch = 0n, revision = 0n, keysetVersion = 0n, damage = "" } = status?.map ?? {};
     if (damage !== "") problems.report("map", new Refusal("conflict", "MAP_DAMAGED", damage, { remedy: MEND_MAP }));
     return create(MapPositionSchema, full || damage !== "" ? { epoch } : { epoch, revision, keysetVersion });

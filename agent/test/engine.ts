@@ -36,6 +36,11 @@ export async function testEngine(folder: string): Promise<TestEngine> {
     status.set(create(EngineStatusSchema, { ...before, ...change } as MessageInitShape<typeof EngineStatusSchema>));
   };
 
+  const told = (withoutPeers: boolean): EngineStatus => {
+    const value = status.get();
+    return withoutPeers ? { ...value, peers: [] } : value;
+  };
+
   const server = createServer(connectNodeAdapter({ routes: (router) => serve(router) }));
   const sessions = new Set<ServerHttp2Session>();
   server.on("session", (session) => sessions.add(session));
@@ -52,14 +57,16 @@ export async function testEngine(folder: string): Promise<TestEngine> {
         capabilityVersion: 1,
       }),
       prove: ({ transcript }) => ({ wireguardProof: transcript, controlProof: transcript }),
-      getStatus: () => ({ status: status.get() }),
+      getStatus: ({ withoutPeers }) => ({ status: told(withoutPeers) }),
       apply: (request) => {
         apply(request);
         return { generation: request.generation, map: status.get().map ?? {} };
       },
-      async *watch(_request, { signal }) {
+      async *watch({ withoutPeers }, { signal }) {
         yield { item: { case: "opened", value: { instanceId, generation: status.get().generation } } };
-        for await (const value of status.values(signal)) yield { item: { case: "status", value } };
+        for await (const _ of status.values(signal)) {
+          yield { item: { case: "status", value: told(withoutPeers) } };
+        }
       },
       explain: ({ packet }) => ({
         forwarded: packet?.destinationPort !== 23,

@@ -27,7 +27,7 @@ import { recordingLog, temporaryFolder, until } from "./support.ts";
 const forever = (signal: AbortSignal) =>
   new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 
-type Frame = Partial<Pick<MapUpdate, "previous" | "revision" | "full" | "more">> & { head?: string };
+type Frame = Partial<Pick<MapUpdate, "previous" | "revision" | "full" | "more" | "headKept">> & { head?: string };
 type Script = (position: MapPosition, context: HandlerContext) => AsyncIterable<Frame>;
 
 const frame = ({ head = "", ...fields }: Frame) => ({
@@ -178,6 +178,30 @@ describe("the map's way to the engine", function () {
     );
     assert.ok(node.lines.some((line) => line.includes("BAD_SIGNATURE")));
     await until("the problem is over", () => node.problems.list().length === 0);
+  });
+
+  it("puts a head together from the one before on its stream, and opens the stream anew when that was too short", async () => {
+    let streams = 0;
+    script = async function* (at, { signal }) {
+      streams += 1;
+      yield { previous: at.revision, revision: 3n, full: at.revision === 0n, head: "HEAD 1" };
+      yield { previous: 3n, revision: 4n, headKept: 5, head: "2" };
+      yield { previous: 4n, revision: 5n, headKept: 6 };
+      if (streams === 1) yield { previous: 5n, revision: 6n, headKept: 7, head: "3" };
+      await forever(signal);
+    };
+    await using node = await following();
+    await until("another stream", () => streams === 2);
+    const heads = node.engine.applied.slice(0, 3).map(({ updates }) => updates[0]);
+    assert.deepEqual(
+      heads.map((update) => [Buffer.from(update?.head ?? []).toString(), update?.headKept]),
+      [
+        ["HEAD 1", 0],
+        ["HEAD 2", 0],
+        ["HEAD 2", 0],
+      ],
+    );
+    assert.ok(node.lines.some((line) => line.includes("continues 7 bytes")));
   });
 
   it("never loops tightly over a map that the engine refuses", async () => {

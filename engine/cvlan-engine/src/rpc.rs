@@ -114,15 +114,21 @@ impl EngineService for Service {
         self.blocking(span, move |engine| engine.apply(request)).await
     }
 
-    async fn watch(&self, _: Request<pb::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        Ok(Response::new(watch::stream(self.engine.clone())))
+    async fn watch(&self, request: Request<pb::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        Ok(Response::new(watch::stream(self.engine.clone(), request.into_inner())))
     }
 
-    async fn get_status(&self, _: Request<pb::GetStatusRequest>) -> Result<Response<pb::GetStatusResponse>, Status> {
-        self.blocking(Span::none(), |engine| {
-            Ok(pb::GetStatusResponse {
-                status: Some(engine.status()),
-            })
+    async fn get_status(
+        &self,
+        request: Request<pb::GetStatusRequest>,
+    ) -> Result<Response<pb::GetStatusResponse>, Status> {
+        let without_peers = request.into_inner().without_peers;
+        self.blocking(Span::none(), move |engine| {
+            let mut status = engine.status();
+            if without_peers {
+                status.peers.clear();
+            }
+            Ok(pb::GetStatusResponse { status: Some(status) })
         })
         .await
     }

@@ -157,7 +157,7 @@ impl Node {
 
     async fn status(&mut self) -> pb::EngineStatus {
         self.client
-            .get_status(pb::GetStatusRequest {})
+            .get_status(pb::GetStatusRequest::default())
             .await
             .unwrap()
             .into_inner()

@@ -121,7 +121,7 @@ async fn who_says_nothing_is_cut_and_an_address_that_is_taken_stops_no_packets()
     drop(silent);
     let other = folder.path().join("other");
     let _other = start(&other, at);
-    let status = client(&other).await.get_status(pb::GetStatusRequest {}).await;
+    let status = client(&other).await.get_status(pb::GetStatusRequest::default()).await;
     assert!(status.is_ok());
 }
 
@@ -131,7 +131,7 @@ async fn calls_of_a_trace_that_is_recorded_become_spans_and_others_do_not() {
     let state = folder.path().join("engine");
     let _program = start(&state, free_address());
     let mut client = client(&state).await;
-    let mut watch = client.watch(pb::WatchRequest {}).await.unwrap().into_inner();
+    let mut watch = client.watch(pb::WatchRequest::default()).await.unwrap().into_inner();
     while !matches!(watch.message().await.unwrap().unwrap().item, Some(Item::Status(_))) {}
 
     for trace in [NOT_SAMPLED, "nonsense", SAMPLED] {

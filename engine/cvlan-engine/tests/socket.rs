@@ -205,7 +205,7 @@ async fn shutdown_ends_the_process_even_with_a_watcher() {
     let (_folder, state) = state();
     let mut program = Program::start(&state);
     let mut client = Program::client(&state).await;
-    let mut watch = client.watch(pb::WatchRequest {}).await.unwrap().into_inner();
+    let mut watch = client.watch(pb::WatchRequest::default()).await.unwrap().into_inner();
     assert!(matches!(
         watch.message().await.unwrap().unwrap().item,
         Some(Item::Opened(_))
@@ -307,7 +307,7 @@ async fn bad_requests_name_the_field_and_the_remedy() {
         ..pb::ApplyRequest::default()
     };
     assert_eq!(client.apply(huge).await.unwrap_err().code(), Code::OutOfRange);
-    client.get_status(pb::GetStatusRequest {}).await.unwrap();
+    client.get_status(pb::GetStatusRequest::default()).await.unwrap();
 }
 
 /// The network stack of a host, as far as ping goes.
@@ -394,11 +394,23 @@ async fn a_watcher_hears_what_happens() {
         std::future::pending(),
     ));
     let mut client = connect(&socket).await.unwrap();
-    let mut watch = client.watch(pb::WatchRequest {}).await.unwrap().into_inner();
+    let mut watch = client.watch(pb::WatchRequest::default()).await.unwrap().into_inner();
     let Some(Item::Opened(opened)) = watch.message().await.unwrap().unwrap().item else {
         panic!("not opened")
     };
     assert_eq!((opened.generation, opened.instance_id.len()), (2, 32));
+    for (without_peers, peers) in [(false, 1), (true, 0)] {
+        let request = pb::GetStatusRequest { without_peers };
+        let status = client.get_status(request).await.unwrap().into_inner().status.unwrap();
+        assert_eq!((status.peers.len(), status.generation), (peers, 2));
+        let watch = client.watch(pb::WatchRequest { without_peers }).await;
+        let mut watch = watch.unwrap().into_inner();
+        watch.message().await.unwrap();
+        let Some(Item::Status(status)) = watch.message().await.unwrap().unwrap().item else {
+            panic!("no status")
+        };
+        assert_eq!((status.peers.len(), status.generation), (peers, 2));
+    }
     let step = entity::MapUpdate {
         removed_nodes: vec!["node_2".into()],
         ..tenant.delta(1, 2, &[], &[])

@@ -3,10 +3,14 @@
 /// Slots of one set.
 const WAYS: usize = 8;
 
+/// Keys with values whose hashes share a set.
+type Set<K, V> = [Option<(K, V)>; WAYS];
+
 /// At most a fixed count of keys with values. The caller hashes, with a secret, so that nobody outside can aim at a set.
 #[derive(Debug)]
 pub(crate) struct Cache<K, V> {
-    slots: Vec<Option<(K, V)>>,
+    /// A set takes memory with its first key and keeps it: a node with few flows must not pay for the most there may be.
+    sets: Vec<Option<Box<Set<K, V>>>>,
 }
 
 impl<K: PartialEq, V> Cache<K, V> {
@@ -14,12 +18,12 @@ impl<K: PartialEq, V> Cache<K, V> {
     pub(crate) fn new(capacity: usize) -> Self {
         let sets = capacity.div_ceil(WAYS).max(1);
         Self {
-            slots: std::iter::repeat_with(|| None).take(sets * WAYS).collect(),
+            sets: std::iter::repeat_with(|| None).take(sets).collect(),
         }
     }
 
     pub(crate) fn get_mut(&mut self, hash: u64, key: &K) -> Option<&mut V> {
-        self.set(hash)
+        self.set_mut(hash)?
             .iter_mut()
             .flatten()
             .find(|(held, _)| held == key)
@@ -27,16 +31,17 @@ impl<K: PartialEq, V> Cache<K, V> {
     }
 
     pub(crate) fn get(&self, hash: u64, key: &K) -> Option<&V> {
-        let start = self.start(hash);
-        let set = self.slots.get(start..start + WAYS).unwrap_or_default();
-        set.iter()
+        self.sets
+            .get(self.place(hash))?
+            .as_deref()?
+            .iter()
             .flatten()
             .find(|(held, _)| held == key)
             .map(|(_, value)| value)
     }
 
     pub(crate) fn remove(&mut self, hash: u64, key: &K) {
-        for slot in self.set(hash) {
+        for slot in self.set_mut(hash).into_iter().flatten() {
             if slot.as_ref().is_some_and(|(held, _)| held == key) {
                 *slot = None;
             }
@@ -45,7 +50,9 @@ impl<K: PartialEq, V> Cache<K, V> {
 
     /// Sets the value of a key. In a full set the value of the smallest `worth` makes room.
     pub(crate) fn insert<W: Ord>(&mut self, hash: u64, key: K, value: V, worth: impl Fn(&V) -> W) {
-        let set = self.set(hash);
+        let place = self.place(hash);
+        let Some(set) = self.sets.get_mut(place) else { return };
+        let set = set.get_or_insert_with(|| Box::new([const { None }; WAYS]));
         let same = set
             .iter()
             .position(|slot| slot.as_ref().is_some_and(|(held, _)| *held == key));
@@ -61,19 +68,19 @@ impl<K: PartialEq, V> Cache<K, V> {
     }
 
     pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
-        self.slots.iter().flatten().map(|(_, value)| value)
+        let sets = self.sets.iter().flatten();
+        sets.flat_map(|set| set.iter().flatten()).map(|(_, value)| value)
     }
 
-    fn start(&self, hash: u64) -> usize {
-        let sets = self.slots.len() / WAYS;
-        // The high bits choose the set, by multiplication instead of division.
-        let set = (u128::from(hash) * sets as u128) >> 64;
-        usize::try_from(set).unwrap_or(0) * WAYS
+    /// The high bits choose the set, by multiplication instead of division.
+    fn place(&self, hash: u64) -> usize {
+        let place = (u128::from(hash) * self.sets.len() as u128) >> 64;
+        usize::try_from(place).unwrap_or(0)
     }
 
-    fn set(&mut self, hash: u64) -> &mut [Option<(K, V)>] {
-        let start = self.start(hash);
-        self.slots.get_mut(start..start + WAYS).unwrap_or_default()
+    fn set_mut(&mut self, hash: u64) -> Option<&mut Set<K, V>> {
+        let place = self.place(hash);
+        self.sets.get_mut(place)?.as_deref_mut()
     }
 }
 

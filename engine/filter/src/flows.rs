@@ -18,7 +18,7 @@ const SHARDS: usize = 64;
 
 /// What the policy allowed, so that answers pass.
 ///
-/// The table never grows. Where room is short, the flow that is worth least makes room: ended before one-sided before
+/// The table never grows past its capacity. Where room is short, the flow that is worth least makes room: ended before one-sided before
 /// established ones, and of these the one that was silent longest. A flow that loses its place starts again with the
 /// next packet that the policy allows.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub struct Flows {
 }
 
 impl Flows {
-    /// A table for about `capacity` flows, at about 150 bytes each. `seed` is random and secret.
+    /// A table for about `capacity` flows, at about 150 bytes each, taken as they come. `seed` is random and secret.
     pub fn new(capacity: usize, seed: [u64; 2]) -> Self {
         let shard = || Mutex::new(Cache::new(capacity.div_ceil(SHARDS)));
         Self {

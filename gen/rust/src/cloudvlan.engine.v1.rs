@@ -134,7 +134,12 @@ pub struct MapState {
     pub damage: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct WatchRequest {}
+pub struct WatchRequest {
+    /// Statuses come without `peers`; when only a peer changed, one comes all the same. For a watcher that asks GetStatus for
+    /// peers when it needs them.
+    #[prost(bool, tag = "1")]
+    pub without_peers: bool,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WatchResponse {
     #[prost(oneof = "watch_response::Item", tags = "1, 2, 3, 4")]
@@ -190,7 +195,11 @@ pub struct Opened {
     pub generation: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct GetStatusRequest {}
+pub struct GetStatusRequest {
+    /// Leaves `peers` empty.
+    #[prost(bool, tag = "1")]
+    pub without_peers: bool,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GetStatusResponse {
     #[prost(message, optional, tag = "1")]

@@ -660,6 +660,10 @@ pub struct MapUpdate {
     /// root key that the viewer has pinned say nothing new to it.
     #[prost(bytes = "vec", repeated, tag = "13")]
     pub root_transitions: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// Only on a map stream whose viewer asked for `continued_heads`: so many bytes, from its beginning, of the head that came
+    /// before on the stream come before those of `head`. Together they are the head; nothing is believed before.
+    #[prost(uint32, tag = "14")]
+    pub head_kept: u32,
 }
 /// Where a peer may be reached; unsigned.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -21,6 +21,7 @@ const FIELD = {
   hints: 11,
   dns: 12,
   rootTransitions: 13,
+  headKept: 14,
 };
 
 /** Field number of `WatchResponse.update`. */
@@ -33,6 +34,8 @@ export interface Step {
   readonly full: boolean;
   /** Serialised `Signed` of the head. */
   readonly head: Uint8Array;
+  /** Head that the viewer completes this one with; none when it takes whole heads only. */
+  readonly formerHead: Uint8Array | undefined;
   /** Serialised `Signed` of the keyset, when the viewer's is older. */
   readonly keyset: Uint8Array | undefined;
   /** Serialised `Signed` of the DNS record, when the viewer's may be older. */
@@ -51,7 +54,8 @@ export function framesOf(step: Step): Uint8Array[] {
     ...(step.keyset ? [delimited(FIELD.keyset, step.keyset)] : []),
     ...(step.dns ? [delimited(FIELD.dns, step.dns)] : []),
   ];
-  const head = delimited(FIELD.head, step.head);
+  const kept = step.formerHead ? commonPrefix(step.formerHead, step.head) : 0;
+  const head = Buffer.concat([delimited(FIELD.head, step.head.subarray(kept)), scalar(FIELD.headKept, kept)]);
   const frames: Uint8Array[] = [];
   let fields: Uint8Array[] = first;
   let size = OVERHEAD + head.length + total(first);
@@ -85,6 +89,11 @@ function frame(step: Step, isFirst: boolean, more: boolean, fields: readonly Uin
     ...fields,
   ]);
   return delimited(UPDATE, update);
+}
+
+function commonPrefix(former: Uint8Array, next: Uint8Array): number {
+  const differs = next.findIndex((byte, index) => byte !== former[index]);
+  return differs < 0 ? next.length : differs;
 }
 
 function total(fields: readonly Uint8Array[]): number {

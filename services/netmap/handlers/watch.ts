@@ -44,6 +44,7 @@ async function* watch(
   const { workload } = caller;
   if (workload.kind !== "node") throw new Error("the stream runs without authorisation");
   using session = await openSession(deps.maps, deps.locate, workload, request.position, signal);
+  session.viewer.continuesHeads = request.continuedHeads;
   using _open = deps.presence.opened(session.map.scope, workload.nodeId, request.position?.revision ?? 0n);
   let due = deps.clock.monotonicMs();
   while (!signal.aborted) {

@@ -285,11 +285,15 @@ export class CvlanMap {
     viewer.keysetVersion = keyset.version;
     viewer.dnsRevision = dns?.record.recordRevision ?? viewer.dnsRevision;
     viewer.needsFull = false;
+    const formerHead = viewer.head;
+    const head = this.#heads(this.#epoch, this.#revision, keyset.version);
+    if (viewer.continuesHeads) viewer.head = head;
     return framesOf({
       previous,
       revision: this.#revision,
       full,
-      head: this.#heads(this.#epoch, this.#revision, keyset.version),
+      head,
+      formerHead,
       keyset: isNewer ? keyset.bytes : undefined,
       dns: dns?.bytes,
       rootTransitions: isNewer ? keyset.rootTransitions : [],

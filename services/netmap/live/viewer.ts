@@ -9,6 +9,10 @@ export class Viewer {
   keysetVersion: bigint;
   /** Of the DNS record it was sent; 0 before the first, which comes with the first step. */
   dnsRevision = 0n;
+  /** True for one that completes a head from the one before. */
+  continuesHeads = false;
+  /** Serialised `Signed` of the head that such a one was sent last. */
+  head: Uint8Array | undefined;
   /** True while the next step must be a full map. */
   needsFull: boolean;
   /** Nodes whose endpoints changed. */

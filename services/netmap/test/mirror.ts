@@ -49,6 +49,8 @@ export class Mirror {
   frames = 0;
   /** Steps without anything in them. */
   emptySteps = 0;
+  /** Heads that were put together from the one before. */
+  continuedHeads = 0;
   bytes = 0;
   /** Set when the stream ended. */
   error: unknown;
@@ -93,7 +95,7 @@ export class Mirror {
       revision: this.revision,
       keysetVersion: this.keyset?.version ?? 0n,
     });
-    const request = create(WatchRequestSchema, { position, capabilityVersion: 1 });
+    const request = create(WatchRequestSchema, { position, capabilityVersion: 1, continuedHeads: true });
     this.#running = this.#read(open(request, this.#stopping.signal));
   }
 
@@ -105,6 +107,7 @@ export class Mirror {
   async #read(frames: AsyncIterable<Uint8Array>): Promise<void> {
     try {
       let step: MapUpdate[] = [];
+      let head = new Uint8Array();
       for await (const frame of frames) {
         assert(frame.length <= MAX_FRAME_BYTES, "a frame is too large");
         this.frames++;
@@ -113,6 +116,10 @@ export class Mirror {
         assert(update);
         step.push(update);
         if (update.more) continue;
+        assert(update.headKept <= head.length, "a head continues more than there was");
+        if (update.headKept > 0) this.continuedHeads++;
+        head = Buffer.concat([head.subarray(0, update.headKept), update.head]);
+        update.head = head;
         this.#apply(step);
         step = [];
         await this.pause;

@@ -105,6 +105,7 @@ describe("the map stream", () => {
       await eventually("three heads", () => view.emptySteps >= 3);
       assert.notDeepEqual(view.head?.issuedAt, first);
       assert.equal(view.steps, 1);
+      assert.equal(view.continuedHeads, view.emptySteps, "a viewer that asks for it gets what is new of a head");
     });
 
     it("resumes exactly from where the node stands, and fully when that cannot be told", async () => {

@@ -20,17 +20,17 @@ const AHEAD: usize = 64;
 type Sender = mpsc::Sender<Result<pb::WatchResponse, Status>>;
 
 /// The stream of one watcher.
-pub fn stream(engine: Arc<Engine>) -> Answers<pb::WatchResponse> {
+pub fn stream(engine: Arc<Engine>, request: pb::WatchRequest) -> Answers<pb::WatchResponse> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     tokio::spawn(async move {
         // The watcher went away, which ends the stream and is no error.
-        let _ = feed(&engine, &sender).await;
+        let _ = feed(&engine, request, &sender).await;
     });
     Box::pin(ReceiverStream::new(receiver))
 }
 
 /// `None`: nobody listens any more.
-async fn feed(engine: &Arc<Engine>, sender: &Sender) -> Option<()> {
+async fn feed(engine: &Arc<Engine>, request: pb::WatchRequest, sender: &Sender) -> Option<()> {
     let mut events = engine.events().watch();
     let mut spans = engine.spans.watch();
     let mut stopping = engine.stopping();
@@ -40,7 +40,7 @@ async fn feed(engine: &Arc<Engine>, sender: &Sender) -> Option<()> {
         generation: last.generation,
     };
     send(sender, Item::Opened(opened)).await?;
-    send(sender, Item::Status(last.clone())).await?;
+    send(sender, Item::Status(told(&last, request))).await?;
     let mut looks = interval_at(Instant::now() + INTERVAL, INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -64,11 +64,20 @@ async fn feed(engine: &Arc<Engine>, sender: &Sender) -> Option<()> {
                 let status = status_of(engine).await?;
                 if status != last {
                     last = status;
-                    send(sender, Item::Status(last.clone())).await?;
+                    send(sender, Item::Status(told(&last, request))).await?;
                 }
             }
         }
     }
+}
+
+/// What a watcher gets of a status.
+fn told(status: &pb::EngineStatus, request: pb::WatchRequest) -> pb::EngineStatus {
+    let mut told = status.clone();
+    if request.without_peers {
+        told.peers.clear();
+    }
+    told
 }
 
 async fn status_of(engine: &Arc<Engine>) -> Option<pb::EngineStatus> {

@@ -982,7 +982,10 @@ func (x *MapState) GetDamage() string {
 }
 
 type WatchRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Statuses come without `peers`; when only a peer changed, one comes all the same. For a watcher that asks GetStatus for
+	// peers when it needs them.
+	WithoutPeers  bool `protobuf:"varint,1,opt,name=without_peers,json=withoutPeers,proto3" json:"without_peers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1015,6 +1018,13 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
 	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *WatchRequest) GetWithoutPeers() bool {
+	if x != nil {
+		return x.WithoutPeers
+	}
+	return false
 }
 
 type WatchResponse struct {
@@ -1290,7 +1300,9 @@ func (x *Opened) GetGeneration() uint64 {
 }
 
 type GetStatusRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Leaves `peers` empty.
+	WithoutPeers  bool `protobuf:"varint,1,opt,name=without_peers,json=withoutPeers,proto3" json:"without_peers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1323,6 +1335,13 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
 	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetStatusRequest) GetWithoutPeers() bool {
+	if x != nil {
+		return x.WithoutPeers
+	}
+	return false
 }
 
 type GetStatusResponse struct {
@@ -2727,8 +2746,9 @@ const file_cloudvlan_engine_v1_engine_proto_rawDesc = "" +
 	"\x0ehead_issued_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fheadIssuedAt\x12B\n" +
 	"\x0fhead_expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\rheadExpiresAt\x12\x14\n" +
 	"\x05stale\x18\x06 \x01(\bR\x05stale\x12\x16\n" +
-	"\x06damage\x18\a \x01(\tR\x06damage\"\x0e\n" +
-	"\fWatchRequest\"\xf6\x01\n" +
+	"\x06damage\x18\a \x01(\tR\x06damage\"3\n" +
+	"\fWatchRequest\x12#\n" +
+	"\rwithout_peers\x18\x01 \x01(\bR\fwithoutPeers\"\xf6\x01\n" +
 	"\rWatchResponse\x125\n" +
 	"\x06opened\x18\x01 \x01(\v2\x1b.cloudvlan.engine.v1.OpenedH\x00R\x06opened\x12;\n" +
 	"\x06status\x18\x02 \x01(\v2!.cloudvlan.engine.v1.EngineStatusH\x00R\x06status\x128\n" +
@@ -2755,8 +2775,9 @@ const file_cloudvlan_engine_v1_engine_proto_rawDesc = "" +
 	"instanceId\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x02 \x01(\x04R\n" +
-	"generation\"\x12\n" +
-	"\x10GetStatusRequest\"N\n" +
+	"generation\"7\n" +
+	"\x10GetStatusRequest\x12#\n" +
+	"\rwithout_peers\x18\x01 \x01(\bR\fwithoutPeers\"N\n" +
 	"\x11GetStatusResponse\x129\n" +
 	"\x06status\x18\x01 \x01(\v2!.cloudvlan.engine.v1.EngineStatusR\x06status\"\x99\x06\n" +
 	"\fEngineStatus\x12\x1f\n" +

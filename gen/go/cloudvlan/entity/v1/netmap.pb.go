@@ -1272,8 +1272,11 @@ type MapUpdate struct {
 	// Signed RootTransitions of the tenant, oldest first, up to 64; set with `keyset` and verified before it. Those up to the
 	// root key that the viewer has pinned say nothing new to it.
 	RootTransitions [][]byte `protobuf:"bytes,13,rep,name=root_transitions,json=rootTransitions,proto3" json:"root_transitions,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Only on a map stream whose viewer asked for `continued_heads`: so many bytes, from its beginning, of the head that came
+	// before on the stream come before those of `head`. Together they are the head; nothing is believed before.
+	HeadKept      uint32 `protobuf:"varint,14,opt,name=head_kept,json=headKept,proto3" json:"head_kept,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MapUpdate) Reset() {
@@ -1395,6 +1398,13 @@ func (x *MapUpdate) GetRootTransitions() [][]byte {
 		return x.RootTransitions
 	}
 	return nil
+}
+
+func (x *MapUpdate) GetHeadKept() uint32 {
+	if x != nil {
+		return x.HeadKept
+	}
+	return 0
 }
 
 // Where a peer may be reached; unsigned.
@@ -1546,7 +1556,7 @@ const file_cloudvlan_entity_v1_netmap_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12%\n" +
 	"\x0ekeyset_version\x18\a \x01(\x04R\rkeysetVersion\x12C\n" +
-	"\fstale_policy\x18\b \x01(\x0e2 .cloudvlan.entity.v1.StalePolicyR\vstalePolicy\"\x83\x03\n" +
+	"\fstale_policy\x18\b \x01(\x0e2 .cloudvlan.entity.v1.StalePolicyR\vstalePolicy\"\xa0\x03\n" +
 	"\tMapUpdate\x12\x1a\n" +
 	"\bprevious\x18\x01 \x01(\x04R\bprevious\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x12\n" +
@@ -1561,7 +1571,8 @@ const file_cloudvlan_entity_v1_netmap_proto_rawDesc = "" +
 	" \x03(\fR\fremovedRules\x127\n" +
 	"\x05hints\x18\v \x03(\v2!.cloudvlan.entity.v1.EndpointHintR\x05hints\x12\x10\n" +
 	"\x03dns\x18\f \x01(\fR\x03dns\x12)\n" +
-	"\x10root_transitions\x18\r \x03(\fR\x0frootTransitions\"h\n" +
+	"\x10root_transitions\x18\r \x03(\fR\x0frootTransitions\x12\x1b\n" +
+	"\thead_kept\x18\x0e \x01(\rR\bheadKept\"h\n" +
 	"\fEndpointHint\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12?\n" +
 	"\tendpoints\x18\x02 \x03(\v2!.cloudvlan.entity.v1.NodeEndpointR\tendpoints*^\n" +

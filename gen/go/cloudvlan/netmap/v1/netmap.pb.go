@@ -377,8 +377,10 @@ type WatchRequest struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	Position          *MapPosition           `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
 	CapabilityVersion uint32                 `protobuf:"varint,2,opt,name=capability_version,json=capabilityVersion,proto3" json:"capability_version,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// The viewer puts heads together by `MapUpdate.head_kept`; what a quiet stream costs is mostly heads.
+	ContinuedHeads bool `protobuf:"varint,3,opt,name=continued_heads,json=continuedHeads,proto3" json:"continued_heads,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *WatchRequest) Reset() {
@@ -423,6 +425,13 @@ func (x *WatchRequest) GetCapabilityVersion() uint32 {
 		return x.CapabilityVersion
 	}
 	return 0
+}
+
+func (x *WatchRequest) GetContinuedHeads() bool {
+	if x != nil {
+		return x.ContinuedHeads
+	}
+	return false
 }
 
 type WatchResponse struct {
@@ -980,10 +989,11 @@ const file_cloudvlan_netmap_v1_netmap_proto_rawDesc = "" +
 	"\vMapPosition\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12%\n" +
-	"\x0ekeyset_version\x18\x03 \x01(\x04R\rkeysetVersion\"{\n" +
+	"\x0ekeyset_version\x18\x03 \x01(\x04R\rkeysetVersion\"\xa4\x01\n" +
 	"\fWatchRequest\x12<\n" +
 	"\bposition\x18\x01 \x01(\v2 .cloudvlan.netmap.v1.MapPositionR\bposition\x12-\n" +
-	"\x12capability_version\x18\x02 \x01(\rR\x11capabilityVersion\"G\n" +
+	"\x12capability_version\x18\x02 \x01(\rR\x11capabilityVersion\x12'\n" +
+	"\x0fcontinued_heads\x18\x03 \x01(\bR\x0econtinuedHeads\"G\n" +
 	"\rWatchResponse\x126\n" +
 	"\x06update\x18\x01 \x01(\v2\x1e.cloudvlan.entity.v1.MapUpdateR\x06update\"z\n" +
 	"\vPollRequest\x12<\n" +

@@ -181,8 +181,10 @@ class MapState(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., revision: _Optional[int] = ..., keyset_version: _Optional[int] = ..., head_issued_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., head_expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stale: _Optional[bool] = ..., damage: _Optional[str] = ...) -> None: ...
 
 class WatchRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("without_peers",)
+    WITHOUT_PEERS_FIELD_NUMBER: _ClassVar[int]
+    without_peers: bool
+    def __init__(self, without_peers: _Optional[bool] = ...) -> None: ...
 
 class WatchResponse(_message.Message):
     __slots__ = ("opened", "status", "event", "span")
@@ -232,8 +234,10 @@ class Opened(_message.Message):
     def __init__(self, instance_id: _Optional[str] = ..., generation: _Optional[int] = ...) -> None: ...
 
 class GetStatusRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("without_peers",)
+    WITHOUT_PEERS_FIELD_NUMBER: _ClassVar[int]
+    without_peers: bool
+    def __init__(self, without_peers: _Optional[bool] = ...) -> None: ...
 
 class GetStatusResponse(_message.Message):
     __slots__ = ("status",)

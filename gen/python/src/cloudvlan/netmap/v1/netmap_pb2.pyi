@@ -74,12 +74,14 @@ class MapPosition(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., revision: _Optional[int] = ..., keyset_version: _Optional[int] = ...) -> None: ...
 
 class WatchRequest(_message.Message):
-    __slots__ = ("position", "capability_version")
+    __slots__ = ("position", "capability_version", "continued_heads")
     POSITION_FIELD_NUMBER: _ClassVar[int]
     CAPABILITY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    CONTINUED_HEADS_FIELD_NUMBER: _ClassVar[int]
     position: MapPosition
     capability_version: int
-    def __init__(self, position: _Optional[_Union[MapPosition, _Mapping]] = ..., capability_version: _Optional[int] = ...) -> None: ...
+    continued_heads: bool
+    def __init__(self, position: _Optional[_Union[MapPosition, _Mapping]] = ..., capability_version: _Optional[int] = ..., continued_heads: _Optional[bool] = ...) -> None: ...
 
 class WatchResponse(_message.Message):
     __slots__ = ("update",)

@@ -388,6 +388,13 @@ export declare const MapStateSchema: GenMessage<MapState>;
  * @generated from message cloudvlan.engine.v1.WatchRequest
  */
 export declare type WatchRequest = Message<"cloudvlan.engine.v1.WatchRequest"> & {
+  /**
+   * Statuses come without `peers`; when only a peer changed, one comes all the same. For a watcher that asks GetStatus for
+   * peers when it needs them.
+   *
+   * @generated from field: bool without_peers = 1;
+   */
+  withoutPeers: boolean;
 };
 
 /**
@@ -524,6 +531,12 @@ export declare const OpenedSchema: GenMessage<Opened>;
  * @generated from message cloudvlan.engine.v1.GetStatusRequest
  */
 export declare type GetStatusRequest = Message<"cloudvlan.engine.v1.GetStatusRequest"> & {
+  /**
+   * Leaves `peers` empty.
+   *
+   * @generated from field: bool without_peers = 1;
+   */
+  withoutPeers: boolean;
 };
 
 /**

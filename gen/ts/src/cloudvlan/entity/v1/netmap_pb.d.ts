@@ -685,6 +685,14 @@ export declare type MapUpdate = Message<"cloudvlan.entity.v1.MapUpdate"> & {
    * @generated from field: repeated bytes root_transitions = 13;
    */
   rootTransitions: Uint8Array[];
+
+  /**
+   * Only on a map stream whose viewer asked for `continued_heads`: so many bytes, from its beginning, of the head that came
+   * before on the stream come before those of `head`. Together they are the head; nothing is believed before.
+   *
+   * @generated from field: uint32 head_kept = 14;
+   */
+  headKept: number;
 };
 
 /**

@@ -208,6 +208,13 @@ export declare type WatchRequest = Message<"cloudvlan.netmap.v1.WatchRequest"> &
    * @generated from field: uint32 capability_version = 2;
    */
   capabilityVersion: number;
+
+  /**
+   * The viewer puts heads together by `MapUpdate.head_kept`; what a quiet stream costs is mostly heads.
+   *
+   * @generated from field: bool continued_heads = 3;
+   */
+  continuedHeads: boolean;
 };
 
 /**
