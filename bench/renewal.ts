@@ -30,8 +30,8 @@ export async function renewalBytes(context: BenchContext): Promise<number> {
     await delay(LOOK_MS * 3);
   };
   await reached(1);
-  const before = await passed(network.lab, node.name, "eth0");
+  const before = await passed(network.lab, node.name);
   await reached(1 + RENEWALS);
-  const after = await passed(network.lab, node.name, "eth0");
-  return (after.bytes - before.bytes) / RENEWALS;
+  const after = await passed(network.lab, node.name);
+  return (after - before) / RENEWALS;
 }

@@ -1,25 +1,19 @@
 import type { Lab } from "@cloudvlan/test/lab";
 
-const ETHERNET_HEADER = 14;
-
-/** What passed an interface of a machine, both ways, in IP packets. */
-export interface Passed {
-  readonly bytes: number;
-  readonly packets: number;
-}
-
-/** Counts all IP bytes of an interface since the machine was made: the kernel's own counters, less the link's headers. */
-export async function passed(lab: Lab, node: string, interfaceName: string): Promise<Passed> {
-  const { stdout } = await lab.exec(node, ["cat", "/proc/net/dev"]);
-  const line = stdout.split("\n").find((each) => each.trim().startsWith(`${interfaceName}:`));
-  const fields =
-    line
-      ?.slice(line.indexOf(":") + 1)
-      .trim()
-      .split(/\s+/)
-      .map(Number) ?? [];
-  const [received = 0, receivedPackets = 0] = fields;
-  const [sent = 0, sentPackets = 0] = fields.slice(8);
-  const packets = receivedPackets + sentPackets;
-  return { packets, bytes: received + sent - packets * ETHERNET_HEADER };
+/**
+ * Counts the bytes of all IPv4 packets that a machine sent and received since it was made, with their headers. The
+ * kernel's own counters: what a link adds, as its frames and ARP, is not among them.
+ */
+export async function passed(lab: Lab, node: string): Promise<number> {
+  const { stdout } = await lab.exec(node, ["cat", "/proc/net/netstat"]);
+  const [names = [], values = []] = stdout
+    .split("\n")
+    .filter((line) => line.startsWith("IpExt:"))
+    .map((line) => line.split(/\s+/));
+  const counter = (name: string): number => {
+    const value = Number(values[names.indexOf(name)]);
+    if (Number.isNaN(value)) throw new Error(`the kernel of ${node} does not count ${name}`);
+    return value;
+  };
+  return counter("InOctets") + counter("OutOctets");
 }

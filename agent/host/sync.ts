@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { EngineStatus } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import type { Logger } from "@cloudvlan/kit/log";
 import type { Cell } from "../state/cell.ts";
@@ -26,7 +27,7 @@ export async function keepHost(options: HostOptions, signal: AbortSignal): Promi
     for await (const now of status.values(AbortSignal.any([signal, AbortSignal.timeout(LOOK_AGAIN_MS)]))) {
       // The engine's own network stack has no interface of the host.
       if (!now?.interfaceName) continue;
-      const wanted = JSON.stringify([now.instanceId, now.interfaceName, wantedOf(now)]);
+      const wanted = digest([now.instanceId, now.interfaceName, wantedOf(now)]);
       if (wanted === done) continue;
       try {
         const commands = await syncHost(now);
@@ -58,6 +59,11 @@ export async function syncHost(status: EngineStatus): Promise<number> {
   }
   if (failures.length > 0) throw failures[0];
   return plan.batches.reduce((sum, { lines }) => sum + lines.length, 0);
+}
+
+/** Stands for what was done: there are two routes to each peer, and they need not be kept as text too. */
+function digest(wanted: readonly unknown[]): string {
+  return createHash("sha256").update(JSON.stringify(wanted)).digest("base64");
 }
 
 function wantedOf(status: EngineStatus): InterfaceState {
