@@ -48,6 +48,15 @@ export function adminCommands(program: Command, io: Io): void {
     .requiredOption("--config <file>", "configuration of the control plane on the machine of the CA")
     .addHelpText("after", "\nExample:\n  cvlan admin rotate-ca prepare --config control-plane.yaml\n")
     .action(local<Options>(io, (run) => administer(run, ["rotate-ca", ...run.args], ["config"])));
+  admin
+    .command("rotate-master")
+    .description("replace the master key; the control plane is stopped meanwhile, nodes go on")
+    .requiredOption("--config <file>", "configuration of the control plane, which is stopped")
+    .addHelpText(
+      "after",
+      "\nInterrupted, it is run again. Take a backup after it: older ones are under the former key.\nExample:\n  cvlan admin rotate-master --config control-plane.yaml\n",
+    )
+    .action(local<Options>(io, (run) => administer(run, ["rotate-master"], ["config"])));
 }
 
 /** Runs the program with what it takes; its words are ours. @throws Refusal when it fails, UsageError when it was asked wrongly */

@@ -1,7 +1,7 @@
 import type { TenantId } from "../ids/index.ts";
 import type { SigningKey } from "../sign/index.ts";
 
-export { delegatedKeys, type DelegatedKeysOptions } from "./keys.ts";
+export { delegatedKeys, type DelegatedKeysOptions, signingKeySecrets } from "./keys.ts";
 
 /**
  * The keys with which a service signs for tenants, one a tenant: made by the service, kept wrapped in its own schema,

@@ -10,6 +10,7 @@ import type { Database } from "../db/index.ts";
 import type { TenantId } from "../ids/index.ts";
 import type { KeyProvider } from "../keys/index.ts";
 import type { Logger } from "../log/index.ts";
+import { rekeyRows, type SecretTable } from "../rekey/index.ts";
 import { EXTEND_BELOW_MS, newSigningSeed, openKeyset, type SigningKey, signingKeyFromSeed } from "../sign/index.ts";
 import type { DelegatedKeys } from "./index.ts";
 import { signingKey } from "./tables.ts";
@@ -87,7 +88,7 @@ export function delegatedKeys(options: DelegatedKeysOptions): DelegatedKeys {
 
 async function load(options: DelegatedKeysOptions, tenantId: TenantId): Promise<Delegated> {
   const { service, role, db, keys, auth } = options;
-  const context = `${service}/signing-key/${tenantId}`;
+  const context = contextOf(service, tenantId);
   const seed = await keys.unwrap(context, await wrappedSeed(db, tenantId, await keys.wrap(context, newSigningSeed())));
   const { publicKey } = signingKeyFromSeed("", seed);
   const { keyId, keyset, rootPublicKey } = await auth.delegateKey({ tenantId, role, publicKey });
@@ -106,4 +107,19 @@ function wrappedSeed(db: Database, tenantId: TenantId, fresh: Uint8Array): Promi
     if (!row) throw new Error("the signing key was not stored");
     return row.wrappedSeed;
   });
+}
+
+function contextOf(service: ServiceName, tenantId: string): string {
+  return `${service}/signing-key/${tenantId}`;
+}
+
+/** The wrapped signing keys of a service. */
+export function signingKeySecrets(service: ServiceName): SecretTable {
+  return {
+    scopes: ["tenant"],
+    rekey: (tx, rekey) =>
+      rekeyRows(tx, signingKey, ["tenantId"], async ({ tenantId, wrappedSeed }) => ({
+        wrappedSeed: await rekey.secret(contextOf(service, tenantId), wrappedSeed),
+      })),
+  };
 }

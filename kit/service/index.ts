@@ -9,6 +9,7 @@ import type { Database } from "../db/index.ts";
 import type { KeyProvider } from "../keys/index.ts";
 import type { Logger } from "../log/index.ts";
 import type { CertificateAuthority } from "../ca/index.ts";
+import type { SecretTable } from "../rekey/index.ts";
 import type { FrameStream } from "../server/index.ts";
 import type { LiveStreams } from "../server/live.ts";
 
@@ -26,6 +27,8 @@ export interface ServiceDefinition<C = unknown> {
   readonly uses: readonly DescService[];
   /** Folder of its drizzle migrations. */
   readonly migrations: string;
+  /** Its tables with seals or wrapped secrets, for the replacement of the master key. */
+  readonly secrets?: readonly SecretTable[];
   build(context: ServiceContext<C>): Promise<BuiltService>;
 }
 

@@ -3,6 +3,7 @@ import { Refusal } from "@cloudvlan/kit/errors";
 import { backup } from "./admin/backup.ts";
 import { restore } from "./admin/restore.ts";
 import { rotateCa } from "./admin/rotate-ca.ts";
+import { rotateMaster } from "./admin/rotate-master.ts";
 import { UsageError, type Verb } from "./admin/verb.ts";
 
 /** Exit codes of sysexits.h. */
@@ -14,6 +15,7 @@ const VERBS: ReadonlyMap<string, Verb> = new Map([
   ["backup", backup],
   ["restore", restore],
   ["rotate-ca", rotateCa],
+  ["rotate-master", rotateMaster],
 ]);
 
 const USAGE = ["usage:", ...[...VERBS.values()].map(({ usage }) => `  cvlan admin ${usage}`)].join("\n");

@@ -20,6 +20,6 @@ async function makeOnce(ctx: AuthContext) {
   return ctx.db.platform((tx) => keepContextKey(tx, { keyId, seed, createdAt: new Date(nowMs) }));
 }
 
-function contextOf(keyId: string): string {
+export function contextOf(keyId: string): string {
   return `auth/context-key/${keyId}`;
 }

@@ -8,7 +8,7 @@ import type { TenantRow } from "./schema.ts";
 import { listRootTransitions } from "./store.ts";
 
 /** The tenant is part of the context: one tenant's root key is no good in another's row. */
-function contextOf(tenantId: TenantId): string {
+export function rootContextOf(tenantId: TenantId): string {
   return `auth/tenant-root/${tenantId}`;
 }
 
@@ -18,7 +18,7 @@ export async function newRootKey(
   tenantId: TenantId,
 ): Promise<{ readonly root: SigningKey; readonly wrapped: Uint8Array }> {
   const seed = newSigningSeed();
-  return { root: signingKeyFromSeed(ROOT_KEY_ID, seed), wrapped: await keys.wrap(contextOf(tenantId), seed) };
+  return { root: signingKeyFromSeed(ROOT_KEY_ID, seed), wrapped: await keys.wrap(rootContextOf(tenantId), seed) };
 }
 
 /** @throws Error when the wrapped seed is not of this tenant or not that of the root key in its row. */
@@ -26,7 +26,7 @@ export async function openRootKey(
   keys: KeyProvider,
   tenant: Pick<TenantRow, "id" | "rootPublicKey" | "rootSeed">,
 ): Promise<SigningKey> {
-  const root = signingKeyFromSeed(ROOT_KEY_ID, await keys.unwrap(contextOf(tenant.id), tenant.rootSeed));
+  const root = signingKeyFromSeed(ROOT_KEY_ID, await keys.unwrap(rootContextOf(tenant.id), tenant.rootSeed));
   if (!Buffer.from(root.publicKey).equals(tenant.rootPublicKey)) {
     throw new Error(`the wrapped root key of ${tenant.id} is not the one its row names`);
   }

@@ -17,6 +17,7 @@ import { denialHandlers } from "./handlers/denials.ts";
 import { keysetHandlers } from "./handlers/keysets.ts";
 import { tenantHandlers } from "./handlers/tenants.ts";
 import { ensureOwnerKey } from "./owner-key.ts";
+import { secrets } from "./secrets.ts";
 
 /** auth: tenants and their root keys, API keys, certificates, call contexts and denials. */
 export const auth = defineService({
@@ -25,6 +26,7 @@ export const auth = defineService({
   provides: [TenantService, ApiKeyService, CertificateService, AuthService, AuditService],
   uses: [],
   migrations: fileURLToPath(new URL("migrations", import.meta.url)),
+  secrets,
   build: async (context) => {
     const contextKey = await loadContextKey(context);
     await ensureOwnerKey(context);

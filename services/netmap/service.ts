@@ -20,6 +20,7 @@ import { openMaps } from "./live/maps.ts";
 import { openPresence } from "./live/presence.ts";
 import packageJson from "./package.json" with { type: "json" };
 import { standing } from "./live/standing.ts";
+import { secrets } from "./secrets.ts";
 
 /** netmap: what each node may know, pushed as it changes. */
 export const netmap = defineService({
@@ -28,6 +29,7 @@ export const netmap = defineService({
   provides: [NetmapService, DiagnosisService, PresenceService, AuditService],
   uses: [AuthService, NodeService, PolicyService, RegistryService],
   migrations: fileURLToPath(new URL("migrations", import.meta.url)),
+  secrets,
   build: async (context) => {
     const auth = context.client(AuthService);
     const nodes = context.client(NodeService);

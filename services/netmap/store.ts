@@ -198,7 +198,7 @@ export async function logStart(tx: Tx, map: StoredMap, keep: number): Promise<bi
 
 type LogRow = typeof logs.$inferSelect;
 
-function sealFields(epoch: bigint, row: Omit<LogRow, "seal">) {
+export function sealFields(epoch: bigint, row: Omit<LogRow, "seal">) {
   const { tenantId, cvlanId, revision, ordinal, entries, objectId, kind, before, after } = row;
   return { tenantId, cvlanId, epoch, revision, ordinal, entries, objectId, kind, before, after };
 }

@@ -10,6 +10,7 @@ import { defineService } from "@cloudvlan/kit/service";
 import { config } from "./config.ts";
 import { applyPolicy, type PolicyDeps } from "./handlers/apply.ts";
 import { getPolicy, watchChanges } from "./handlers/read.ts";
+import { secrets } from "./secrets.ts";
 
 /** policy: one document a cvlan and the signed rules made from it. */
 export const policy = defineService({
@@ -18,6 +19,7 @@ export const policy = defineService({
   provides: [PolicyService, AuditService],
   uses: [AuthService, RegistryService],
   migrations: fileURLToPath(new URL("migrations", import.meta.url)),
+  secrets,
   build: async (context) => {
     const auth = context.client(AuthService);
     const policyKeys = delegatedKeys({ ...context, service: "policy", role: KeyRole.POLICY, auth });

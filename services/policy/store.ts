@@ -38,14 +38,14 @@ export interface StoredRule {
 
 type Row = typeof documents.$inferSelect;
 
-function sealFields(row: Omit<Row, "seal" | "manifest">) {
+export function sealFields(row: Omit<Row, "seal" | "manifest">) {
   const { tenantId, cvlanId, version, document, source, createdBy, createdAt, updatedAt } = row;
   const fields = { tenantId, cvlanId, version, document, createdBy, createdAt, updatedAt };
   // Rows without a source keep the seal that they had before there was one.
   return source.length > 0 ? { ...fields, source } : fields;
 }
 
-const TABLE = "policy.document";
+export const TABLE = "policy.document";
 
 /** `broken` when the row's seal does not hold: somebody else wrote it. `undefined` when there is none. */
 export async function readDocument(

@@ -8,16 +8,21 @@ export interface Seals {
   open<R extends { readonly seal: Uint8Array }>(table: string, row: R | undefined): R | undefined;
 }
 
+/** Name under which rows of a table are sealed. */
+export function sealedAs(table: string): string {
+  return `registry.${table}`;
+}
+
 export function rowSeals(keys: KeyProvider, log: Logger): Seals {
   return {
     seal: (table, fields) => {
       const { seal: _former, ...sealed } = fields as SealFields;
-      return { ...fields, seal: sealOf(keys, `registry.${table}`, sealed) };
+      return { ...fields, seal: sealOf(keys, sealedAs(table), sealed) };
     },
     open: (table, row) => {
       if (!row) return undefined;
       const { seal, ...fields } = row;
-      if (requireSeal(keys, `registry.${table}`, fields as SealFields, seal)) return row;
+      if (requireSeal(keys, sealedAs(table), fields as SealFields, seal)) return row;
       const { id, nodeId, cvlanId } = fields as { id?: unknown; nodeId?: unknown; cvlanId?: unknown };
       log.error(
         { table, object_id: id ?? nodeId ?? cvlanId },

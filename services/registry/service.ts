@@ -32,6 +32,7 @@ import { refusedJoins } from "./handlers/token-audit.ts";
 import { createJoinToken, listJoinTokens, revokeJoinToken } from "./handlers/tokens.ts";
 import { watchChanges } from "./handlers/watch.ts";
 import { rowSeals } from "./seals.ts";
+import { secrets } from "./secrets.ts";
 
 /** Milliseconds between looks at revocations whose second half was lost. */
 const REDRIVE_INTERVAL = 10_000;
@@ -52,6 +53,7 @@ export const registry = defineService({
   ],
   uses: [AuthService, CertificateService],
   migrations: fileURLToPath(new URL("migrations", import.meta.url)),
+  secrets,
   build: async (context) => {
     const auth = context.client(AuthService);
     const enrolKeys = delegatedKeys({ ...context, service: "registry", role: KeyRole.ENROL, auth });

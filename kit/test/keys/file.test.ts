@@ -34,7 +34,7 @@ describe("file key provider", () => {
     await assert.rejects(fileKeyProvider(readable), /readable by others; run chmod 600/);
     const short = join(dir, "short.key");
     await writeFile(short, Buffer.alloc(31), { mode: 0o600 });
-    await assert.rejects(fileKeyProvider(short), /31 bytes instead of 32; restore it/);
+    await assert.rejects(fileKeyProvider(short), /31 bytes instead of 32, and is no keyring; restore it/);
     const open = join(dir, "open");
     await mkdir(open);
     await chmod(open, 0o777);
