@@ -1,6 +1,6 @@
-import { create } from "@bufbuild/protobuf";
+import { create, toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
-import type { GroupWithCount } from "@cloudvlan/gen/entity/v1/group_pb.js";
+import { GroupMemberSchema, type GroupWithCount, GroupWithCountSchema } from "@cloudvlan/gen/entity/v1/group_pb.js";
 import {
   AddGroupMemberResponseSchema,
   CreateGroupResponseSchema,
@@ -8,13 +8,14 @@ import {
   GroupService,
   ListGroupsResponseSchema,
   RemoveGroupMemberResponseSchema,
+  UpdateGroupResponseSchema,
 } from "@cloudvlan/gen/registry/v1/registry_pb.js";
-import { remote, show } from "../command.ts";
+import { remote, show, showDocument } from "../command.ts";
 import type { Io } from "../io.ts";
 import { byName, everyPage } from "../lookup.ts";
-import { table } from "../print.ts";
+import { fields, table } from "../print.ts";
 import type { Session } from "../session.ts";
-import { findNode } from "./node.ts";
+import { findNode, membersOf } from "./node.ts";
 
 /** `cvlan group …` */
 export function groupCommands(program: Command, io: Io): void {
@@ -46,6 +47,53 @@ export function groupCommands(program: Command, io: Io): void {
         const request = { tenantId, cvlanId, name: run.args[0] ?? "" };
         const response = await session.client(GroupService).createGroup(request, { signal: io.signal });
         show(run, CreateGroupResponseSchema, response, () => `${response.group?.name} ${response.group?.id}\n`);
+      }),
+    );
+
+  group
+    .command("show <group>")
+    .description("a group and its members")
+    .addHelpText("after", "\nExample:\n  cvlan group show admins\n")
+    .action(
+      remote(io, async (session, run) => {
+        const groupId = await findGroupId(session, io, run.args[0] ?? "");
+        const { tenantId, nodes } = await membersOf(session, io);
+        const client = session.client(GroupService);
+        const { group: found } = await client.getGroup({ tenantId, groupId }, { signal: io.signal });
+        const members = await everyPage(
+          (pagination) => client.listGroupMembers({ tenantId, groupId, pagination }, { signal: io.signal }),
+          (page) => page.members,
+        );
+        const names = new Map(nodes.map(({ id, name }) => [id, name]));
+        showDocument(
+          run,
+          () => ({
+            ...(found && { group: toJson(GroupWithCountSchema, found) }),
+            members: members.map((each) => toJson(GroupMemberSchema, each)),
+          }),
+          () =>
+            fields([
+              ["name", found?.group?.name ?? ""],
+              ["id", groupId],
+              ["members", members.map(({ nodeId }) => names.get(nodeId) ?? nodeId).join(" ")],
+            ]),
+        );
+      }),
+    );
+
+  group
+    .command("rename <group> <new-name>")
+    .description("give a group another name; a policy file has to use it from then on")
+    .addHelpText("after", "\nExample:\n  cvlan group rename admins operators\n")
+    .action(
+      remote(io, async (session, run) => {
+        const [former = "", name = ""] = run.args;
+        const tenantId = await session.tenantId();
+        const groupId = await findGroupId(session, io, former);
+        const response = await session
+          .client(GroupService)
+          .updateGroup({ tenantId, groupId, name }, { signal: io.signal });
+        show(run, UpdateGroupResponseSchema, response, () => `${former} is now ${response.group?.name}\n`);
       }),
     );
 

@@ -145,7 +145,11 @@ export async function findNode(session: Session, io: Io, name: string): Promise<
   return { tenantId, node: byName("node", living, name) };
 }
 
-async function membersOf(session: Session, io: Io): Promise<{ tenantId: string; cvlanId: string; nodes: Node[] }> {
+/** The session's network and its nodes. */
+export async function membersOf(
+  session: Session,
+  io: Io,
+): Promise<{ tenantId: string; cvlanId: string; nodes: Node[] }> {
   const { id: cvlanId, tenantId } = await session.cvlan();
   const nodes = await everyPage(
     (pagination) => session.client(NodeService).listNodes({ tenantId, cvlanId, pagination }, { signal: io.signal }),

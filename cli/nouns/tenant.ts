@@ -8,10 +8,11 @@ import {
   TenantService,
 } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { StatusSchema } from "@cloudvlan/gen/entity/v1/common_pb.js";
+import { CvlanService, GetTenantStatsResponseSchema } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { remote, show } from "../command.ts";
 import type { Io } from "../io.ts";
 import { everyPage } from "../lookup.ts";
-import { ago, table, word } from "../print.ts";
+import { ago, fields, table, word } from "../print.ts";
 
 /** `cvlan tenant …` */
 export function tenantCommands(program: Command, io: Io): void {
@@ -50,6 +51,23 @@ export function tenantCommands(program: Command, io: Io): void {
         const request = { name: run.args[0] ?? "" };
         const response = await session.client(TenantService).createTenant(request, { signal: io.signal });
         show(run, CreateTenantResponseSchema, response, () => `${response.tenant?.name} ${response.tenant?.id}\n`);
+      }),
+    );
+
+  tenant
+    .command("stats")
+    .description("how many networks and nodes a tenant has")
+    .addHelpText("after", "\nExample:\n  cvlan tenant stats --tenant acme\n")
+    .action(
+      remote(io, async (session, run) => {
+        const tenantId = await session.tenantId();
+        const response = await session.client(CvlanService).getTenantStats({ tenantId }, { signal: io.signal });
+        show(run, GetTenantStatsResponseSchema, response, () =>
+          fields([
+            ["networks", String(response.stats?.cvlans ?? 0n)],
+            ["nodes", String(response.stats?.nodes ?? 0n)],
+          ]),
+        );
       }),
     );
 

@@ -3,14 +3,6 @@ import * as z from "zod";
 export const config = z.strictObject({
   /** Seconds between two heads of a stream at most; each comes after nine tenths to all of it. */
   head_seconds: z.number().min(0.05).max(30).default(30),
-  /** Seconds until a map that is not renewed is stale: 1 minute to 90 days. */
-  map_validity_seconds: z
-    .int()
-    .min(60)
-    .max(90 * 86_400)
-    .default(30 * 86_400),
-  /** What a node does with a stale map. */
-  stale_policy: z.enum(["keep", "no_new_flows", "stop"]).default("keep"),
   /** Revisions the log keeps: how far back a node resumes without a full map. */
   log_revisions: z.int().min(1).max(1_000_000).default(10_000),
   /** Seconds after its last stream for which a worker keeps following a cvlan. */

@@ -15,6 +15,10 @@ export const maps = schema.table(
     registryCursor: bigint("registry_cursor", { mode: "bigint" }).notNull().default(0n),
     policyCursor: bigint("policy_cursor", { mode: "bigint" }).notNull().default(0n),
     dnsRevision: bigint("dns_revision", { mode: "bigint" }).notNull().default(0n),
+    /** Serialised `EffectiveSettings`; empty before the first. */
+    settings: bytes().notNull().default(new Uint8Array()),
+    settingsRevision: bigint("settings_revision", { mode: "bigint" }).notNull().default(0n),
+    settingsSeal: bytes("settings_seal").notNull().default(new Uint8Array()),
   },
   (table) => [primaryKey({ columns: [table.tenantId, table.cvlanId] })],
 );

@@ -2,6 +2,7 @@ import type { Tx } from "@cloudvlan/kit/db";
 import { type KeyProvider, requireSeal, sealOf } from "@cloudvlan/kit/keys";
 import { and, asc, desc, eq, gt, inArray, lte, sql } from "drizzle-orm";
 import type { PgColumn } from "drizzle-orm/pg-core";
+import { type HeadSettings, headSettingsOf } from "./domain/head-settings.ts";
 import type { Plan, StoredRecord } from "./domain/plan.ts";
 import { KIND } from "./domain/record.ts";
 import type { Scope } from "./domain/scope.ts";
@@ -81,12 +82,51 @@ export async function readAllRecords(tx: Tx, scope: Scope): Promise<StoredRecord
 /** How far a source was followed. */
 export type Cursors = { readonly registryCursor: bigint } | { readonly policyCursor: bigint };
 
-/** Has registry read from the start, unless another worker moved the cursor meanwhile. */
-export async function rewindNodes(tx: Tx, scope: Scope, from: bigint): Promise<void> {
+/** Has registry read from the start, unless another worker moves the cursor meanwhile. What is in force stays until then. */
+export async function rewindNodes(tx: Tx, keys: KeyProvider, map: StoredMap): Promise<void> {
+  const settings = settingsOf(keys, map) ? sealedSettings(keys, map, 0n, map.settings) : {};
   await tx
     .update(maps)
-    .set({ registryCursor: 0n })
-    .where(and(inScope(maps, scope), eq(maps.registryCursor, from)));
+    .set({ registryCursor: 0n, ...settings })
+    .where(and(inScope(maps, map), eq(maps.registryCursor, map.registryCursor)));
+}
+
+/** What is in force for a map; undefined before registry said so, and when the row is not this service's. */
+export function settingsOf(keys: KeyProvider, map: StoredMap): HeadSettings | undefined {
+  const { tenantId, cvlanId, settings, settingsRevision, settingsSeal } = map;
+  const fields = { tenantId, cvlanId, settings, settingsRevision };
+  return requireSeal(keys, SETTINGS, fields, settingsSeal) ? headSettingsOf(settings) : undefined;
+}
+
+/**
+ * Keeps what registry says is in force.
+ * @param map locked row.
+ * @param revision of registry's stream.
+ */
+export async function writeSettings(
+  tx: Tx,
+  keys: KeyProvider,
+  map: StoredMap,
+  revision: bigint,
+  settings: Uint8Array,
+): Promise<void> {
+  await tx
+    .update(maps)
+    .set(sealedSettings(keys, map, revision, settings))
+    .where(inScope(maps, map));
+  await wakeWorkers(tx, map);
+}
+
+const SETTINGS = "netmap.map_settings";
+
+function sealedSettings(
+  keys: KeyProvider,
+  { tenantId, cvlanId }: InScope,
+  settingsRevision: bigint,
+  settings: Uint8Array,
+) {
+  const settingsSeal = sealOf(keys, SETTINGS, { tenantId, cvlanId, settings, settingsRevision });
+  return { settings, settingsRevision, settingsSeal };
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { AuthService, CertificateService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import type { Settings } from "@cloudvlan/gen/entity/v1/settings_pb.js";
 import type { AuditLog } from "@cloudvlan/kit/audit";
 import type { ChangeStreams } from "@cloudvlan/kit/changes";
 import type { Clock } from "@cloudvlan/kit/clock";
@@ -16,6 +17,8 @@ export interface RegistryDeps {
   /** Base URL that join strings name. */
   readonly url: string;
   readonly config: RegistryConfig;
+  /** Settings of the platform's layer; every field set. */
+  readonly defaults: Settings;
   readonly log: Logger;
   readonly clock: Clock;
   readonly db: Database;

@@ -37,6 +37,28 @@ export const publications = schema.table("publication", {
   due: boolean("due").notNull(),
 });
 
+const layer = {
+  revision: bigint("revision", { mode: "bigint" }).notNull(),
+  body: bytes("body").notNull(),
+  createdAt: instant("created_at").notNull(),
+  updatedAt: instant("updated_at").notNull(),
+  createdBy: text("created_by").notNull(),
+  seal: bytes("seal").notNull(),
+};
+
+export const clusterSettings = schema.table("cluster_settings", { slot: smallint("slot").primaryKey(), ...layer });
+
+export const tenantSettings = schema.table("tenant_settings", {
+  tenantId: text("tenant_id").notNull(),
+  cvlanId: text("cvlan_id"),
+  ...layer,
+});
+
+export const fanOuts = schema.table("fan_out", {
+  owner: text("owner").primaryKey(),
+  cursor: text("cursor").notNull(),
+});
+
 export const addressPools = schema.table("address_pool", {
   tenantId: text("tenant_id").notNull(),
   cvlanId: text("cvlan_id").primaryKey(),

@@ -10,23 +10,34 @@ import {
   NodeService,
   RegionService,
   RegistryService,
+  SettingsService,
   TagService,
 } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { auditHandlers } from "@cloudvlan/kit/audit";
 import { callerOf } from "@cloudvlan/kit/caller";
 import { delegatedKeys } from "@cloudvlan/kit/delegation";
 import { defineService } from "@cloudvlan/kit/service";
-import { config } from "./config.ts";
+import { config, defaultsOf } from "./config.ts";
 import type { RegistryDeps } from "./deps.ts";
-import { createCvlan, deleteCvlan, getCvlan, listCvlans, updateCvlan } from "./handlers/cvlans.ts";
+import { createCvlan, deleteCvlan, getCvlan, getTenantStats, listCvlans, updateCvlan } from "./handlers/cvlans.ts";
 import { endDeniedBefore } from "./handlers/denied-before.ts";
-import { addGroupMember, createGroup, deleteGroup, listGroups, removeGroupMember } from "./handlers/groups.ts";
+import {
+  addGroupMember,
+  createGroup,
+  deleteGroup,
+  getGroup,
+  listGroupMembers,
+  listGroups,
+  removeGroupMember,
+  updateGroup,
+} from "./handlers/groups.ts";
 import { beginJoin, join } from "./handlers/join.ts";
 import { getNode, listNodes, updateNode } from "./handlers/nodes.ts";
 import { publishDue } from "./handlers/publish-cvlan.ts";
-import { createRegion, deleteRegion, listRegions } from "./handlers/regions.ts";
+import { createRegion, deleteRegion, getRegion, listRegions, updateRegion } from "./handlers/regions.ts";
 import { resolveTargets } from "./handlers/resolve.ts";
 import { redriveDenials, revokeNode } from "./handlers/revoke.ts";
+import { getSettings, updateSettings } from "./handlers/settings.ts";
 import { listTags } from "./handlers/tags.ts";
 import { refusedJoins } from "./handlers/token-audit.ts";
 import { createJoinToken, listJoinTokens, revokeJoinToken } from "./handlers/tokens.ts";
@@ -47,6 +58,7 @@ export const registry = defineService({
     GroupService,
     TagService,
     RegionService,
+    SettingsService,
     EnrollmentService,
     RegistryService,
     AuditService,
@@ -61,6 +73,7 @@ export const registry = defineService({
       ...context,
       auth,
       certificates: context.client(CertificateService),
+      defaults: defaultsOf(context.config),
       seals: rowSeals(context.keys, context.log),
       enrolKeys,
     };
@@ -70,6 +83,7 @@ export const registry = defineService({
         router.service(CvlanService, {
           createCvlan: async (request, handler) => ({ cvlan: await createCvlan(deps, request, callerOf(handler)) }),
           getCvlan: (request) => getCvlan(deps, request),
+          getTenantStats: (request) => getTenantStats(deps, request),
           listCvlans: (request) => listCvlans(deps, request),
           updateCvlan: async (request, handler) => ({ cvlan: await updateCvlan(deps, request, callerOf(handler)) }),
           deleteCvlan: async (request, handler) => {
@@ -85,7 +99,10 @@ export const registry = defineService({
         });
         router.service(GroupService, {
           createGroup: async (request, handler) => ({ group: await createGroup(deps, request, callerOf(handler)) }),
+          getGroup: async (request) => ({ group: await getGroup(deps, request) }),
           listGroups: (request) => listGroups(deps, request),
+          listGroupMembers: (request) => listGroupMembers(deps, request),
+          updateGroup: async (request, handler) => ({ group: await updateGroup(deps, request, callerOf(handler)) }),
           deleteGroup: async (request, handler) => {
             await deleteGroup(deps, request, callerOf(handler));
             return {};
@@ -102,11 +119,17 @@ export const registry = defineService({
         router.service(TagService, { listTags: (request) => listTags(deps, request) });
         router.service(RegionService, {
           createRegion: async (request, handler) => ({ region: await createRegion(deps, request, callerOf(handler)) }),
+          getRegion: async (request) => ({ region: await getRegion(deps, request) }),
           listRegions: (request) => listRegions(deps, request),
+          updateRegion: async (request, handler) => ({ region: await updateRegion(deps, request, callerOf(handler)) }),
           deleteRegion: async (request, handler) => {
             await deleteRegion(deps, request, callerOf(handler));
             return {};
           },
+        });
+        router.service(SettingsService, {
+          getSettings: (request, handler) => getSettings(deps, request, callerOf(handler)),
+          updateSettings: (request, handler) => updateSettings(deps, request, callerOf(handler)),
         });
         router.service(EnrollmentService, {
           createJoinToken: (request, handler) => createJoinToken(deps, request, callerOf(handler)),

@@ -19,6 +19,7 @@ const OWNER_COLUMNS: Readonly<Record<string, string>> = {
   "auth.root_transition": "tenant",
   "registry.pending_denial": "owner",
   "registry.publication": "owner",
+  "registry.fan_out": "owner",
 };
 /** Tables that hold nothing of any tenant. */
 const OF_NO_TENANT = new Set([
@@ -26,6 +27,7 @@ const OF_NO_TENANT = new Set([
   "auth.context_key",
   "registry.installation",
   "registry.region",
+  "registry.cluster_settings",
   "netmap.presence_worker",
 ]);
 

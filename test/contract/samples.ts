@@ -15,6 +15,7 @@ import {
   NetmapService,
   PresenceService,
 } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
+import { SettingsLayer } from "@cloudvlan/gen/entity/v1/settings_pb.js";
 import { Permission } from "@cloudvlan/gen/options/v1/options_pb.js";
 import { PolicyTargetSchema } from "@cloudvlan/gen/entity/v1/policy_pb.js";
 import { AuditService as PolicyAuditService, PolicyService } from "@cloudvlan/gen/policy/v1/policy_pb.js";
@@ -26,6 +27,7 @@ import {
   NodeService,
   RegionService,
   RegistryService,
+  SettingsService,
   TagService,
 } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { services } from "@cloudvlan/all";
@@ -115,6 +117,7 @@ sample(AuthService.method.watchChanges, () => ({}));
 
 sample(CvlanService.method.createCvlan, ({ side }) => ({ tenantId: side.tenantId, name: newName("lan") }));
 sample(CvlanService.method.getCvlan, scopeOf);
+sample(CvlanService.method.getTenantStats, ({ side }) => ({ tenantId: side.tenantId }));
 sample(CvlanService.method.listCvlans, ({ side }) => ({ tenantId: side.tenantId }));
 sample(CvlanService.method.updateCvlan, (ground) => ({
   ...scopeOf(ground),
@@ -138,6 +141,14 @@ sample(NodeService.method.revokeNode, async ({ side }) => {
 });
 
 sample(GroupService.method.createGroup, (ground) => ({ ...scopeOf(ground), name: newName("group") }));
+const groupIds = ({ side, group }: Ground) => ({ tenantId: side.tenantId, groupId: group.id });
+sample(GroupService.method.getGroup, groupIds);
+sample(GroupService.method.updateGroup, async ({ side }) => ({
+  tenantId: side.tenantId,
+  groupId: (await side.newGroup()).id,
+  name: newName("renamed"),
+}));
+sample(GroupService.method.listGroupMembers, groupIds);
 sample(GroupService.method.listGroups, scopeOf);
 sample(GroupService.method.deleteGroup, async ({ side }) => ({
   tenantId: side.tenantId,
@@ -149,11 +160,21 @@ sample(TagService.method.listTags, scopeOf);
 
 sample(RegionService.method.createRegion, () => ({ name: newName("region"), displayName: "A region" }));
 sample(RegionService.method.listRegions, () => ({}));
-sample(RegionService.method.deleteRegion, async (ground) => {
+const newRegion = async (ground: Ground) => {
   const regions = createClient(RegionService, ownerOf(ground));
   const { region } = await regions.createRegion({ name: newName("region") });
   return { regionId: typed("region", region?.id) };
-});
+};
+sample(RegionService.method.getRegion, newRegion);
+sample(RegionService.method.updateRegion, async (ground) => ({ ...(await newRegion(ground)), displayName: "Renamed" }));
+sample(RegionService.method.deleteRegion, newRegion);
+
+const layerOf = (ground: Ground) => ({ ...scopeOf(ground), layer: SettingsLayer.CVLAN });
+sample(SettingsService.method.getSettings, layerOf);
+sample(SettingsService.method.updateSettings, (ground) => ({
+  ...layerOf(ground),
+  settings: { mapTtlSeconds: 86_400 },
+}));
 
 sample(EnrollmentService.method.createJoinToken, (ground) => ({ ...scopeOf(ground), groupIds: [ground.group.id] }));
 sample(EnrollmentService.method.listJoinTokens, scopeOf);

@@ -152,7 +152,10 @@ describe("cvlan why", function () {
     cleanup.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
     const network = hostsNetwork(73, HOSTS);
     lab = cleanup.use(await createLab(network.topology, { captureProgram: programs.lab }));
-    const services = { netmap: { stale_policy: "no_new_flows", map_validity_seconds: 60, head_seconds: 4 } };
+    const services = {
+      registry: { settings: { stale_policy: "no_new_flows", map_ttl_seconds: 60 } },
+      netmap: { head_seconds: 4 },
+    };
     control = cleanup.use(
       await startSiteControlPlane(folder, network.controlAddress, { store: "pglite", workers: 1, services }, programs),
     );

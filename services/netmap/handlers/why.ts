@@ -66,7 +66,7 @@ export async function why(
   const presenceOf = (nodeId: string): Presence => presence.get(nodeId) ?? NEVER;
   const staleOf = (nodeId: string): StalePolicy | undefined => {
     const { online, lastSeenMs } = presenceOf(nodeId);
-    return online || lastSeenMs === undefined ? undefined : deps.staleSince(lastSeenMs);
+    return online || lastSeenMs === undefined ? undefined : deps.staleSince(map.settings, lastSeenMs);
   };
   const { visibility, epoch, revision } = map;
   const ground = { visibility, epoch, revision, hintsOf: (ids: readonly string[]) => hintsOf(map, ids), staleOf };

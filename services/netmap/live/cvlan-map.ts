@@ -1,10 +1,19 @@
 import { deltaOf, fullMap, replay } from "../domain/delta.ts";
 import { framesOf } from "../domain/frames.ts";
+import { FIRST_SETTINGS, type HeadSettings } from "../domain/head-settings.ts";
 import type { Scope } from "../domain/scope.ts";
 import { type EntryChange, takeStep } from "../domain/step.ts";
 import { Visibility } from "../domain/visibility.ts";
 import { DNS, type DnsEntry } from "../domain/record.ts";
-import { type LoggedRevision, MAX_LOG_BYTES, readLog, readMap, readRecords } from "../store.ts";
+import {
+  type LoggedRevision,
+  MAX_LOG_BYTES,
+  readLog,
+  readMap,
+  readRecords,
+  settingsOf,
+  type StoredMap,
+} from "../store.ts";
 import type { NetmapContext } from "./context.ts";
 import type { Heads } from "./heads.ts";
 import { Hints } from "./hints.ts";
@@ -42,6 +51,8 @@ export class CvlanMap {
   #revision = 0n;
   #dns: DnsEntry | undefined;
   #dnsRevision = 0n;
+  #settings: HeadSettings = FIRST_SETTINGS;
+  #areSettingsBroken = false;
   #hasRules = true;
   #catching: Promise<void> | undefined;
   #isBehind = false;
@@ -59,6 +70,11 @@ export class CvlanMap {
 
   get revision(): bigint {
     return this.#revision;
+  }
+
+  /** What is in force. */
+  get settings(): HeadSettings {
+    return this.#settings;
   }
 
   get epoch(): bigint {
@@ -107,7 +123,8 @@ export class CvlanMap {
     this.#epoch = loaded.epoch;
     this.#revision = loaded.revision;
     this.#dns = loaded.dns;
-    this.#dnsRevision = loaded.dnsRevision;
+    this.#dnsRevision = loaded.map.dnsRevision;
+    this.#takeSettings(loaded.map);
     for (const viewers of this.#viewers.values()) for (const viewer of viewers) viewer.resync();
     this.#endRemoved();
     this.#stepped();
@@ -136,6 +153,7 @@ export class CvlanMap {
       const row = await readMap(tx, this.scope);
       return { map: row, log: await readLog(tx, this.#context.keys, row, this.#revision, CATCH_UP) };
     });
+    this.#takeSettings(map);
     if (map.dnsRevision !== this.#dnsRevision) await this.#readDns(map.dnsRevision);
     if (map.epoch === this.#epoch && map.revision === this.#revision) return false;
     const follows = map.epoch === this.#epoch && log[0]?.revision === this.#revision + 1n;
@@ -148,6 +166,17 @@ export class CvlanMap {
       return false;
     }
     return this.#revision < map.revision;
+  }
+
+  /** What is in force from the next head on. */
+  #takeSettings(map: StoredMap): void {
+    const settings = settingsOf(this.#context.keys, map);
+    const isBroken = !settings && map.settingsSeal.length > 0;
+    if (isBroken && !this.#areSettingsBroken) {
+      this.#context.log.error({ ...this.scope }, "the stored settings do not verify; the former ones stay in force");
+    }
+    this.#areSettingsBroken = isBroken;
+    this.#settings = settings ?? this.#settings;
   }
 
   async #readDns(dnsRevision: bigint): Promise<void> {
@@ -286,7 +315,7 @@ export class CvlanMap {
     viewer.dnsRevision = dns?.record.recordRevision ?? viewer.dnsRevision;
     viewer.needsFull = false;
     const formerHead = viewer.head;
-    const head = this.#heads(this.#epoch, this.#revision, keyset.version);
+    const head = this.#heads(this.#epoch, this.#revision, keyset.version, this.#settings);
     if (viewer.continuesHeads) viewer.head = head;
     return framesOf({
       previous,

@@ -1,24 +1,19 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { MapHeadSchema, SignedSchema, StalePolicy } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
+import { MapHeadSchema, SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import type { Clock } from "@cloudvlan/kit/clock";
 import { type SigningKey, signRecord } from "@cloudvlan/kit/sign";
 import type { NetmapConfig } from "../config.ts";
+import type { HeadSettings } from "../domain/head-settings.ts";
 import type { Scope } from "../domain/scope.ts";
 
-export const STALE_POLICIES = {
-  keep: StalePolicy.KEEP,
-  no_new_flows: StalePolicy.NO_NEW_FLOWS,
-  stop: StalePolicy.STOP,
-} as const satisfies Record<NetmapConfig["stale_policy"], StalePolicy>;
-
 /** Serialised `Signed` of the head at a position; the same bytes for every viewer that is told within half a tick. */
-export type Heads = (epoch: bigint, revision: bigint, keysetVersion: bigint) => Uint8Array;
+export type Heads = (epoch: bigint, revision: bigint, keysetVersion: bigint, settings: HeadSettings) => Uint8Array;
 
 export function heads(config: NetmapConfig, clock: Clock, key: SigningKey, scope: Scope): Heads {
   let issued: { readonly position: string; readonly at: number; readonly bytes: Uint8Array } | undefined;
-  return (epoch, revision, keysetVersion) => {
-    const position = `${epoch} ${revision} ${keysetVersion}`;
+  return (epoch, revision, keysetVersion, { stalePolicy, mapTtlSeconds }) => {
+    const position = [epoch, revision, keysetVersion, stalePolicy, mapTtlSeconds].join(" ");
     const at = clock.monotonicMs();
     if (issued?.position === position && at - issued.at < config.head_seconds * 500) return issued.bytes;
     // Whole seconds are shorter, and heads are most of what a quiet node receives.
@@ -29,8 +24,8 @@ export function heads(config: NetmapConfig, clock: Clock, key: SigningKey, scope
       revision,
       keysetVersion,
       issuedAt: timestampFromMs(now),
-      expiresAt: timestampFromMs(now + config.map_validity_seconds * 1000),
-      stalePolicy: STALE_POLICIES[config.stale_policy],
+      expiresAt: timestampFromMs(now + mapTtlSeconds * 1000),
+      stalePolicy,
     });
     const bytes = toBinary(SignedSchema, signRecord(key, "head", toBinary(MapHeadSchema, head)));
     issued = { position, at, bytes };

@@ -4,7 +4,7 @@ import type { Entry, RuleEntry } from "../domain/entry.ts";
 import { RecordRefused, type TrustedKeyset } from "../domain/keyset.ts";
 import type { StoredRecord } from "../domain/plan.ts";
 import type { Scope } from "../domain/scope.ts";
-import { type LoggedRevision, logStart, readAllRecords, readLog, readMap } from "../store.ts";
+import { type LoggedRevision, logStart, readAllRecords, readLog, readMap, type StoredMap } from "../store.ts";
 import type { NetmapContext } from "./context.ts";
 
 /** A map as the tables have it, whatever does not verify left out. */
@@ -17,7 +17,8 @@ export interface LoadedMap {
   /** Nodes that were members and are no more. */
   readonly removedNodes: readonly string[];
   readonly log: readonly LoggedRevision[];
-  readonly dnsRevision: bigint;
+  /** The map's row. */
+  readonly map: StoredMap;
   readonly dns: DnsEntry | undefined;
 }
 
@@ -49,9 +50,9 @@ export async function loadMap(context: NetmapContext, scope: Scope): Promise<Loa
   const removedNodes = rows
     .filter(({ kind, removed }) => removed && kind === KIND.node)
     .map(({ objectId }) => objectId);
-  const { epoch, revision, dnsRevision } = map;
+  const { epoch, revision } = map;
   const dns = verifiedDns(context, scope, keyset, rows);
-  return { epoch, revision, entries, hasRules, removedNodes, log, dnsRevision, dns };
+  return { epoch, revision, entries, hasRules, removedNodes, log, map, dns };
 }
 
 /** The DNS record among stored ones; undefined, and reported, when it does not verify. */

@@ -1,11 +1,24 @@
+import { toBinary } from "@bufbuild/protobuf";
 import type { Change } from "@cloudvlan/gen/entity/v1/events_pb.js";
+import { EffectiveSettingsSchema } from "@cloudvlan/gen/entity/v1/settings_pb.js";
 import type { Tx } from "@cloudvlan/kit/db";
 import type { RuleEntry } from "../domain/entry.ts";
 import { RecordRefused, type TrustedKeyset } from "../domain/keyset.ts";
 import { type NodeNews, planDns, planNodes, planPolicy, type PolicyNews } from "../domain/plan.ts";
 import { DNS, type DnsEntry, isComplete, MANIFEST, openDns, openEntry, openManifest } from "../domain/record.ts";
+import { headSettingsOf } from "../domain/head-settings.ts";
 import type { Scope } from "../domain/scope.ts";
-import { readMap, readPolicyRecords, readRecords, rewindNodes, writeDns, writePlan } from "../store.ts";
+import {
+  readMap,
+  readPolicyRecords,
+  readRecords,
+  rewindNodes,
+  settingsOf,
+  type StoredMap,
+  writeDns,
+  writePlan,
+  writeSettings,
+} from "../store.ts";
 import type { NetmapContext } from "./context.ts";
 import { isCursorAhead } from "./retry.ts";
 
@@ -16,7 +29,7 @@ export async function projectNodes(
   begun: () => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const registryCursor = await context.db.tenant(scope.tenantId, (tx) => cursorOf(tx, scope));
+  const registryCursor = await context.db.tenant(scope.tenantId, (tx) => cursorOf(context, tx, scope));
   try {
     for await (const { changes, revision } of context.registry.watchChanges(
       { ...scope, since: registryCursor },
@@ -27,26 +40,32 @@ export async function projectNodes(
     }
   } catch (error) {
     // What is known already is no change when it is read again.
-    if (isCursorAhead(error)) await context.db.tenant(scope.tenantId, (tx) => rewindNodes(tx, scope, registryCursor));
+    if (isCursorAhead(error)) {
+      await context.db.tenant(scope.tenantId, async (tx) => rewindNodes(tx, context.keys, await readMap(tx, scope)));
+    }
     throw error;
   }
 }
 
-/** A worker of the former version moves the cursor past the DNS record without taking it: then all is read again. */
-async function cursorOf(tx: Tx, scope: Scope): Promise<bigint> {
-  const { registryCursor, dnsRevision } = await readMap(tx, scope);
-  if (dnsRevision > 0n) return registryCursor;
-  await rewindNodes(tx, scope, registryCursor);
+/** A worker of a former version moves the cursor past what it does not know without taking it: then all is read again. */
+async function cursorOf(context: NetmapContext, tx: Tx, scope: Scope): Promise<bigint> {
+  const map = await readMap(tx, scope);
+  if (map.dnsRevision > 0n && settingsOf(context.keys, map)) return map.registryCursor;
+  await rewindNodes(tx, context.keys, map);
   return 0n;
 }
 
 async function takeNodes(context: NetmapContext, scope: Scope, changes: readonly Change[], to: bigint): Promise<void> {
   const news: (NodeNews & { readonly revision: bigint })[] = [];
   let dns: DnsEntry | undefined;
+  let settings: { readonly revision: bigint; readonly bytes: Uint8Array } | undefined;
   for (const { objectId, revision, change } of changes) {
     if (change.case === "removal") news.push({ objectId, revision, entry: undefined });
     if (change.case === "dns") {
       dns = await accept(context, scope, DNS, (keyset, now) => openDns(keyset, scope, change.value, now));
+    }
+    if (change.case === "settings") {
+      settings = { revision, bytes: toBinary(EffectiveSettingsSchema, change.value) };
     }
     if (change.case !== "node") continue;
     const entry = await accept(context, scope, objectId, (keyset, now) =>
@@ -57,6 +76,9 @@ async function takeNodes(context: NetmapContext, scope: Scope, changes: readonly
   await context.db.tenant(scope.tenantId, async (tx) => {
     const map = await readMap(tx, scope, "update");
     if (dns) await takeDns(context, tx, scope, dns);
+    if (settings && (settings.revision > map.settingsRevision || !settingsOf(context.keys, map))) {
+      await takeSettings(context, tx, map, settings);
+    }
     // Another worker may have been faster, with a batch that ended elsewhere.
     if (map.registryCursor >= to) return;
     const fresh = news.filter(({ revision }) => revision > map.registryCursor);
@@ -71,6 +93,18 @@ async function takeNodes(context: NetmapContext, scope: Scope, changes: readonly
     reportStale(context, scope, plan.stale);
     await writePlan(tx, context.keys, map, { registryCursor: to }, plan, context.config.log_revisions);
   });
+}
+
+/** A change that brings what is in force already is written too: its revision counts. */
+async function takeSettings(
+  context: NetmapContext,
+  tx: Tx,
+  map: StoredMap,
+  { revision, bytes }: { readonly revision: bigint; readonly bytes: Uint8Array },
+): Promise<void> {
+  if (headSettingsOf(bytes)) return writeSettings(tx, context.keys, map, revision, bytes);
+  const { tenantId, cvlanId } = map;
+  context.log.error({ tenantId, cvlanId }, "registry tells settings that no head can carry; the former ones stay");
 }
 
 async function takeDns(context: NetmapContext, tx: Tx, scope: Scope, dns: DnsEntry): Promise<void> {

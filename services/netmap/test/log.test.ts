@@ -6,6 +6,7 @@ import { newId } from "@cloudvlan/kit/ids";
 import { sql } from "drizzle-orm";
 import { fileURLToPath } from "node:url";
 import { config } from "../config.ts";
+import { FIRST_SETTINGS } from "../domain/head-settings.ts";
 import { heads } from "../live/heads.ts";
 import { Ring } from "../live/ring.ts";
 import { type LoggedRevision, logStart, readMap } from "../store.ts";
@@ -61,10 +62,10 @@ describe("the head of a map", () => {
       key,
       scope,
     );
-    const first = head(1n, 1n, 1n);
-    assert.equal(head(1n, 1n, 1n), first);
+    const first = head(1n, 1n, 1n, FIRST_SETTINGS);
+    assert.equal(head(1n, 1n, 1n, FIRST_SETTINGS), first);
     now -= 3_600_000;
     monotonic += 1_000;
-    assert.notEqual(head(1n, 1n, 1n), first);
+    assert.notEqual(head(1n, 1n, 1n, FIRST_SETTINGS), first);
   });
 });

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { AuthService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { type Change, ObjectKind, RemovalSchema } from "@cloudvlan/gen/entity/v1/events_pb.js";
@@ -18,6 +18,7 @@ import {
   type Signed,
   SignedSchema,
 } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
+import { EffectiveSettingsSchema, SettingsSchema } from "@cloudvlan/gen/entity/v1/settings_pb.js";
 import { NodeStatus } from "@cloudvlan/gen/entity/v1/node_pb.js";
 import { PolicyService } from "@cloudvlan/gen/policy/v1/policy_pb.js";
 import { NodeService, RegistryService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
@@ -86,6 +87,8 @@ export interface World {
   removeNode(nodeId: NodeId): Promise<void>;
   /** Signs the DNS record of the cvlan at a revision and tells of it. */
   putDns(domain: string, revision: bigint, key?: SigningKey, cvlanId?: string): Promise<void>;
+  /** Tells what is in force for the cvlan. */
+  putSettings(settings: MessageInitShape<typeof SettingsSchema>): Promise<void>;
   /** Puts a policy version in force. */
   putPolicy(...rules: RuleInit[]): Promise<void>;
   /** Where policy's stream stands. */
@@ -244,6 +247,10 @@ export async function makeWorld(store: Store): Promise<World> {
       const record = create(DnsRecordSchema, { tenantId, cvlanId: ofCvlan, recordRevision, domain });
       const value = toBinary(SignedSchema, signRecord(key, "dns", toBinary(DnsRecordSchema, record)));
       await append("registry", [{ objectId: "dns", change: { case: "dns", value } }]);
+    },
+    putSettings: async (settings) => {
+      const value = create(EffectiveSettingsSchema, { settings: create(SettingsSchema, settings) });
+      await append("registry", [{ objectId: "settings", change: { case: "settings", value } }]);
     },
     putPolicy: async (...rules) => {
       policyVersion++;

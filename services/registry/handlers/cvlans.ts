@@ -7,6 +7,9 @@ import {
   type GetCvlanRequest,
   type GetCvlanResponse,
   GetCvlanResponseSchema,
+  type GetTenantStatsRequest,
+  type GetTenantStatsResponse,
+  GetTenantStatsResponseSchema,
   type ListCvlansRequest,
   type ListCvlansResponse,
   ListCvlansResponseSchema,
@@ -28,13 +31,14 @@ import {
   listCvlans as listRows,
   nameTaken,
   requireCvlan,
+  tenantUse,
   updateCvlan as updateRow,
 } from "../store/cvlans.ts";
 import { hasPendingDenial } from "../store/denials.ts";
 import { domainsOf, domainTaken } from "../store/dns.ts";
 import { pageOf, splitPage } from "@cloudvlan/kit/page";
 import { databaseNow } from "../store/time.ts";
-import { publishDns } from "./publish-cvlan.ts";
+import { publishCvlan, publishDomain } from "./publish-cvlan.ts";
 import { tenantOf } from "./request.ts";
 import { cvlanOf } from "./wire.ts";
 
@@ -57,7 +61,7 @@ export async function createCvlan(deps: RegistryDeps, request: CreateCvlanReques
         createdAt,
         createdBy: subjectOf(caller),
       });
-      await publishDns(deps, tx, key, row, domain);
+      await publishCvlan(deps, tx, key, row, domain);
       await deps.audit.record(tx, caller, {
         action: pathOf(CvlanService.method.createCvlan),
         objectId: id,
@@ -96,7 +100,7 @@ export async function updateCvlan(deps: RegistryDeps, request: UpdateCvlanReques
       const row = name === current.name ? current : await updateRow(tx, deps.seals, { ...current, name });
       const wanted = request.dnsDomain === undefined ? undefined : domainOf(request.dnsDomain, name);
       domain = wanted ?? "";
-      domain = await publishDns(deps, tx, key, row, wanted);
+      domain = await publishDomain(deps, tx, key, row, wanted);
       await deps.audit.record(tx, caller, {
         action: pathOf(CvlanService.method.updateCvlan),
         objectId: row.id,
@@ -161,6 +165,17 @@ export async function deleteCvlan(deps: RegistryDeps, request: DeleteCvlanReques
       ? inUse(request.cvlanId, "a node joins the cvlan", "revoke its nodes first")
       : error;
   }
+}
+
+export async function getTenantStats(
+  deps: RegistryDeps,
+  request: GetTenantStatsRequest,
+): Promise<GetTenantStatsResponse> {
+  const tenantId = tenantOf(request);
+  // Auth alone knows whether there is such a tenant.
+  await deps.auth.getKeyset({ tenantId });
+  const { cvlans, nodes } = await deps.db.tenant(tenantId, (tx) => tenantUse(tx, tenantId));
+  return create(GetTenantStatsResponseSchema, { stats: { cvlans: BigInt(cvlans), nodes: BigInt(nodes) } });
 }
 
 function inUse(objectId: string, message: string, remedy: string): Refusal {

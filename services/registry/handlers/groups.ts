@@ -1,18 +1,23 @@
 import { create } from "@bufbuild/protobuf";
-import { type Group, GroupWithCountSchema } from "@cloudvlan/gen/entity/v1/group_pb.js";
+import { type Group, type GroupWithCount, GroupWithCountSchema } from "@cloudvlan/gen/entity/v1/group_pb.js";
 import {
   type AddGroupMemberRequest,
   type CreateGroupRequest,
   type DeleteGroupRequest,
+  type GetGroupRequest,
   GroupService,
+  type ListGroupMembersRequest,
+  type ListGroupMembersResponse,
+  ListGroupMembersResponseSchema,
   type ListGroupsRequest,
   type ListGroupsResponse,
   ListGroupsResponseSchema,
   type RemoveGroupMemberRequest,
+  type UpdateGroupRequest,
 } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { pathOf } from "@cloudvlan/kit/access";
 import { type Caller, subjectOf } from "@cloudvlan/kit/caller";
-import { isForeignKeyViolation, type Tx } from "@cloudvlan/kit/db";
+import { isForeignKeyViolation, isUniqueViolation, type Tx } from "@cloudvlan/kit/db";
 import { Refusal } from "@cloudvlan/kit/errors";
 import { newId } from "@cloudvlan/kit/ids";
 import type { SigningKey } from "@cloudvlan/kit/sign";
@@ -21,11 +26,15 @@ import { groupsAmong } from "../domain/selectors.ts";
 import { type CvlanRow, requireCvlan } from "../store/cvlans.ts";
 import {
   addMember,
+  countMembers,
   deleteGroup as deleteRow,
+  groupNameTaken,
   insertGroup,
   listGroups as listRows,
+  listMembers,
   membersOf,
   removeMember,
+  renameGroup,
   requireGroup,
 } from "../store/groups.ts";
 import { type ActiveNode, lockActiveNode } from "../store/nodes.ts";
@@ -68,6 +77,50 @@ export async function listGroups(deps: RegistryDeps, request: ListGroupsRequest)
       create(GroupWithCountSchema, { group: groupOf(deps.clusterId, group), members: BigInt(members) }),
     );
     return create(ListGroupsResponseSchema, { groups, meta });
+  });
+}
+
+export async function getGroup(deps: RegistryDeps, request: GetGroupRequest): Promise<GroupWithCount> {
+  const tenantId = tenantOf(request);
+  return deps.db.tenant(tenantId, async (tx) => {
+    const row = await requireGroup(tx, deps.seals, tenantId, request.groupId);
+    const members = BigInt(await countMembers(tx, tenantId, row.id));
+    return create(GroupWithCountSchema, { group: groupOf(deps.clusterId, row), members });
+  });
+}
+
+/** A repetition changes nothing. */
+export async function updateGroup(deps: RegistryDeps, request: UpdateGroupRequest, caller: Caller): Promise<Group> {
+  const tenantId = tenantOf(request);
+  const { groupId, name } = request;
+  try {
+    return await deps.db.tenant(tenantId, async (tx) => {
+      const current = await requireGroup(tx, deps.seals, tenantId, groupId, "update");
+      const row = current.name === name ? current : await renameGroup(tx, deps.seals, current, name);
+      await deps.audit.record(tx, caller, {
+        action: pathOf(GroupService.method.updateGroup),
+        objectId: row.id,
+        outcome: "ok",
+      });
+      return groupOf(deps.clusterId, row);
+    });
+  } catch (error) {
+    throw isUniqueViolation(error, "node_group_name") ? groupNameTaken(name) : error;
+  }
+}
+
+export async function listGroupMembers(
+  deps: RegistryDeps,
+  request: ListGroupMembersRequest,
+): Promise<ListGroupMembersResponse> {
+  const tenantId = tenantOf(request);
+  const page = pageOf("node", request.pagination);
+  return deps.db.tenant(tenantId, async (tx) => {
+    const group = await requireGroup(tx, deps.seals, tenantId, request.groupId);
+    const { rows, meta } = splitPage(page, await listMembers(tx, tenantId, group.id, page));
+    const genuine = rows.filter(({ member }) => deps.seals.open("group_member", member));
+    const members = genuine.map(({ member: { groupId, nodeId } }) => ({ groupId, nodeId }));
+    return create(ListGroupMembersResponseSchema, { members, meta });
   });
 }
 

@@ -7,30 +7,50 @@ import type { RegistryDeps } from "../deps.ts";
 import { defaultDomain, openDns, says, signDns, uniqueDomain } from "../domain/dns.ts";
 import { poolsOf } from "../domain/pool.ts";
 import { type CvlanRow, requireCvlan } from "../store/cvlans.ts";
-import {
-  brokenDns,
-  type DnsRow,
-  isDomainTaken,
-  listDue,
-  lockDns,
-  PUBLICATIONS,
-  putDns,
-  takeDue,
-} from "../store/dns.ts";
+import { brokenDns, type DnsRow, isDomainTaken, lockDns, putDns } from "../store/dns.ts";
+import { continueFanOut, listDue, PUBLICATIONS, takeDue } from "../store/publications.ts";
+import { effective } from "./effective.ts";
 
-/** Object id of the DNS record in a cvlan's stream. */
+/** Object ids in a cvlan's stream. */
 const DNS = "dns";
+const SETTINGS = "settings";
 
 /**
- * Signs the DNS record of a cvlan anew when what it says has changed, stores it and appends it to the cvlan's stream.
+ * Tells the cvlan's stream what is in force, and signs its DNS record anew when what it says has changed.
  * @param domain undefined to keep the one it has.
+ * @returns the domain.
  */
-export async function publishDns(
+export async function publishCvlan(
   deps: RegistryDeps,
   tx: Tx,
   key: SigningKey,
   cvlan: CvlanRow,
   domain?: string,
+): Promise<string> {
+  const value = await effective(deps, tx, { tenantId: cvlan.tenantId, cvlanId: cvlan.id });
+  await deps.changes.append(tx, cvlan.id, [{ objectId: SETTINGS, change: { case: "settings", value } }]);
+  return publishDns(deps, tx, key, cvlan, value.settings?.dnsRoutes?.routes ?? [], domain);
+}
+
+/** The same for the DNS record alone. */
+export async function publishDomain(
+  deps: RegistryDeps,
+  tx: Tx,
+  key: SigningKey,
+  cvlan: CvlanRow,
+  domain?: string,
+): Promise<string> {
+  const { settings } = await effective(deps, tx, { tenantId: cvlan.tenantId, cvlanId: cvlan.id });
+  return publishDns(deps, tx, key, cvlan, settings?.dnsRoutes?.routes ?? [], domain);
+}
+
+async function publishDns(
+  deps: RegistryDeps,
+  tx: Tx,
+  key: SigningKey,
+  cvlan: CvlanRow,
+  routes: readonly DnsRoute[],
+  domain: string | undefined,
 ): Promise<string> {
   const { tenantId, id: cvlanId } = cvlan;
   const former = await lockDns(tx, deps.seals, tenantId, cvlanId);
@@ -39,7 +59,7 @@ export async function publishDns(
   const wanted = {
     domain: domain ?? former?.domain ?? (await firstDomain(tx, cvlan)),
     pools: poolsOf(cvlan),
-    routes: routesOf(),
+    routes,
   };
   if (record && says(record, wanted)) return wanted.domain;
   const recordRevision = (former?.recordRevision ?? 0n) + 1n;
@@ -50,10 +70,6 @@ export async function publishDns(
   return wanted.domain;
 }
 
-function routesOf(): DnsRoute[] {
-  return [];
-}
-
 async function firstDomain(tx: Tx, cvlan: CvlanRow): Promise<string> {
   const domain = defaultDomain(cvlan.name);
   return (await isDomainTaken(tx, cvlan.tenantId, domain)) ? uniqueDomain(cvlan) : domain;
@@ -61,6 +77,8 @@ async function firstDomain(tx: Tx, cvlan: CvlanRow): Promise<string> {
 
 /** Cvlans taken up at once. */
 const BATCH = 100;
+/** Cvlans that a change of a layer puts on the list in one transaction. */
+const FAN_OUT = 500;
 /** Milliseconds between looks without being woken. */
 const LOOK_MS = 10_000;
 
@@ -70,6 +88,7 @@ export async function publishDue(deps: RegistryDeps, signal: AbortSignal): Promi
   await using _listening = await deps.db.listen(PUBLICATIONS, () => pause.abort());
   while (!signal.aborted) {
     pause = new AbortController();
+    while (!signal.aborted && (await deps.db.platform((tx) => continueFanOut(tx, FAN_OUT)))) continue;
     await publishAll(deps, signal);
     await sleep(LOOK_MS, undefined, { signal: AbortSignal.any([signal, pause.signal]) }).catch(() => undefined);
   }
@@ -94,7 +113,7 @@ async function publishOne(deps: RegistryDeps, cvlanId: string, owner: string): P
     return false;
   }
   try {
-    await publishCvlan(deps, owner, cvlanId);
+    await takeUp(deps, owner, cvlanId);
     return true;
   } catch (error) {
     deps.log.warn({ error, tenant_id: owner, cvlan_id: cvlanId }, "a cvlan is not published yet; it is tried again");
@@ -102,11 +121,11 @@ async function publishOne(deps: RegistryDeps, cvlanId: string, owner: string): P
   }
 }
 
-async function publishCvlan(deps: RegistryDeps, tenantId: TenantId, cvlanId: string): Promise<void> {
+async function takeUp(deps: RegistryDeps, tenantId: TenantId, cvlanId: string): Promise<void> {
   const key = await deps.enrolKeys.get(tenantId);
   await deps.db.tenant(tenantId, async (tx) => {
     if (!(await takeDue(tx, cvlanId))) return;
     const cvlan = await requireCvlan(tx, deps.seals, tenantId, cvlanId);
-    await publishDns(deps, tx, key, cvlan);
+    await publishCvlan(deps, tx, key, cvlan);
   });
 }

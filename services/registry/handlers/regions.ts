@@ -3,18 +3,28 @@ import type { Region } from "@cloudvlan/gen/entity/v1/region_pb.js";
 import {
   type CreateRegionRequest,
   type DeleteRegionRequest,
+  type GetRegionRequest,
   type ListRegionsRequest,
   type ListRegionsResponse,
   ListRegionsResponseSchema,
   RegionService,
+  type UpdateRegionRequest,
 } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { pathOf } from "@cloudvlan/kit/access";
 import { type Caller, subjectOf } from "@cloudvlan/kit/caller";
-import { Refusal } from "@cloudvlan/kit/errors";
+import { isUniqueViolation } from "@cloudvlan/kit/db";
 import { newId } from "@cloudvlan/kit/ids";
 import type { RegistryDeps } from "../deps.ts";
 import { pageOf, splitPage } from "@cloudvlan/kit/page";
-import { deleteRegion as deleteRow, insertRegion, listRegions as listRows } from "../store/regions.ts";
+import {
+  deleteRegion as deleteRow,
+  insertRegion,
+  listRegions as listRows,
+  regionNameTaken,
+  regionNotFound,
+  requireRegion,
+  updateRegion as updateRow,
+} from "../store/regions.ts";
 import { databaseNow } from "../store/time.ts";
 import { regionOf } from "./wire.ts";
 
@@ -46,14 +56,30 @@ export async function listRegions(deps: RegistryDeps, request: ListRegionsReques
   });
 }
 
+export async function getRegion(deps: RegistryDeps, request: GetRegionRequest): Promise<Region> {
+  return deps.db.platform(async (tx) => regionOf(deps.clusterId, await requireRegion(tx, request.regionId)));
+}
+
+/** A repetition changes nothing. */
+export async function updateRegion(deps: RegistryDeps, request: UpdateRegionRequest, caller: Caller): Promise<Region> {
+  try {
+    return await deps.db.platform(async (tx) => {
+      const current = await requireRegion(tx, request.regionId, "update");
+      const { name = current.name, displayName = current.displayName } = request;
+      const row = { ...current, name, displayName };
+      await updateRow(tx, row);
+      const action = pathOf(RegionService.method.updateRegion);
+      await deps.audit.record(tx, caller, { action, objectId: row.id, outcome: "ok" });
+      return regionOf(deps.clusterId, row);
+    });
+  } catch (error) {
+    throw isUniqueViolation(error, "region_name") ? regionNameTaken(request.name ?? "") : error;
+  }
+}
+
 export async function deleteRegion(deps: RegistryDeps, request: DeleteRegionRequest, caller: Caller): Promise<void> {
   await deps.db.platform(async (tx) => {
-    if (!(await deleteRow(tx, request.regionId))) {
-      throw new Refusal("not_found", "REGION_NOT_FOUND", "there is no such region", {
-        field: "region_id",
-        remedy: "list the regions",
-      });
-    }
+    if (!(await deleteRow(tx, request.regionId))) throw regionNotFound();
     const action = pathOf(RegionService.method.deleteRegion);
     await deps.audit.record(tx, caller, { action, objectId: request.regionId, outcome: "ok" });
   });

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { type JoinToken, JoinStringSchema } from "@cloudvlan/gen/entity/v1/enrollment_pb.js";
+import { SettingsLayer } from "@cloudvlan/gen/entity/v1/settings_pb.js";
 import { NodeKind } from "@cloudvlan/gen/entity/v1/node_pb.js";
 import {
   type CreateJoinTokenRequest,
@@ -14,15 +15,17 @@ import {
 } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { pathOf } from "@cloudvlan/kit/access";
 import { type Caller, subjectOf } from "@cloudvlan/kit/caller";
+import type { Tx } from "@cloudvlan/kit/db";
 import { Refusal } from "@cloudvlan/kit/errors";
 import { newId } from "@cloudvlan/kit/ids";
 import type { RegistryDeps } from "../deps.ts";
 import { digestOf } from "../domain/token.ts";
-import { requireCvlan } from "../store/cvlans.ts";
+import { type CvlanRow, requireCvlan } from "../store/cvlans.ts";
 import { existingGroups } from "../store/groups.ts";
 import { pageOf, splitPage } from "@cloudvlan/kit/page";
 import { databaseNow } from "../store/time.ts";
 import { findToken, insertToken, listTokens, revokeToken } from "../store/tokens.ts";
+import { effective } from "./effective.ts";
 import { tenantOf } from "./request.ts";
 import { tokenOf } from "./wire.ts";
 
@@ -57,13 +60,14 @@ export async function createJoinToken(
         remedy: "list the cvlan's groups",
       });
     }
+    const ttlSeconds = await allowedTtl(deps, tx, cvlan, request.ttlSeconds);
     const now = await databaseNow(tx);
     const row = await insertToken(tx, deps.seals, {
       tenantId,
       id,
       cvlanId: cvlan.id,
       digest: digestOf(secret),
-      expiresAt: new Date(now.getTime() + 1000 * (request.ttlSeconds === 0 ? DEFAULT_TTL_SECONDS : request.ttlSeconds)),
+      expiresAt: new Date(now.getTime() + 1000 * ttlSeconds),
       tags: { ...request.tags?.tags },
       groupIds: groupIds.toSorted(),
       nodeKind: request.nodeKind === NodeKind.UNSPECIFIED ? NodeKind.AGENT : request.nodeKind,
@@ -89,6 +93,18 @@ export async function createJoinToken(
   return create(CreateJoinTokenResponseSchema, {
     token,
     joinString: FORMAT + Buffer.from(toBinary(JoinStringSchema, joinString)).toString("base64url"),
+  });
+}
+
+/** @param wanted 0 for the default, which is cut to what is allowed. @throws Refusal `invalid` for more than that. */
+async function allowedTtl(deps: RegistryDeps, tx: Tx, cvlan: CvlanRow, wanted: number): Promise<number> {
+  const { settings, decidedBy } = await effective(deps, tx, { tenantId: cvlan.tenantId, cvlanId: cvlan.id });
+  const most = settings?.joinTokenMaxTtlSeconds ?? 0;
+  if (wanted <= most) return wanted === 0 ? Math.min(DEFAULT_TTL_SECONDS, most) : wanted;
+  const layer = SettingsLayer[decidedBy["join_token_max_ttl_seconds"] ?? SettingsLayer.UNSPECIFIED].toLowerCase();
+  throw new Refusal("invalid", "TTL_TOO_LONG", `the settings of the ${layer} allow ${most} seconds at most`, {
+    field: "ttl_seconds",
+    remedy: `ask for ${most} seconds or less`,
   });
 }
 

@@ -119,6 +119,16 @@ export async function deleteCvlan(tx: Tx, tenantId: string, cvlanId: string): Pr
   await tx.delete(cvlans).where(and(eq(cvlans.tenantId, tenantId), eq(cvlans.id, cvlanId)));
 }
 
+/** Cvlans of a tenant, and members in all of them that are not revoked. */
+export async function tenantUse(tx: Tx, tenantId: string): Promise<{ cvlans: number; nodes: number }> {
+  const [own] = await tx.select({ n: count() }).from(cvlans).where(eq(cvlans.tenantId, tenantId));
+  const [members] = await tx
+    .select({ n: count() })
+    .from(nodes)
+    .where(and(eq(nodes.tenantId, tenantId), isNull(nodes.revokedAt)));
+  return { cvlans: own?.n ?? 0, nodes: members?.n ?? 0 };
+}
+
 /** Members that are not revoked, and addresses they hold. */
 export async function cvlanUse(
   tx: Tx,

@@ -1,11 +1,8 @@
 import type { Tx } from "@cloudvlan/kit/db";
 import { Refusal } from "@cloudvlan/kit/errors";
-import { and, asc, eq, inArray } from "drizzle-orm";
-import { cvlanDns, publications } from "../schema.ts";
+import { and, eq, inArray } from "drizzle-orm";
+import { cvlanDns } from "../schema.ts";
 import type { Seals } from "../seals.ts";
-
-/** Channel on which workers tell each other that cvlans are to be published. */
-export const PUBLICATIONS = "registry_publications";
 
 export type DnsRow = typeof cvlanDns.$inferSelect;
 
@@ -71,28 +68,4 @@ export async function domainsOf(
     .from(cvlanDns)
     .where(and(eq(cvlanDns.tenantId, tenantId), inArray(cvlanDns.cvlanId, [...cvlanIds])));
   return new Map(rows.filter((row) => seals.open("cvlan_dns", row)).map((row) => [row.cvlanId, row.domain]));
-}
-
-/** Cvlans that are due, in a fixed order, past the first `skip`; of every tenant when in a platform transaction. */
-export async function listDue(tx: Tx, limit: number, skip: number): Promise<{ cvlanId: string; owner: string }[]> {
-  return tx
-    .select({ cvlanId: publications.cvlanId, owner: publications.owner })
-    .from(publications)
-    .where(eq(publications.due, true))
-    .orderBy(asc(publications.cvlanId))
-    .limit(limit)
-    .offset(skip);
-}
-
-/**
- * Takes a cvlan off the list, before anything of it is read: who changes it afterwards puts it on again.
- * @returns false when it was not on the list, or is gone.
- */
-export async function takeDue(tx: Tx, cvlanId: string): Promise<boolean> {
-  const taken = await tx
-    .update(publications)
-    .set({ due: false })
-    .where(and(eq(publications.cvlanId, cvlanId), eq(publications.due, true)))
-    .returning({ id: publications.cvlanId });
-  return taken.length > 0;
 }

@@ -16,19 +16,25 @@ export async function insertGroup(tx: Tx, seals: Seals, group: Omit<GroupRow, "s
     .onConflictDoNothing({ target: [groups.cvlanId, groups.name] })
     .returning({ id: groups.id });
   if (inserted.length > 0) return row;
-  throw new Refusal("exists", "GROUP_NAME_TAKEN", `the cvlan has a group named ${group.name}`, {
-    field: "name",
-    remedy: "choose another name",
-  });
+  throw groupNameTaken(group.name);
 }
 
-/** A group, locked so that nobody deletes it meanwhile. @throws Refusal `not_found`. */
-export async function requireGroup(tx: Tx, seals: Seals, tenantId: string, groupId: string): Promise<GroupRow> {
+/**
+ * A group, locked so that nobody deletes it meanwhile, or, with `update`, changes it.
+ * @throws Refusal `not_found`.
+ */
+export async function requireGroup(
+  tx: Tx,
+  seals: Seals,
+  tenantId: string,
+  groupId: string,
+  lock: "share" | "update" = "share",
+): Promise<GroupRow> {
   const [stored] = await tx
     .select()
     .from(groups)
     .where(and(eq(groups.tenantId, tenantId), eq(groups.id, groupId)))
-    .for("share");
+    .for(lock);
   const row = seals.open("node_group", stored);
   if (row) return row;
   throw new Refusal("not_found", "GROUP_NOT_FOUND", "there is no such group", {
@@ -36,6 +42,55 @@ export async function requireGroup(tx: Tx, seals: Seals, tenantId: string, group
     remedy: "list the cvlan's groups",
     auditReason: stored ? "SEAL_BROKEN" : "GROUP_NOT_FOUND",
   });
+}
+
+/** Gives a group another name. @throws Refusal `exists` when the cvlan has a group of that name. */
+export async function renameGroup(tx: Tx, seals: Seals, group: GroupRow, name: string): Promise<GroupRow> {
+  const [named] = await tx
+    .select({ id: groups.id })
+    .from(groups)
+    .where(and(eq(groups.tenantId, group.tenantId), eq(groups.cvlanId, group.cvlanId), eq(groups.name, name)));
+  if (named) throw groupNameTaken(name);
+  const row = seals.seal("node_group", { ...group, name });
+  await tx
+    .update(groups)
+    .set(row)
+    .where(and(eq(groups.tenantId, row.tenantId), eq(groups.id, row.id)));
+  return row;
+}
+
+export function groupNameTaken(name: string): Refusal {
+  return new Refusal("exists", "GROUP_NAME_TAKEN", `the cvlan has a group named ${name}`, {
+    field: "name",
+    remedy: "choose another name",
+  });
+}
+
+/** Rows of a group's members as they stand, one more than the page holds. */
+export async function listMembers(
+  tx: Tx,
+  tenantId: string,
+  groupId: string,
+  page: Page,
+): Promise<{ id: string; member: typeof groupMembers.$inferSelect }[]> {
+  const rows = await tx
+    .select()
+    .from(groupMembers)
+    .where(
+      and(eq(groupMembers.tenantId, tenantId), eq(groupMembers.groupId, groupId), gt(groupMembers.nodeId, page.after)),
+    )
+    .orderBy(asc(groupMembers.nodeId))
+    .limit(page.size + 1);
+  return rows.map((member) => ({ id: member.nodeId, member }));
+}
+
+/** How many members a group has. */
+export async function countMembers(tx: Tx, tenantId: string, groupId: string): Promise<number> {
+  const [row] = await tx
+    .select({ n: count() })
+    .from(groupMembers)
+    .where(and(eq(groupMembers.tenantId, tenantId), eq(groupMembers.groupId, groupId)));
+  return row?.n ?? 0;
 }
 
 /** Those of the groups that exist in the cvlan, locked so that nobody deletes them meanwhile. */

@@ -14,10 +14,34 @@ export async function insertRegion(tx: Tx, row: RegionRow): Promise<void> {
     .onConflictDoNothing({ target: [regions.name] })
     .returning({ id: regions.id });
   if (inserted.length > 0) return;
-  throw new Refusal("exists", "REGION_NAME_TAKEN", `there is a region named ${row.name}`, {
+  throw regionNameTaken(row.name);
+}
+
+export function regionNameTaken(name: string): Refusal {
+  return new Refusal("exists", "REGION_NAME_TAKEN", `there is a region named ${name}`, {
     field: "name",
     remedy: "choose another name",
   });
+}
+
+/** A region, locked until the end of the transaction where it is to be changed. @throws Refusal `not_found`. */
+export async function requireRegion(tx: Tx, id: string, lock?: "update"): Promise<RegionRow> {
+  const select = tx.select().from(regions).where(eq(regions.id, id));
+  const [row] = await (lock ? select.for(lock) : select);
+  if (row) return row;
+  throw regionNotFound();
+}
+
+export function regionNotFound(): Refusal {
+  return new Refusal("not_found", "REGION_NOT_FOUND", "there is no such region", {
+    field: "region_id",
+    remedy: "list the regions",
+  });
+}
+
+/** Replaces the names of a region. */
+export async function updateRegion(tx: Tx, { id, name, displayName }: RegionRow): Promise<void> {
+  await tx.update(regions).set({ name, displayName }).where(eq(regions.id, id));
 }
 
 export async function listRegions(tx: Tx, page: Page): Promise<RegionRow[]> {

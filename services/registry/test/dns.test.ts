@@ -50,7 +50,7 @@ describe("the DNS record of a cvlan", () => {
       const { cvlan: now } = await cvlans().getCvlan({ tenantId, cvlanId });
       assert.deepEqual(prefixes.map(formatPrefix), [now?.ipv4Pool, now?.ipv6Prefix]);
       const { revision } = await under.changes.read(tenantId, cvlanId, 0n);
-      assert.equal(revision, 2n, "what changes nothing is told to nobody");
+      assert.equal(revision, 3n, "settings and record, then the second record: what changes nothing is told to nobody");
     });
 
     it("keeps its domain when the cvlan gets another name, until somebody says otherwise", async () => {

@@ -441,8 +441,8 @@ describe("registry", () => {
       await nodes().revokeNode({ tenantId: place.tenantId, nodeId: node.id });
       await watching;
       stop.abort();
-      // Changes that came together are one: the last is what counts. The first is the DNS record of the cvlan.
-      assert.equal(seen.at(-1), "removal@4");
+      // Changes that came together are one: the last is what counts. The first two are settings and DNS record of the cvlan.
+      assert.equal(seen.at(-1), "removal@5");
       await joinAs(under, await newToken(under, place), newMachine());
     });
 

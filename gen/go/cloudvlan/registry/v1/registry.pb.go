@@ -4072,7 +4072,7 @@ const file_cloudvlan_registry_v1_registry_proto_rawDesc = "" +
 	"\x15ListAuditLogsResponse\x12<\n" +
 	"\n" +
 	"audit_logs\x18\x01 \x03(\v2\x1d.cloudvlan.entity.v1.AuditLogR\tauditLogs\x121\n" +
-	"\x04meta\x18\x02 \x01(\v2\x1d.cloudvlan.entity.v1.ListMetaR\x04meta2\xc4\x04\n" +
+	"\x04meta\x18\x02 \x01(\v2\x1d.cloudvlan.entity.v1.ListMetaR\x04meta2\xc2\x05\n" +
 	"\fCvlanService\x12p\n" +
 	"\vCreateCvlan\x12).cloudvlan.registry.v1.CreateCvlanRequest\x1a*.cloudvlan.registry.v1.CreateCvlanResponse\"\n" +
 	"\x8a\xb5\x18\x06\b\x1f\x10\x020\x01\x12j\n" +
@@ -4080,30 +4080,39 @@ const file_cloudvlan_registry_v1_registry_proto_rawDesc = "" +
 	"\n" +
 	"ListCvlans\x12(.cloudvlan.registry.v1.ListCvlansRequest\x1a).cloudvlan.registry.v1.ListCvlansResponse\"\r\x8a\xb5\x18\x06\b\x1e\x10\x028\x01\x90\x02\x01\x12q\n" +
 	"\vUpdateCvlan\x12).cloudvlan.registry.v1.UpdateCvlanRequest\x1a*.cloudvlan.registry.v1.UpdateCvlanResponse\"\v\x8a\xb5\x18\x04\b\x1f\x10\x02\x90\x02\x02\x12q\n" +
-	"\vDeleteCvlan\x12).cloudvlan.registry.v1.DeleteCvlanRequest\x1a*.cloudvlan.registry.v1.DeleteCvlanResponse\"\v\x8a\xb5\x18\x04\b\x1f\x10\x02\x90\x02\x022\xc5\x03\n" +
+	"\vDeleteCvlan\x12).cloudvlan.registry.v1.DeleteCvlanRequest\x1a*.cloudvlan.registry.v1.DeleteCvlanResponse\"\v\x8a\xb5\x18\x04\b\x1f\x10\x02\x90\x02\x02\x12|\n" +
+	"\x0eGetTenantStats\x12,.cloudvlan.registry.v1.GetTenantStatsRequest\x1a-.cloudvlan.registry.v1.GetTenantStatsResponse\"\r\x8a\xb5\x18\x06\b\x1e\x10\x028\x01\x90\x02\x012\xc5\x03\n" +
 	"\vNodeService\x12g\n" +
 	"\aGetNode\x12%.cloudvlan.registry.v1.GetNodeRequest\x1a&.cloudvlan.registry.v1.GetNodeResponse\"\r\x8a\xb5\x18\x06\b(\x10\x028\x01\x90\x02\x01\x12m\n" +
 	"\tListNodes\x12'.cloudvlan.registry.v1.ListNodesRequest\x1a(.cloudvlan.registry.v1.ListNodesResponse\"\r\x8a\xb5\x18\x06\b(\x10\x028\x01\x90\x02\x01\x12n\n" +
 	"\n" +
 	"UpdateNode\x12(.cloudvlan.registry.v1.UpdateNodeRequest\x1a).cloudvlan.registry.v1.UpdateNodeResponse\"\v\x8a\xb5\x18\x04\b)\x10\x02\x90\x02\x02\x12n\n" +
 	"\n" +
-	"RevokeNode\x12(.cloudvlan.registry.v1.RevokeNodeRequest\x1a).cloudvlan.registry.v1.RevokeNodeResponse\"\v\x8a\xb5\x18\x04\b)\x10\x02\x90\x02\x022\xe7\x04\n" +
+	"RevokeNode\x12(.cloudvlan.registry.v1.RevokeNodeRequest\x1a).cloudvlan.registry.v1.RevokeNodeResponse\"\v\x8a\xb5\x18\x04\b)\x10\x02\x90\x02\x022\xcb\a\n" +
 	"\fGroupService\x12p\n" +
 	"\vCreateGroup\x12).cloudvlan.registry.v1.CreateGroupRequest\x1a*.cloudvlan.registry.v1.CreateGroupResponse\"\n" +
-	"\x8a\xb5\x18\x06\b=\x10\x020\x01\x12p\n" +
+	"\x8a\xb5\x18\x06\b=\x10\x020\x01\x12j\n" +
+	"\bGetGroup\x12&.cloudvlan.registry.v1.GetGroupRequest\x1a'.cloudvlan.registry.v1.GetGroupResponse\"\r\x8a\xb5\x18\x06\b<\x10\x028\x01\x90\x02\x01\x12p\n" +
 	"\n" +
 	"ListGroups\x12(.cloudvlan.registry.v1.ListGroupsRequest\x1a).cloudvlan.registry.v1.ListGroupsResponse\"\r\x8a\xb5\x18\x06\b<\x10\x028\x01\x90\x02\x01\x12q\n" +
+	"\vUpdateGroup\x12).cloudvlan.registry.v1.UpdateGroupRequest\x1a*.cloudvlan.registry.v1.UpdateGroupResponse\"\v\x8a\xb5\x18\x04\b=\x10\x02\x90\x02\x02\x12q\n" +
 	"\vDeleteGroup\x12).cloudvlan.registry.v1.DeleteGroupRequest\x1a*.cloudvlan.registry.v1.DeleteGroupResponse\"\v\x8a\xb5\x18\x04\b=\x10\x02\x90\x02\x02\x12z\n" +
-	"\x0eAddGroupMember\x12,.cloudvlan.registry.v1.AddGroupMemberRequest\x1a-.cloudvlan.registry.v1.AddGroupMemberResponse\"\v\x8a\xb5\x18\x04\b=\x10\x02\x90\x02\x02\x12\x83\x01\n" +
+	"\x0eAddGroupMember\x12,.cloudvlan.registry.v1.AddGroupMemberRequest\x1a-.cloudvlan.registry.v1.AddGroupMemberResponse\"\v\x8a\xb5\x18\x04\b=\x10\x02\x90\x02\x02\x12\x82\x01\n" +
+	"\x10ListGroupMembers\x12..cloudvlan.registry.v1.ListGroupMembersRequest\x1a/.cloudvlan.registry.v1.ListGroupMembersResponse\"\r\x8a\xb5\x18\x06\b<\x10\x028\x01\x90\x02\x01\x12\x83\x01\n" +
 	"\x11RemoveGroupMember\x12/.cloudvlan.registry.v1.RemoveGroupMemberRequest\x1a0.cloudvlan.registry.v1.RemoveGroupMemberResponse\"\v\x8a\xb5\x18\x04\b=\x10\x02\x90\x02\x022x\n" +
 	"\n" +
 	"TagService\x12j\n" +
-	"\bListTags\x12&.cloudvlan.registry.v1.ListTagsRequest\x1a'.cloudvlan.registry.v1.ListTagsResponse\"\r\x8a\xb5\x18\x06\bF\x10\x028\x01\x90\x02\x012\xed\x02\n" +
+	"\bListTags\x12&.cloudvlan.registry.v1.ListTagsRequest\x1a'.cloudvlan.registry.v1.ListTagsResponse\"\r\x8a\xb5\x18\x06\bF\x10\x028\x01\x90\x02\x012\xd0\x04\n" +
 	"\rRegionService\x12s\n" +
 	"\fCreateRegion\x12*.cloudvlan.registry.v1.CreateRegionRequest\x1a+.cloudvlan.registry.v1.CreateRegionResponse\"\n" +
-	"\x8a\xb5\x18\x06\b[\x10\x010\x01\x12q\n" +
+	"\x8a\xb5\x18\x06\b[\x10\x010\x01\x12k\n" +
+	"\tGetRegion\x12'.cloudvlan.registry.v1.GetRegionRequest\x1a(.cloudvlan.registry.v1.GetRegionResponse\"\v\x8a\xb5\x18\x04\bZ\x10\x01\x90\x02\x01\x12q\n" +
 	"\vListRegions\x12).cloudvlan.registry.v1.ListRegionsRequest\x1a*.cloudvlan.registry.v1.ListRegionsResponse\"\v\x8a\xb5\x18\x04\bZ\x10\x01\x90\x02\x01\x12t\n" +
-	"\fDeleteRegion\x12*.cloudvlan.registry.v1.DeleteRegionRequest\x1a+.cloudvlan.registry.v1.DeleteRegionResponse\"\v\x8a\xb5\x18\x04\b[\x10\x01\x90\x02\x022\xdd\x04\n" +
+	"\fUpdateRegion\x12*.cloudvlan.registry.v1.UpdateRegionRequest\x1a+.cloudvlan.registry.v1.UpdateRegionResponse\"\v\x8a\xb5\x18\x04\b[\x10\x01\x90\x02\x02\x12t\n" +
+	"\fDeleteRegion\x12*.cloudvlan.registry.v1.DeleteRegionRequest\x1a+.cloudvlan.registry.v1.DeleteRegionResponse\"\v\x8a\xb5\x18\x04\b[\x10\x01\x90\x02\x022\x82\x02\n" +
+	"\x0fSettingsService\x12s\n" +
+	"\vGetSettings\x12).cloudvlan.registry.v1.GetSettingsRequest\x1a*.cloudvlan.registry.v1.GetSettingsResponse\"\r\x8a\xb5\x18\x06\b\x1e\x10\x028\x01\x90\x02\x01\x12z\n" +
+	"\x0eUpdateSettings\x12,.cloudvlan.registry.v1.UpdateSettingsRequest\x1a-.cloudvlan.registry.v1.UpdateSettingsResponse\"\v\x8a\xb5\x18\x04\b\x1f\x10\x02\x90\x02\x022\xdd\x04\n" +
 	"\x11EnrollmentService\x12|\n" +
 	"\x0fCreateJoinToken\x12-.cloudvlan.registry.v1.CreateJoinTokenRequest\x1a..cloudvlan.registry.v1.CreateJoinTokenResponse\"\n" +
 	"\x8a\xb5\x18\x06\b3\x10\x020\x01\x12|\n" +
@@ -4298,55 +4307,71 @@ var file_cloudvlan_registry_v1_registry_proto_depIdxs = []int32{
 	4,  // 63: cloudvlan.registry.v1.CvlanService.ListCvlans:input_type -> cloudvlan.registry.v1.ListCvlansRequest
 	6,  // 64: cloudvlan.registry.v1.CvlanService.UpdateCvlan:input_type -> cloudvlan.registry.v1.UpdateCvlanRequest
 	8,  // 65: cloudvlan.registry.v1.CvlanService.DeleteCvlan:input_type -> cloudvlan.registry.v1.DeleteCvlanRequest
-	12, // 66: cloudvlan.registry.v1.NodeService.GetNode:input_type -> cloudvlan.registry.v1.GetNodeRequest
-	14, // 67: cloudvlan.registry.v1.NodeService.ListNodes:input_type -> cloudvlan.registry.v1.ListNodesRequest
-	16, // 68: cloudvlan.registry.v1.NodeService.UpdateNode:input_type -> cloudvlan.registry.v1.UpdateNodeRequest
-	20, // 69: cloudvlan.registry.v1.NodeService.RevokeNode:input_type -> cloudvlan.registry.v1.RevokeNodeRequest
-	22, // 70: cloudvlan.registry.v1.GroupService.CreateGroup:input_type -> cloudvlan.registry.v1.CreateGroupRequest
-	24, // 71: cloudvlan.registry.v1.GroupService.ListGroups:input_type -> cloudvlan.registry.v1.ListGroupsRequest
-	32, // 72: cloudvlan.registry.v1.GroupService.DeleteGroup:input_type -> cloudvlan.registry.v1.DeleteGroupRequest
-	34, // 73: cloudvlan.registry.v1.GroupService.AddGroupMember:input_type -> cloudvlan.registry.v1.AddGroupMemberRequest
-	36, // 74: cloudvlan.registry.v1.GroupService.RemoveGroupMember:input_type -> cloudvlan.registry.v1.RemoveGroupMemberRequest
-	38, // 75: cloudvlan.registry.v1.TagService.ListTags:input_type -> cloudvlan.registry.v1.ListTagsRequest
-	40, // 76: cloudvlan.registry.v1.RegionService.CreateRegion:input_type -> cloudvlan.registry.v1.CreateRegionRequest
-	42, // 77: cloudvlan.registry.v1.RegionService.ListRegions:input_type -> cloudvlan.registry.v1.ListRegionsRequest
-	48, // 78: cloudvlan.registry.v1.RegionService.DeleteRegion:input_type -> cloudvlan.registry.v1.DeleteRegionRequest
-	50, // 79: cloudvlan.registry.v1.EnrollmentService.CreateJoinToken:input_type -> cloudvlan.registry.v1.CreateJoinTokenRequest
-	52, // 80: cloudvlan.registry.v1.EnrollmentService.ListJoinTokens:input_type -> cloudvlan.registry.v1.ListJoinTokensRequest
-	54, // 81: cloudvlan.registry.v1.EnrollmentService.RevokeJoinToken:input_type -> cloudvlan.registry.v1.RevokeJoinTokenRequest
-	60, // 82: cloudvlan.registry.v1.EnrollmentService.BeginJoin:input_type -> cloudvlan.registry.v1.BeginJoinRequest
-	62, // 83: cloudvlan.registry.v1.EnrollmentService.Join:input_type -> cloudvlan.registry.v1.JoinRequest
-	64, // 84: cloudvlan.registry.v1.RegistryService.ResolveTargets:input_type -> cloudvlan.registry.v1.ResolveTargetsRequest
-	67, // 85: cloudvlan.registry.v1.RegistryService.WatchChanges:input_type -> cloudvlan.registry.v1.WatchChangesRequest
-	69, // 86: cloudvlan.registry.v1.AuditService.ListAuditLogs:input_type -> cloudvlan.registry.v1.ListAuditLogsRequest
-	1,  // 87: cloudvlan.registry.v1.CvlanService.CreateCvlan:output_type -> cloudvlan.registry.v1.CreateCvlanResponse
-	3,  // 88: cloudvlan.registry.v1.CvlanService.GetCvlan:output_type -> cloudvlan.registry.v1.GetCvlanResponse
-	5,  // 89: cloudvlan.registry.v1.CvlanService.ListCvlans:output_type -> cloudvlan.registry.v1.ListCvlansResponse
-	7,  // 90: cloudvlan.registry.v1.CvlanService.UpdateCvlan:output_type -> cloudvlan.registry.v1.UpdateCvlanResponse
-	9,  // 91: cloudvlan.registry.v1.CvlanService.DeleteCvlan:output_type -> cloudvlan.registry.v1.DeleteCvlanResponse
-	13, // 92: cloudvlan.registry.v1.NodeService.GetNode:output_type -> cloudvlan.registry.v1.GetNodeResponse
-	15, // 93: cloudvlan.registry.v1.NodeService.ListNodes:output_type -> cloudvlan.registry.v1.ListNodesResponse
-	19, // 94: cloudvlan.registry.v1.NodeService.UpdateNode:output_type -> cloudvlan.registry.v1.UpdateNodeResponse
-	21, // 95: cloudvlan.registry.v1.NodeService.RevokeNode:output_type -> cloudvlan.registry.v1.RevokeNodeResponse
-	23, // 96: cloudvlan.registry.v1.GroupService.CreateGroup:output_type -> cloudvlan.registry.v1.CreateGroupResponse
-	25, // 97: cloudvlan.registry.v1.GroupService.ListGroups:output_type -> cloudvlan.registry.v1.ListGroupsResponse
-	33, // 98: cloudvlan.registry.v1.GroupService.DeleteGroup:output_type -> cloudvlan.registry.v1.DeleteGroupResponse
-	35, // 99: cloudvlan.registry.v1.GroupService.AddGroupMember:output_type -> cloudvlan.registry.v1.AddGroupMemberResponse
-	37, // 100: cloudvlan.registry.v1.GroupService.RemoveGroupMember:output_type -> cloudvlan.registry.v1.RemoveGroupMemberResponse
-	39, // 101: cloudvlan.registry.v1.TagService.ListTags:output_type -> cloudvlan.registry.v1.ListTagsResponse
-	41, // 102: cloudvlan.registry.v1.RegionService.CreateRegion:output_type -> cloudvlan.registry.v1.CreateRegionResponse
-	43, // 103: cloudvlan.registry.v1.RegionService.ListRegions:output_type -> cloudvlan.registry.v1.ListRegionsResponse
-	49, // 104: cloudvlan.registry.v1.RegionService.DeleteRegion:output_type -> cloudvlan.registry.v1.DeleteRegionResponse
-	51, // 105: cloudvlan.registry.v1.EnrollmentService.CreateJoinToken:output_type -> cloudvlan.registry.v1.CreateJoinTokenResponse
-	53, // 106: cloudvlan.registry.v1.EnrollmentService.ListJoinTokens:output_type -> cloudvlan.registry.v1.ListJoinTokensResponse
-	55, // 107: cloudvlan.registry.v1.EnrollmentService.RevokeJoinToken:output_type -> cloudvlan.registry.v1.RevokeJoinTokenResponse
-	61, // 108: cloudvlan.registry.v1.EnrollmentService.BeginJoin:output_type -> cloudvlan.registry.v1.BeginJoinResponse
-	63, // 109: cloudvlan.registry.v1.EnrollmentService.Join:output_type -> cloudvlan.registry.v1.JoinResponse
-	65, // 110: cloudvlan.registry.v1.RegistryService.ResolveTargets:output_type -> cloudvlan.registry.v1.ResolveTargetsResponse
-	68, // 111: cloudvlan.registry.v1.RegistryService.WatchChanges:output_type -> cloudvlan.registry.v1.WatchChangesResponse
-	70, // 112: cloudvlan.registry.v1.AuditService.ListAuditLogs:output_type -> cloudvlan.registry.v1.ListAuditLogsResponse
-	87, // [87:113] is the sub-list for method output_type
-	61, // [61:87] is the sub-list for method input_type
+	10, // 66: cloudvlan.registry.v1.CvlanService.GetTenantStats:input_type -> cloudvlan.registry.v1.GetTenantStatsRequest
+	12, // 67: cloudvlan.registry.v1.NodeService.GetNode:input_type -> cloudvlan.registry.v1.GetNodeRequest
+	14, // 68: cloudvlan.registry.v1.NodeService.ListNodes:input_type -> cloudvlan.registry.v1.ListNodesRequest
+	16, // 69: cloudvlan.registry.v1.NodeService.UpdateNode:input_type -> cloudvlan.registry.v1.UpdateNodeRequest
+	20, // 70: cloudvlan.registry.v1.NodeService.RevokeNode:input_type -> cloudvlan.registry.v1.RevokeNodeRequest
+	22, // 71: cloudvlan.registry.v1.GroupService.CreateGroup:input_type -> cloudvlan.registry.v1.CreateGroupRequest
+	26, // 72: cloudvlan.registry.v1.GroupService.GetGroup:input_type -> cloudvlan.registry.v1.GetGroupRequest
+	24, // 73: cloudvlan.registry.v1.GroupService.ListGroups:input_type -> cloudvlan.registry.v1.ListGroupsRequest
+	28, // 74: cloudvlan.registry.v1.GroupService.UpdateGroup:input_type -> cloudvlan.registry.v1.UpdateGroupRequest
+	32, // 75: cloudvlan.registry.v1.GroupService.DeleteGroup:input_type -> cloudvlan.registry.v1.DeleteGroupRequest
+	34, // 76: cloudvlan.registry.v1.GroupService.AddGroupMember:input_type -> cloudvlan.registry.v1.AddGroupMemberRequest
+	30, // 77: cloudvlan.registry.v1.GroupService.ListGroupMembers:input_type -> cloudvlan.registry.v1.ListGroupMembersRequest
+	36, // 78: cloudvlan.registry.v1.GroupService.RemoveGroupMember:input_type -> cloudvlan.registry.v1.RemoveGroupMemberRequest
+	38, // 79: cloudvlan.registry.v1.TagService.ListTags:input_type -> cloudvlan.registry.v1.ListTagsRequest
+	40, // 80: cloudvlan.registry.v1.RegionService.CreateRegion:input_type -> cloudvlan.registry.v1.CreateRegionRequest
+	44, // 81: cloudvlan.registry.v1.RegionService.GetRegion:input_type -> cloudvlan.registry.v1.GetRegionRequest
+	42, // 82: cloudvlan.registry.v1.RegionService.ListRegions:input_type -> cloudvlan.registry.v1.ListRegionsRequest
+	46, // 83: cloudvlan.registry.v1.RegionService.UpdateRegion:input_type -> cloudvlan.registry.v1.UpdateRegionRequest
+	48, // 84: cloudvlan.registry.v1.RegionService.DeleteRegion:input_type -> cloudvlan.registry.v1.DeleteRegionRequest
+	56, // 85: cloudvlan.registry.v1.SettingsService.GetSettings:input_type -> cloudvlan.registry.v1.GetSettingsRequest
+	58, // 86: cloudvlan.registry.v1.SettingsService.UpdateSettings:input_type -> cloudvlan.registry.v1.UpdateSettingsRequest
+	50, // 87: cloudvlan.registry.v1.EnrollmentService.CreateJoinToken:input_type -> cloudvlan.registry.v1.CreateJoinTokenRequest
+	52, // 88: cloudvlan.registry.v1.EnrollmentService.ListJoinTokens:input_type -> cloudvlan.registry.v1.ListJoinTokensRequest
+	54, // 89: cloudvlan.registry.v1.EnrollmentService.RevokeJoinToken:input_type -> cloudvlan.registry.v1.RevokeJoinTokenRequest
+	60, // 90: cloudvlan.registry.v1.EnrollmentService.BeginJoin:input_type -> cloudvlan.registry.v1.BeginJoinRequest
+	62, // 91: cloudvlan.registry.v1.EnrollmentService.Join:input_type -> cloudvlan.registry.v1.JoinRequest
+	64, // 92: cloudvlan.registry.v1.RegistryService.ResolveTargets:input_type -> cloudvlan.registry.v1.ResolveTargetsRequest
+	67, // 93: cloudvlan.registry.v1.RegistryService.WatchChanges:input_type -> cloudvlan.registry.v1.WatchChangesRequest
+	69, // 94: cloudvlan.registry.v1.AuditService.ListAuditLogs:input_type -> cloudvlan.registry.v1.ListAuditLogsRequest
+	1,  // 95: cloudvlan.registry.v1.CvlanService.CreateCvlan:output_type -> cloudvlan.registry.v1.CreateCvlanResponse
+	3,  // 96: cloudvlan.registry.v1.CvlanService.GetCvlan:output_type -> cloudvlan.registry.v1.GetCvlanResponse
+	5,  // 97: cloudvlan.registry.v1.CvlanService.ListCvlans:output_type -> cloudvlan.registry.v1.ListCvlansResponse
+	7,  // 98: cloudvlan.registry.v1.CvlanService.UpdateCvlan:output_type -> cloudvlan.registry.v1.UpdateCvlanResponse
+	9,  // 99: cloudvlan.registry.v1.CvlanService.DeleteCvlan:output_type -> cloudvlan.registry.v1.DeleteCvlanResponse
+	11, // 100: cloudvlan.registry.v1.CvlanService.GetTenantStats:output_type -> cloudvlan.registry.v1.GetTenantStatsResponse
+	13, // 101: cloudvlan.registry.v1.NodeService.GetNode:output_type -> cloudvlan.registry.v1.GetNodeResponse
+	15, // 102: cloudvlan.registry.v1.NodeService.ListNodes:output_type -> cloudvlan.registry.v1.ListNodesResponse
+	19, // 103: cloudvlan.registry.v1.NodeService.UpdateNode:output_type -> cloudvlan.registry.v1.UpdateNodeResponse
+	21, // 104: cloudvlan.registry.v1.NodeService.RevokeNode:output_type -> cloudvlan.registry.v1.RevokeNodeResponse
+	23, // 105: cloudvlan.registry.v1.GroupService.CreateGroup:output_type -> cloudvlan.registry.v1.CreateGroupResponse
+	27, // 106: cloudvlan.registry.v1.GroupService.GetGroup:output_type -> cloudvlan.registry.v1.GetGroupResponse
+	25, // 107: cloudvlan.registry.v1.GroupService.ListGroups:output_type -> cloudvlan.registry.v1.ListGroupsResponse
+	29, // 108: cloudvlan.registry.v1.GroupService.UpdateGroup:output_type -> cloudvlan.registry.v1.UpdateGroupResponse
+	33, // 109: cloudvlan.registry.v1.GroupService.DeleteGroup:output_type -> cloudvlan.registry.v1.DeleteGroupResponse
+	35, // 110: cloudvlan.registry.v1.GroupService.AddGroupMember:output_type -> cloudvlan.registry.v1.AddGroupMemberResponse
+	31, // 111: cloudvlan.registry.v1.GroupService.ListGroupMembers:output_type -> cloudvlan.registry.v1.ListGroupMembersResponse
+	37, // 112: cloudvlan.registry.v1.GroupService.RemoveGroupMember:output_type -> cloudvlan.registry.v1.RemoveGroupMemberResponse
+	39, // 113: cloudvlan.registry.v1.TagService.ListTags:output_type -> cloudvlan.registry.v1.ListTagsResponse
+	41, // 114: cloudvlan.registry.v1.RegionService.CreateRegion:output_type -> cloudvlan.registry.v1.CreateRegionResponse
+	45, // 115: cloudvlan.registry.v1.RegionService.GetRegion:output_type -> cloudvlan.registry.v1.GetRegionResponse
+	43, // 116: cloudvlan.registry.v1.RegionService.ListRegions:output_type -> cloudvlan.registry.v1.ListRegionsResponse
+	47, // 117: cloudvlan.registry.v1.RegionService.UpdateRegion:output_type -> cloudvlan.registry.v1.UpdateRegionResponse
+	49, // 118: cloudvlan.registry.v1.RegionService.DeleteRegion:output_type -> cloudvlan.registry.v1.DeleteRegionResponse
+	57, // 119: cloudvlan.registry.v1.SettingsService.GetSettings:output_type -> cloudvlan.registry.v1.GetSettingsResponse
+	59, // 120: cloudvlan.registry.v1.SettingsService.UpdateSettings:output_type -> cloudvlan.registry.v1.UpdateSettingsResponse
+	51, // 121: cloudvlan.registry.v1.EnrollmentService.CreateJoinToken:output_type -> cloudvlan.registry.v1.CreateJoinTokenResponse
+	53, // 122: cloudvlan.registry.v1.EnrollmentService.ListJoinTokens:output_type -> cloudvlan.registry.v1.ListJoinTokensResponse
+	55, // 123: cloudvlan.registry.v1.EnrollmentService.RevokeJoinToken:output_type -> cloudvlan.registry.v1.RevokeJoinTokenResponse
+	61, // 124: cloudvlan.registry.v1.EnrollmentService.BeginJoin:output_type -> cloudvlan.registry.v1.BeginJoinResponse
+	63, // 125: cloudvlan.registry.v1.EnrollmentService.Join:output_type -> cloudvlan.registry.v1.JoinResponse
+	65, // 126: cloudvlan.registry.v1.RegistryService.ResolveTargets:output_type -> cloudvlan.registry.v1.ResolveTargetsResponse
+	68, // 127: cloudvlan.registry.v1.RegistryService.WatchChanges:output_type -> cloudvlan.registry.v1.WatchChangesResponse
+	70, // 128: cloudvlan.registry.v1.AuditService.ListAuditLogs:output_type -> cloudvlan.registry.v1.ListAuditLogsResponse
+	95, // [95:129] is the sub-list for method output_type
+	61, // [61:95] is the sub-list for method input_type
 	61, // [61:61] is the sub-list for extension type_name
 	61, // [61:61] is the sub-list for extension extendee
 	0,  // [0:61] is the sub-list for field type_name
@@ -4369,7 +4394,7 @@ func file_cloudvlan_registry_v1_registry_proto_init() {
 			NumEnums:      0,
 			NumMessages:   72,
 			NumExtensions: 0,
-			NumServices:   8,
+			NumServices:   9,
 		},
 		GoTypes:           file_cloudvlan_registry_v1_registry_proto_goTypes,
 		DependencyIndexes: file_cloudvlan_registry_v1_registry_proto_depIdxs,

@@ -33,6 +33,8 @@ const (
 	TagServiceName = "cloudvlan.registry.v1.TagService"
 	// RegionServiceName is the fully-qualified name of the RegionService service.
 	RegionServiceName = "cloudvlan.registry.v1.RegionService"
+	// SettingsServiceName is the fully-qualified name of the SettingsService service.
+	SettingsServiceName = "cloudvlan.registry.v1.SettingsService"
 	// EnrollmentServiceName is the fully-qualified name of the EnrollmentService service.
 	EnrollmentServiceName = "cloudvlan.registry.v1.EnrollmentService"
 	// RegistryServiceName is the fully-qualified name of the RegistryService service.
@@ -62,6 +64,9 @@ const (
 	// CvlanServiceDeleteCvlanProcedure is the fully-qualified name of the CvlanService's DeleteCvlan
 	// RPC.
 	CvlanServiceDeleteCvlanProcedure = "/cloudvlan.registry.v1.CvlanService/DeleteCvlan"
+	// CvlanServiceGetTenantStatsProcedure is the fully-qualified name of the CvlanService's
+	// GetTenantStats RPC.
+	CvlanServiceGetTenantStatsProcedure = "/cloudvlan.registry.v1.CvlanService/GetTenantStats"
 	// NodeServiceGetNodeProcedure is the fully-qualified name of the NodeService's GetNode RPC.
 	NodeServiceGetNodeProcedure = "/cloudvlan.registry.v1.NodeService/GetNode"
 	// NodeServiceListNodesProcedure is the fully-qualified name of the NodeService's ListNodes RPC.
@@ -73,14 +78,22 @@ const (
 	// GroupServiceCreateGroupProcedure is the fully-qualified name of the GroupService's CreateGroup
 	// RPC.
 	GroupServiceCreateGroupProcedure = "/cloudvlan.registry.v1.GroupService/CreateGroup"
+	// GroupServiceGetGroupProcedure is the fully-qualified name of the GroupService's GetGroup RPC.
+	GroupServiceGetGroupProcedure = "/cloudvlan.registry.v1.GroupService/GetGroup"
 	// GroupServiceListGroupsProcedure is the fully-qualified name of the GroupService's ListGroups RPC.
 	GroupServiceListGroupsProcedure = "/cloudvlan.registry.v1.GroupService/ListGroups"
+	// GroupServiceUpdateGroupProcedure is the fully-qualified name of the GroupService's UpdateGroup
+	// RPC.
+	GroupServiceUpdateGroupProcedure = "/cloudvlan.registry.v1.GroupService/UpdateGroup"
 	// GroupServiceDeleteGroupProcedure is the fully-qualified name of the GroupService's DeleteGroup
 	// RPC.
 	GroupServiceDeleteGroupProcedure = "/cloudvlan.registry.v1.GroupService/DeleteGroup"
 	// GroupServiceAddGroupMemberProcedure is the fully-qualified name of the GroupService's
 	// AddGroupMember RPC.
 	GroupServiceAddGroupMemberProcedure = "/cloudvlan.registry.v1.GroupService/AddGroupMember"
+	// GroupServiceListGroupMembersProcedure is the fully-qualified name of the GroupService's
+	// ListGroupMembers RPC.
+	GroupServiceListGroupMembersProcedure = "/cloudvlan.registry.v1.GroupService/ListGroupMembers"
 	// GroupServiceRemoveGroupMemberProcedure is the fully-qualified name of the GroupService's
 	// RemoveGroupMember RPC.
 	GroupServiceRemoveGroupMemberProcedure = "/cloudvlan.registry.v1.GroupService/RemoveGroupMember"
@@ -89,12 +102,23 @@ const (
 	// RegionServiceCreateRegionProcedure is the fully-qualified name of the RegionService's
 	// CreateRegion RPC.
 	RegionServiceCreateRegionProcedure = "/cloudvlan.registry.v1.RegionService/CreateRegion"
+	// RegionServiceGetRegionProcedure is the fully-qualified name of the RegionService's GetRegion RPC.
+	RegionServiceGetRegionProcedure = "/cloudvlan.registry.v1.RegionService/GetRegion"
 	// RegionServiceListRegionsProcedure is the fully-qualified name of the RegionService's ListRegions
 	// RPC.
 	RegionServiceListRegionsProcedure = "/cloudvlan.registry.v1.RegionService/ListRegions"
+	// RegionServiceUpdateRegionProcedure is the fully-qualified name of the RegionService's
+	// UpdateRegion RPC.
+	RegionServiceUpdateRegionProcedure = "/cloudvlan.registry.v1.RegionService/UpdateRegion"
 	// RegionServiceDeleteRegionProcedure is the fully-qualified name of the RegionService's
 	// DeleteRegion RPC.
 	RegionServiceDeleteRegionProcedure = "/cloudvlan.registry.v1.RegionService/DeleteRegion"
+	// SettingsServiceGetSettingsProcedure is the fully-qualified name of the SettingsService's
+	// GetSettings RPC.
+	SettingsServiceGetSettingsProcedure = "/cloudvlan.registry.v1.SettingsService/GetSettings"
+	// SettingsServiceUpdateSettingsProcedure is the fully-qualified name of the SettingsService's
+	// UpdateSettings RPC.
+	SettingsServiceUpdateSettingsProcedure = "/cloudvlan.registry.v1.SettingsService/UpdateSettings"
 	// EnrollmentServiceCreateJoinTokenProcedure is the fully-qualified name of the EnrollmentService's
 	// CreateJoinToken RPC.
 	EnrollmentServiceCreateJoinTokenProcedure = "/cloudvlan.registry.v1.EnrollmentService/CreateJoinToken"
@@ -130,6 +154,8 @@ type CvlanServiceClient interface {
 	UpdateCvlan(context.Context, *connect.Request[v1.UpdateCvlanRequest]) (*connect.Response[v1.UpdateCvlanResponse], error)
 	// Refused while nodes are members.
 	DeleteCvlan(context.Context, *connect.Request[v1.DeleteCvlanRequest]) (*connect.Response[v1.DeleteCvlanResponse], error)
+	// What a tenant has in all its cvlans.
+	GetTenantStats(context.Context, *connect.Request[v1.GetTenantStatsRequest]) (*connect.Response[v1.GetTenantStatsResponse], error)
 }
 
 // NewCvlanServiceClient constructs a client for the cloudvlan.registry.v1.CvlanService service. By
@@ -177,16 +203,24 @@ func NewCvlanServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		getTenantStats: connect.NewClient[v1.GetTenantStatsRequest, v1.GetTenantStatsResponse](
+			httpClient,
+			baseURL+CvlanServiceGetTenantStatsProcedure,
+			connect.WithSchema(cvlanServiceMethods.ByName("GetTenantStats")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // cvlanServiceClient implements CvlanServiceClient.
 type cvlanServiceClient struct {
-	createCvlan *connect.Client[v1.CreateCvlanRequest, v1.CreateCvlanResponse]
-	getCvlan    *connect.Client[v1.GetCvlanRequest, v1.GetCvlanResponse]
-	listCvlans  *connect.Client[v1.ListCvlansRequest, v1.ListCvlansResponse]
-	updateCvlan *connect.Client[v1.UpdateCvlanRequest, v1.UpdateCvlanResponse]
-	deleteCvlan *connect.Client[v1.DeleteCvlanRequest, v1.DeleteCvlanResponse]
+	createCvlan    *connect.Client[v1.CreateCvlanRequest, v1.CreateCvlanResponse]
+	getCvlan       *connect.Client[v1.GetCvlanRequest, v1.GetCvlanResponse]
+	listCvlans     *connect.Client[v1.ListCvlansRequest, v1.ListCvlansResponse]
+	updateCvlan    *connect.Client[v1.UpdateCvlanRequest, v1.UpdateCvlanResponse]
+	deleteCvlan    *connect.Client[v1.DeleteCvlanRequest, v1.DeleteCvlanResponse]
+	getTenantStats *connect.Client[v1.GetTenantStatsRequest, v1.GetTenantStatsResponse]
 }
 
 // CreateCvlan calls cloudvlan.registry.v1.CvlanService.CreateCvlan.
@@ -214,6 +248,11 @@ func (c *cvlanServiceClient) DeleteCvlan(ctx context.Context, req *connect.Reque
 	return c.deleteCvlan.CallUnary(ctx, req)
 }
 
+// GetTenantStats calls cloudvlan.registry.v1.CvlanService.GetTenantStats.
+func (c *cvlanServiceClient) GetTenantStats(ctx context.Context, req *connect.Request[v1.GetTenantStatsRequest]) (*connect.Response[v1.GetTenantStatsResponse], error) {
+	return c.getTenantStats.CallUnary(ctx, req)
+}
+
 // CvlanServiceHandler is an implementation of the cloudvlan.registry.v1.CvlanService service.
 type CvlanServiceHandler interface {
 	CreateCvlan(context.Context, *connect.Request[v1.CreateCvlanRequest]) (*connect.Response[v1.CreateCvlanResponse], error)
@@ -224,6 +263,8 @@ type CvlanServiceHandler interface {
 	UpdateCvlan(context.Context, *connect.Request[v1.UpdateCvlanRequest]) (*connect.Response[v1.UpdateCvlanResponse], error)
 	// Refused while nodes are members.
 	DeleteCvlan(context.Context, *connect.Request[v1.DeleteCvlanRequest]) (*connect.Response[v1.DeleteCvlanResponse], error)
+	// What a tenant has in all its cvlans.
+	GetTenantStats(context.Context, *connect.Request[v1.GetTenantStatsRequest]) (*connect.Response[v1.GetTenantStatsResponse], error)
 }
 
 // NewCvlanServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -267,6 +308,13 @@ func NewCvlanServiceHandler(svc CvlanServiceHandler, opts ...connect.HandlerOpti
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	cvlanServiceGetTenantStatsHandler := connect.NewUnaryHandler(
+		CvlanServiceGetTenantStatsProcedure,
+		svc.GetTenantStats,
+		connect.WithSchema(cvlanServiceMethods.ByName("GetTenantStats")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/cloudvlan.registry.v1.CvlanService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case CvlanServiceCreateCvlanProcedure:
@@ -279,6 +327,8 @@ func NewCvlanServiceHandler(svc CvlanServiceHandler, opts ...connect.HandlerOpti
 			cvlanServiceUpdateCvlanHandler.ServeHTTP(w, r)
 		case CvlanServiceDeleteCvlanProcedure:
 			cvlanServiceDeleteCvlanHandler.ServeHTTP(w, r)
+		case CvlanServiceGetTenantStatsProcedure:
+			cvlanServiceGetTenantStatsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -306,6 +356,10 @@ func (UnimplementedCvlanServiceHandler) UpdateCvlan(context.Context, *connect.Re
 
 func (UnimplementedCvlanServiceHandler) DeleteCvlan(context.Context, *connect.Request[v1.DeleteCvlanRequest]) (*connect.Response[v1.DeleteCvlanResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.registry.v1.CvlanService.DeleteCvlan is not implemented"))
+}
+
+func (UnimplementedCvlanServiceHandler) GetTenantStats(context.Context, *connect.Request[v1.GetTenantStatsRequest]) (*connect.Response[v1.GetTenantStatsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.registry.v1.CvlanService.GetTenantStats is not implemented"))
 }
 
 // NodeServiceClient is a client for the cloudvlan.registry.v1.NodeService service.
@@ -471,9 +525,13 @@ func (UnimplementedNodeServiceHandler) RevokeNode(context.Context, *connect.Requ
 // GroupServiceClient is a client for the cloudvlan.registry.v1.GroupService service.
 type GroupServiceClient interface {
 	CreateGroup(context.Context, *connect.Request[v1.CreateGroupRequest]) (*connect.Response[v1.CreateGroupResponse], error)
+	GetGroup(context.Context, *connect.Request[v1.GetGroupRequest]) (*connect.Response[v1.GetGroupResponse], error)
 	ListGroups(context.Context, *connect.Request[v1.ListGroupsRequest]) (*connect.Response[v1.ListGroupsResponse], error)
+	// Gives a group another name. Rules in force go on with it; the next policy document has to use the new name.
+	UpdateGroup(context.Context, *connect.Request[v1.UpdateGroupRequest]) (*connect.Response[v1.UpdateGroupResponse], error)
 	DeleteGroup(context.Context, *connect.Request[v1.DeleteGroupRequest]) (*connect.Response[v1.DeleteGroupResponse], error)
 	AddGroupMember(context.Context, *connect.Request[v1.AddGroupMemberRequest]) (*connect.Response[v1.AddGroupMemberResponse], error)
+	ListGroupMembers(context.Context, *connect.Request[v1.ListGroupMembersRequest]) (*connect.Response[v1.ListGroupMembersResponse], error)
 	RemoveGroupMember(context.Context, *connect.Request[v1.RemoveGroupMemberRequest]) (*connect.Response[v1.RemoveGroupMemberResponse], error)
 }
 
@@ -494,11 +552,25 @@ func NewGroupServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(groupServiceMethods.ByName("CreateGroup")),
 			connect.WithClientOptions(opts...),
 		),
+		getGroup: connect.NewClient[v1.GetGroupRequest, v1.GetGroupResponse](
+			httpClient,
+			baseURL+GroupServiceGetGroupProcedure,
+			connect.WithSchema(groupServiceMethods.ByName("GetGroup")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		listGroups: connect.NewClient[v1.ListGroupsRequest, v1.ListGroupsResponse](
 			httpClient,
 			baseURL+GroupServiceListGroupsProcedure,
 			connect.WithSchema(groupServiceMethods.ByName("ListGroups")),
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		updateGroup: connect.NewClient[v1.UpdateGroupRequest, v1.UpdateGroupResponse](
+			httpClient,
+			baseURL+GroupServiceUpdateGroupProcedure,
+			connect.WithSchema(groupServiceMethods.ByName("UpdateGroup")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
 		deleteGroup: connect.NewClient[v1.DeleteGroupRequest, v1.DeleteGroupResponse](
@@ -515,6 +587,13 @@ func NewGroupServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		listGroupMembers: connect.NewClient[v1.ListGroupMembersRequest, v1.ListGroupMembersResponse](
+			httpClient,
+			baseURL+GroupServiceListGroupMembersProcedure,
+			connect.WithSchema(groupServiceMethods.ByName("ListGroupMembers")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		removeGroupMember: connect.NewClient[v1.RemoveGroupMemberRequest, v1.RemoveGroupMemberResponse](
 			httpClient,
 			baseURL+GroupServiceRemoveGroupMemberProcedure,
@@ -528,9 +607,12 @@ func NewGroupServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 // groupServiceClient implements GroupServiceClient.
 type groupServiceClient struct {
 	createGroup       *connect.Client[v1.CreateGroupRequest, v1.CreateGroupResponse]
+	getGroup          *connect.Client[v1.GetGroupRequest, v1.GetGroupResponse]
 	listGroups        *connect.Client[v1.ListGroupsRequest, v1.ListGroupsResponse]
+	updateGroup       *connect.Client[v1.UpdateGroupRequest, v1.UpdateGroupResponse]
 	deleteGroup       *connect.Client[v1.DeleteGroupRequest, v1.DeleteGroupResponse]
 	addGroupMember    *connect.Client[v1.AddGroupMemberRequest, v1.AddGroupMemberResponse]
+	listGroupMembers  *connect.Client[v1.ListGroupMembersRequest, v1.ListGroupMembersResponse]
 	removeGroupMember *connect.Client[v1.RemoveGroupMemberRequest, v1.RemoveGroupMemberResponse]
 }
 
@@ -539,9 +621,19 @@ func (c *groupServiceClient) CreateGroup(ctx context.Context, req *connect.Reque
 	return c.createGroup.CallUnary(ctx, req)
 }
 
+// GetGroup calls cloudvlan.registry.v1.GroupService.GetGroup.
+func (c *groupServiceClient) GetGroup(ctx context.Context, req *connect.Request[v1.GetGroupRequest]) (*connect.Response[v1.GetGroupResponse], error) {
+	return c.getGroup.CallUnary(ctx, req)
+}
+
 // ListGroups calls cloudvlan.registry.v1.GroupService.ListGroups.
 func (c *groupServiceClient) ListGroups(ctx context.Context, req *connect.Request[v1.ListGroupsRequest]) (*connect.Response[v1.ListGroupsResponse], error) {
 	return c.listGroups.CallUnary(ctx, req)
+}
+
+// UpdateGroup calls cloudvlan.registry.v1.GroupService.UpdateGroup.
+func (c *groupServiceClient) UpdateGroup(ctx context.Context, req *connect.Request[v1.UpdateGroupRequest]) (*connect.Response[v1.UpdateGroupResponse], error) {
+	return c.updateGroup.CallUnary(ctx, req)
 }
 
 // DeleteGroup calls cloudvlan.registry.v1.GroupService.DeleteGroup.
@@ -554,6 +646,11 @@ func (c *groupServiceClient) AddGroupMember(ctx context.Context, req *connect.Re
 	return c.addGroupMember.CallUnary(ctx, req)
 }
 
+// ListGroupMembers calls cloudvlan.registry.v1.GroupService.ListGroupMembers.
+func (c *groupServiceClient) ListGroupMembers(ctx context.Context, req *connect.Request[v1.ListGroupMembersRequest]) (*connect.Response[v1.ListGroupMembersResponse], error) {
+	return c.listGroupMembers.CallUnary(ctx, req)
+}
+
 // RemoveGroupMember calls cloudvlan.registry.v1.GroupService.RemoveGroupMember.
 func (c *groupServiceClient) RemoveGroupMember(ctx context.Context, req *connect.Request[v1.RemoveGroupMemberRequest]) (*connect.Response[v1.RemoveGroupMemberResponse], error) {
 	return c.removeGroupMember.CallUnary(ctx, req)
@@ -562,9 +659,13 @@ func (c *groupServiceClient) RemoveGroupMember(ctx context.Context, req *connect
 // GroupServiceHandler is an implementation of the cloudvlan.registry.v1.GroupService service.
 type GroupServiceHandler interface {
 	CreateGroup(context.Context, *connect.Request[v1.CreateGroupRequest]) (*connect.Response[v1.CreateGroupResponse], error)
+	GetGroup(context.Context, *connect.Request[v1.GetGroupRequest]) (*connect.Response[v1.GetGroupResponse], error)
 	ListGroups(context.Context, *connect.Request[v1.ListGroupsRequest]) (*connect.Response[v1.ListGroupsResponse], error)
+	// Gives a group another name. Rules in force go on with it; the next policy document has to use the new name.
+	UpdateGroup(context.Context, *connect.Request[v1.UpdateGroupRequest]) (*connect.Response[v1.UpdateGroupResponse], error)
 	DeleteGroup(context.Context, *connect.Request[v1.DeleteGroupRequest]) (*connect.Response[v1.DeleteGroupResponse], error)
 	AddGroupMember(context.Context, *connect.Request[v1.AddGroupMemberRequest]) (*connect.Response[v1.AddGroupMemberResponse], error)
+	ListGroupMembers(context.Context, *connect.Request[v1.ListGroupMembersRequest]) (*connect.Response[v1.ListGroupMembersResponse], error)
 	RemoveGroupMember(context.Context, *connect.Request[v1.RemoveGroupMemberRequest]) (*connect.Response[v1.RemoveGroupMemberResponse], error)
 }
 
@@ -581,11 +682,25 @@ func NewGroupServiceHandler(svc GroupServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(groupServiceMethods.ByName("CreateGroup")),
 		connect.WithHandlerOptions(opts...),
 	)
+	groupServiceGetGroupHandler := connect.NewUnaryHandler(
+		GroupServiceGetGroupProcedure,
+		svc.GetGroup,
+		connect.WithSchema(groupServiceMethods.ByName("GetGroup")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	groupServiceListGroupsHandler := connect.NewUnaryHandler(
 		GroupServiceListGroupsProcedure,
 		svc.ListGroups,
 		connect.WithSchema(groupServiceMethods.ByName("ListGroups")),
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	groupServiceUpdateGroupHandler := connect.NewUnaryHandler(
+		GroupServiceUpdateGroupProcedure,
+		svc.UpdateGroup,
+		connect.WithSchema(groupServiceMethods.ByName("UpdateGroup")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
 	groupServiceDeleteGroupHandler := connect.NewUnaryHandler(
@@ -602,6 +717,13 @@ func NewGroupServiceHandler(svc GroupServiceHandler, opts ...connect.HandlerOpti
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	groupServiceListGroupMembersHandler := connect.NewUnaryHandler(
+		GroupServiceListGroupMembersProcedure,
+		svc.ListGroupMembers,
+		connect.WithSchema(groupServiceMethods.ByName("ListGroupMembers")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	groupServiceRemoveGroupMemberHandler := connect.NewUnaryHandler(
 		GroupServiceRemoveGroupMemberProcedure,
 		svc.RemoveGroupMember,
@@ -613,12 +735,18 @@ func NewGroupServiceHandler(svc GroupServiceHandler, opts ...connect.HandlerOpti
 		switch r.URL.Path {
 		case GroupServiceCreateGroupProcedure:
 			groupServiceCreateGroupHandler.ServeHTTP(w, r)
+		case GroupServiceGetGroupProcedure:
+			groupServiceGetGroupHandler.ServeHTTP(w, r)
 		case GroupServiceListGroupsProcedure:
 			groupServiceListGroupsHandler.ServeHTTP(w, r)
+		case GroupServiceUpdateGroupProcedure:
+			groupServiceUpdateGroupHandler.ServeHTTP(w, r)
 		case GroupServiceDeleteGroupProcedure:
 			groupServiceDeleteGroupHandler.ServeHTTP(w, r)
 		case GroupServiceAddGroupMemberProcedure:
 			groupServiceAddGroupMemberHandler.ServeHTTP(w, r)
+		case GroupServiceListGroupMembersProcedure:
+			groupServiceListGroupMembersHandler.ServeHTTP(w, r)
 		case GroupServiceRemoveGroupMemberProcedure:
 			groupServiceRemoveGroupMemberHandler.ServeHTTP(w, r)
 		default:
@@ -634,8 +762,16 @@ func (UnimplementedGroupServiceHandler) CreateGroup(context.Context, *connect.Re
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.registry.v1.GroupService.CreateGroup is not implemented"))
 }
 
+func (UnimplementedGroupServiceHandler) GetGroup(context.Context, *connect.Request[v1.GetGroupRequest]) (*connect.Response[v1.GetGroupResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.registry.v1.GroupService.GetGroup is not implemented"))
+}
+
 func (UnimplementedGroupServiceHandler) ListGroups(context.Context, *connect.Request[v1.ListGroupsRequest]) (*connect.Response[v1.ListGroupsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.registry.v1.GroupService.ListGroups is not implemented"))
+}
+
+func (UnimplementedGroupServiceHandler) UpdateGroup(context.Context, *connect.Request[v1.UpdateGroupRequest]) (*connect.Response[v1.UpdateGroupResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.registry.v1.GroupService.UpdateGroup is not implemented"))
 }
 
 func (UnimplementedGroupServiceHandler) DeleteGroup(context.Context, *connect.Request[v1.DeleteGroupRequest]) (*connect.Response[v1.DeleteGroupResponse], error) {
@@ -644,6 +780,10 @@ func (UnimplementedGroupServiceHandler) DeleteGroup(context.Context, *connect.Re
 
 func (UnimplementedGroupServiceHandler) AddGroupMember(context.Context, *connect.Request[v1.AddGroupMemberRequest]) (*connect.Response[v1.AddGroupMemberResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.registry.v1.GroupService.AddGroupMember is not implemented"))
+}
+
+func (UnimplementedGroupServiceHandler) ListGroupMembers(context.Context, *connect.Request[v1.ListGroupMembersRequest]) (*connect.Response[v1.ListGroupMembersResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.registry.v1.GroupService.ListGroupMembers is not implemented"))
 }
 
 func (UnimplementedGroupServiceHandler) RemoveGroupMember(context.Context, *connect.Request[v1.RemoveGroupMemberRequest]) (*connect.Response[v1.RemoveGroupMemberResponse], error) {
@@ -725,7 +865,10 @@ func (UnimplementedTagServiceHandler) ListTags(context.Context, *connect.Request
 // RegionServiceClient is a client for the cloudvlan.registry.v1.RegionService service.
 type RegionServiceClient interface {
 	CreateRegion(context.Context, *connect.Request[v1.CreateRegionRequest]) (*connect.Response[v1.CreateRegionResponse], error)
+	GetRegion(context.Context, *connect.Request[v1.GetRegionRequest]) (*connect.Response[v1.GetRegionResponse], error)
 	ListRegions(context.Context, *connect.Request[v1.ListRegionsRequest]) (*connect.Response[v1.ListRegionsResponse], error)
+	// Replaces the names that are set in the request.
+	UpdateRegion(context.Context, *connect.Request[v1.UpdateRegionRequest]) (*connect.Response[v1.UpdateRegionResponse], error)
 	DeleteRegion(context.Context, *connect.Request[v1.DeleteRegionRequest]) (*connect.Response[v1.DeleteRegionResponse], error)
 }
 
@@ -746,11 +889,25 @@ func NewRegionServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(regionServiceMethods.ByName("CreateRegion")),
 			connect.WithClientOptions(opts...),
 		),
+		getRegion: connect.NewClient[v1.GetRegionRequest, v1.GetRegionResponse](
+			httpClient,
+			baseURL+RegionServiceGetRegionProcedure,
+			connect.WithSchema(regionServiceMethods.ByName("GetRegion")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		listRegions: connect.NewClient[v1.ListRegionsRequest, v1.ListRegionsResponse](
 			httpClient,
 			baseURL+RegionServiceListRegionsProcedure,
 			connect.WithSchema(regionServiceMethods.ByName("ListRegions")),
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		updateRegion: connect.NewClient[v1.UpdateRegionRequest, v1.UpdateRegionResponse](
+			httpClient,
+			baseURL+RegionServiceUpdateRegionProcedure,
+			connect.WithSchema(regionServiceMethods.ByName("UpdateRegion")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
 		deleteRegion: connect.NewClient[v1.DeleteRegionRequest, v1.DeleteRegionResponse](
@@ -766,7 +923,9 @@ func NewRegionServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 // regionServiceClient implements RegionServiceClient.
 type regionServiceClient struct {
 	createRegion *connect.Client[v1.CreateRegionRequest, v1.CreateRegionResponse]
+	getRegion    *connect.Client[v1.GetRegionRequest, v1.GetRegionResponse]
 	listRegions  *connect.Client[v1.ListRegionsRequest, v1.ListRegionsResponse]
+	updateRegion *connect.Client[v1.UpdateRegionRequest, v1.UpdateRegionResponse]
 	deleteRegion *connect.Client[v1.DeleteRegionRequest, v1.DeleteRegionResponse]
 }
 
@@ -775,9 +934,19 @@ func (c *regionServiceClient) CreateRegion(ctx context.Context, req *connect.Req
 	return c.createRegion.CallUnary(ctx, req)
 }
 
+// GetRegion calls cloudvlan.registry.v1.RegionService.GetRegion.
+func (c *regionServiceClient) GetRegion(ctx context.Context, req *connect.Request[v1.GetRegionRequest]) (*connect.Response[v1.GetRegionResponse], error) {
+	return c.getRegion.CallUnary(ctx, req)
+}
+
 // ListRegions calls cloudvlan.registry.v1.RegionService.ListRegions.
 func (c *regionServiceClient) ListRegions(ctx context.Context, req *connect.Request[v1.ListRegionsRequest]) (*connect.Response[v1.ListRegionsResponse], error) {
 	return c.listRegions.CallUnary(ctx, req)
+}
+
+// UpdateRegion calls cloudvlan.registry.v1.RegionService.UpdateRegion.
+func (c *regionServiceClient) UpdateRegion(ctx context.Context, req *connect.Request[v1.UpdateRegionRequest]) (*connect.Response[v1.UpdateRegionResponse], error) {
+	return c.updateRegion.CallUnary(ctx, req)
 }
 
 // DeleteRegion calls cloudvlan.registry.v1.RegionService.DeleteRegion.
@@ -788,7 +957,10 @@ func (c *regionServiceClient) DeleteRegion(ctx context.Context, req *connect.Req
 // RegionServiceHandler is an implementation of the cloudvlan.registry.v1.RegionService service.
 type RegionServiceHandler interface {
 	CreateRegion(context.Context, *connect.Request[v1.CreateRegionRequest]) (*connect.Response[v1.CreateRegionResponse], error)
+	GetRegion(context.Context, *connect.Request[v1.GetRegionRequest]) (*connect.Response[v1.GetRegionResponse], error)
 	ListRegions(context.Context, *connect.Request[v1.ListRegionsRequest]) (*connect.Response[v1.ListRegionsResponse], error)
+	// Replaces the names that are set in the request.
+	UpdateRegion(context.Context, *connect.Request[v1.UpdateRegionRequest]) (*connect.Response[v1.UpdateRegionResponse], error)
 	DeleteRegion(context.Context, *connect.Request[v1.DeleteRegionRequest]) (*connect.Response[v1.DeleteRegionResponse], error)
 }
 
@@ -805,11 +977,25 @@ func NewRegionServiceHandler(svc RegionServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(regionServiceMethods.ByName("CreateRegion")),
 		connect.WithHandlerOptions(opts...),
 	)
+	regionServiceGetRegionHandler := connect.NewUnaryHandler(
+		RegionServiceGetRegionProcedure,
+		svc.GetRegion,
+		connect.WithSchema(regionServiceMethods.ByName("GetRegion")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	regionServiceListRegionsHandler := connect.NewUnaryHandler(
 		RegionServiceListRegionsProcedure,
 		svc.ListRegions,
 		connect.WithSchema(regionServiceMethods.ByName("ListRegions")),
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	regionServiceUpdateRegionHandler := connect.NewUnaryHandler(
+		RegionServiceUpdateRegionProcedure,
+		svc.UpdateRegion,
+		connect.WithSchema(regionServiceMethods.ByName("UpdateRegion")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
 	regionServiceDeleteRegionHandler := connect.NewUnaryHandler(
@@ -823,8 +1009,12 @@ func NewRegionServiceHandler(svc RegionServiceHandler, opts ...connect.HandlerOp
 		switch r.URL.Path {
 		case RegionServiceCreateRegionProcedure:
 			regionServiceCreateRegionHandler.ServeHTTP(w, r)
+		case RegionServiceGetRegionProcedure:
+			regionServiceGetRegionHandler.ServeHTTP(w, r)
 		case RegionServiceListRegionsProcedure:
 			regionServiceListRegionsHandler.ServeHTTP(w, r)
+		case RegionServiceUpdateRegionProcedure:
+			regionServiceUpdateRegionHandler.ServeHTTP(w, r)
 		case RegionServiceDeleteRegionProcedure:
 			regionServiceDeleteRegionHandler.ServeHTTP(w, r)
 		default:
@@ -840,12 +1030,126 @@ func (UnimplementedRegionServiceHandler) CreateRegion(context.Context, *connect.
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.registry.v1.RegionService.CreateRegion is not implemented"))
 }
 
+func (UnimplementedRegionServiceHandler) GetRegion(context.Context, *connect.Request[v1.GetRegionRequest]) (*connect.Response[v1.GetRegionResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.registry.v1.RegionService.GetRegion is not implemented"))
+}
+
 func (UnimplementedRegionServiceHandler) ListRegions(context.Context, *connect.Request[v1.ListRegionsRequest]) (*connect.Response[v1.ListRegionsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.registry.v1.RegionService.ListRegions is not implemented"))
 }
 
+func (UnimplementedRegionServiceHandler) UpdateRegion(context.Context, *connect.Request[v1.UpdateRegionRequest]) (*connect.Response[v1.UpdateRegionResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.registry.v1.RegionService.UpdateRegion is not implemented"))
+}
+
 func (UnimplementedRegionServiceHandler) DeleteRegion(context.Context, *connect.Request[v1.DeleteRegionRequest]) (*connect.Response[v1.DeleteRegionResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.registry.v1.RegionService.DeleteRegion is not implemented"))
+}
+
+// SettingsServiceClient is a client for the cloudvlan.registry.v1.SettingsService service.
+type SettingsServiceClient interface {
+	// One layer, and what is in force where it ends. The layers of tenant and cvlan need TENANT_READ and CVLAN_READ.
+	GetSettings(context.Context, *connect.Request[v1.GetSettingsRequest]) (*connect.Response[v1.GetSettingsResponse], error)
+	// Replaces one layer whole. Needs TENANT_WRITE for every layer but the cvlan's; only callers of the platform change the
+	// cluster's. In force for each cvlan concerned within seconds.
+	UpdateSettings(context.Context, *connect.Request[v1.UpdateSettingsRequest]) (*connect.Response[v1.UpdateSettingsResponse], error)
+}
+
+// NewSettingsServiceClient constructs a client for the cloudvlan.registry.v1.SettingsService
+// service. By default, it uses the Connect protocol with the binary Protobuf Codec, asks for
+// gzipped responses, and sends uncompressed requests. To use the gRPC or gRPC-Web protocols, supply
+// the connect.WithGRPC() or connect.WithGRPCWeb() options.
+//
+// The URL supplied here should be the base URL for the Connect or gRPC server (for example,
+// http://api.acme.com or https://acme.com/grpc).
+func NewSettingsServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...connect.ClientOption) SettingsServiceClient {
+	baseURL = strings.TrimRight(baseURL, "/")
+	settingsServiceMethods := v1.File_cloudvlan_registry_v1_registry_proto.Services().ByName("SettingsService").Methods()
+	return &settingsServiceClient{
+		getSettings: connect.NewClient[v1.GetSettingsRequest, v1.GetSettingsResponse](
+			httpClient,
+			baseURL+SettingsServiceGetSettingsProcedure,
+			connect.WithSchema(settingsServiceMethods.ByName("GetSettings")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		updateSettings: connect.NewClient[v1.UpdateSettingsRequest, v1.UpdateSettingsResponse](
+			httpClient,
+			baseURL+SettingsServiceUpdateSettingsProcedure,
+			connect.WithSchema(settingsServiceMethods.ByName("UpdateSettings")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+	}
+}
+
+// settingsServiceClient implements SettingsServiceClient.
+type settingsServiceClient struct {
+	getSettings    *connect.Client[v1.GetSettingsRequest, v1.GetSettingsResponse]
+	updateSettings *connect.Client[v1.UpdateSettingsRequest, v1.UpdateSettingsResponse]
+}
+
+// GetSettings calls cloudvlan.registry.v1.SettingsService.GetSettings.
+func (c *settingsServiceClient) GetSettings(ctx context.Context, req *connect.Request[v1.GetSettingsRequest]) (*connect.Response[v1.GetSettingsResponse], error) {
+	return c.getSettings.CallUnary(ctx, req)
+}
+
+// UpdateSettings calls cloudvlan.registry.v1.SettingsService.UpdateSettings.
+func (c *settingsServiceClient) UpdateSettings(ctx context.Context, req *connect.Request[v1.UpdateSettingsRequest]) (*connect.Response[v1.UpdateSettingsResponse], error) {
+	return c.updateSettings.CallUnary(ctx, req)
+}
+
+// SettingsServiceHandler is an implementation of the cloudvlan.registry.v1.SettingsService service.
+type SettingsServiceHandler interface {
+	// One layer, and what is in force where it ends. The layers of tenant and cvlan need TENANT_READ and CVLAN_READ.
+	GetSettings(context.Context, *connect.Request[v1.GetSettingsRequest]) (*connect.Response[v1.GetSettingsResponse], error)
+	// Replaces one layer whole. Needs TENANT_WRITE for every layer but the cvlan's; only callers of the platform change the
+	// cluster's. In force for each cvlan concerned within seconds.
+	UpdateSettings(context.Context, *connect.Request[v1.UpdateSettingsRequest]) (*connect.Response[v1.UpdateSettingsResponse], error)
+}
+
+// NewSettingsServiceHandler builds an HTTP handler from the service implementation. It returns the
+// path on which to mount the handler and the handler itself.
+//
+// By default, handlers support the Connect, gRPC, and gRPC-Web protocols with the binary Protobuf
+// and JSON codecs. They also support gzip compression.
+func NewSettingsServiceHandler(svc SettingsServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
+	settingsServiceMethods := v1.File_cloudvlan_registry_v1_registry_proto.Services().ByName("SettingsService").Methods()
+	settingsServiceGetSettingsHandler := connect.NewUnaryHandler(
+		SettingsServiceGetSettingsProcedure,
+		svc.GetSettings,
+		connect.WithSchema(settingsServiceMethods.ByName("GetSettings")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	settingsServiceUpdateSettingsHandler := connect.NewUnaryHandler(
+		SettingsServiceUpdateSettingsProcedure,
+		svc.UpdateSettings,
+		connect.WithSchema(settingsServiceMethods.ByName("UpdateSettings")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	return "/cloudvlan.registry.v1.SettingsService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case SettingsServiceGetSettingsProcedure:
+			settingsServiceGetSettingsHandler.ServeHTTP(w, r)
+		case SettingsServiceUpdateSettingsProcedure:
+			settingsServiceUpdateSettingsHandler.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// UnimplementedSettingsServiceHandler returns CodeUnimplemented from all methods.
+type UnimplementedSettingsServiceHandler struct{}
+
+func (UnimplementedSettingsServiceHandler) GetSettings(context.Context, *connect.Request[v1.GetSettingsRequest]) (*connect.Response[v1.GetSettingsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.registry.v1.SettingsService.GetSettings is not implemented"))
+}
+
+func (UnimplementedSettingsServiceHandler) UpdateSettings(context.Context, *connect.Request[v1.UpdateSettingsRequest]) (*connect.Response[v1.UpdateSettingsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.registry.v1.SettingsService.UpdateSettings is not implemented"))
 }
 
 // EnrollmentServiceClient is a client for the cloudvlan.registry.v1.EnrollmentService service.

@@ -23,13 +23,15 @@ _sym_db = _symbol_database.Default()
 
 
 from cloudvlan.engine.v1 import engine_pb2 as cloudvlan_dot_engine_dot_v1_dot_engine__pb2
+from cloudvlan.entity.v1 import audit_log_pb2 as cloudvlan_dot_entity_dot_v1_dot_audit__log__pb2
+from cloudvlan.entity.v1 import common_pb2 as cloudvlan_dot_entity_dot_v1_dot_common__pb2
 from cloudvlan.entity.v1 import netmap_pb2 as cloudvlan_dot_entity_dot_v1_dot_netmap__pb2
 from cloudvlan.entity.v1 import node_pb2 as cloudvlan_dot_entity_dot_v1_dot_node__pb2
 from cloudvlan.options.v1 import options_pb2 as cloudvlan_dot_options_dot_v1_dot_options__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n cloudvlan/netmap/v1/netmap.proto\x12\x13\x63loudvlan.netmap.v1\x1a cloudvlan/engine/v1/engine.proto\x1a cloudvlan/entity/v1/netmap.proto\x1a\x1e\x63loudvlan/entity/v1/node.proto\x1a\"cloudvlan/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x01\n\nWhyRequest\x12\x1d\n\ttenant_id\x18\x01 \x01(\tB\x00R\x08tenantId\x12\x1b\n\x08\x63vlan_id\x18\x02 \x01(\tB\x00R\x07\x63vlanId\x12\x18\n\x06source\x18\x03 \x01(\tB\x00R\x06source\x12\"\n\x0b\x64\x65stination\x18\x04 \x01(\tB\x00R\x0b\x64\x65stination\x12\x37\n\x06probes\x18\x05 \x03(\x0b\x32\x1d.cloudvlan.netmap.v1.WhyProbeB\x00R\x06probes\">\n\x08WhyProbe\x12\x1c\n\x08protocol\x18\x01 \x01(\rB\x00R\x08protocol\x12\x14\n\x04port\x18\x02 \x01(\rB\x00R\x04port\"\x95\x02\n\x0bWhyResponse\x12\x38\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x1e.cloudvlan.netmap.v1.WhyAnswerR\x07\x61nswers\x12\x1b\n\tsource_id\x18\x02 \x01(\tR\x08sourceId\x12%\n\x0e\x64\x65stination_id\x18\x03 \x01(\tR\rdestinationId\x12%\n\x0esource_address\x18\x04 \x01(\tR\rsourceAddress\x12/\n\x13\x64\x65stination_address\x18\x05 \x01(\tR\x12\x64\x65stinationAddress\x12\x14\n\x05\x65poch\x18\x06 \x01(\x04R\x05\x65poch\x12\x1a\n\x08revision\x18\x07 \x01(\x04R\x08revision\"W\n\tWhyAnswer\x12\x1c\n\tforwarded\x18\x01 \x01(\x08R\tforwarded\x12,\n\x04hops\x18\x02 \x03(\x0b\x32\x18.cloudvlan.engine.v1.HopR\x04hops\"f\n\x0bMapPosition\x12\x14\n\x05\x65poch\x18\x01 \x01(\x04R\x05\x65poch\x12\x1a\n\x08revision\x18\x02 \x01(\x04R\x08revision\x12%\n\x0ekeyset_version\x18\x03 \x01(\x04R\rkeysetVersion\"\xa4\x01\n\x0cWatchRequest\x12<\n\x08position\x18\x01 \x01(\x0b\x32 .cloudvlan.netmap.v1.MapPositionR\x08position\x12-\n\x12\x63\x61pability_version\x18\x02 \x01(\rR\x11\x63\x61pabilityVersion\x12\'\n\x0f\x63ontinued_heads\x18\x03 \x01(\x08R\x0e\x63ontinuedHeads\"G\n\rWatchResponse\x12\x36\n\x06update\x18\x01 \x01(\x0b\x32\x1e.cloudvlan.entity.v1.MapUpdateR\x06update\"z\n\x0bPollRequest\x12<\n\x08position\x18\x01 \x01(\x0b\x32 .cloudvlan.netmap.v1.MapPositionR\x08position\x12-\n\x12\x63\x61pability_version\x18\x02 \x01(\rR\x11\x63\x61pabilityVersion\"H\n\x0cPollResponse\x12\x38\n\x07updates\x18\x01 \x03(\x0b\x32\x1e.cloudvlan.entity.v1.MapUpdateR\x07updates\"[\n\x16ReportEndpointsRequest\x12\x41\n\tendpoints\x18\x01 \x03(\x0b\x32!.cloudvlan.entity.v1.NodeEndpointB\x00R\tendpoints\"3\n\x17ReportEndpointsResponse\x12\x18\n\x07version\x18\x01 \x01(\tR\x07version\"n\n\x13ListPresenceRequest\x12\x1d\n\ttenant_id\x18\x01 \x01(\tB\x00R\x08tenantId\x12\x1b\n\x08\x63vlan_id\x18\x02 \x01(\tB\x00R\x07\x63vlanId\x12\x1b\n\x08node_ids\x18\x03 \x03(\tB\x00R\x07nodeIds\"O\n\x14ListPresenceResponse\x12\x37\n\x05nodes\x18\x01 \x03(\x0b\x32!.cloudvlan.netmap.v1.NodePresenceR\x05nodes\"\xc6\x01\n\x0cNodePresence\x12\x17\n\x07node_id\x18\x01 \x01(\tR\x06nodeId\x12\x16\n\x06online\x18\x02 \x01(\x08R\x06online\x12\x30\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x05since\x12\x37\n\tlast_seen\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08lastSeen\x12\x1a\n\x08revision\x18\x05 \x01(\x04R\x08revision2\xd0\x02\n\rNetmapService\x12\x62\n\x05Watch\x12!.cloudvlan.netmap.v1.WatchRequest\x1a\".cloudvlan.netmap.v1.WatchResponse\"\x10\x90\x02\x01\x8a\xb5\x18\t\x08\x01\x10\x03\x1a\x01\x03\x38\x01\x30\x01\x12]\n\x04Poll\x12 .cloudvlan.netmap.v1.PollRequest\x1a!.cloudvlan.netmap.v1.PollResponse\"\x10\x90\x02\x01\x8a\xb5\x18\t\x08\x01\x10\x03\x1a\x01\x03\x38\x01\x12|\n\x0fReportEndpoints\x12+.cloudvlan.netmap.v1.ReportEndpointsRequest\x1a,.cloudvlan.netmap.v1.ReportEndpointsResponse\"\x0e\x90\x02\x02\x8a\xb5\x18\x07\x08\x01\x10\x03\x1a\x01\x03\x32\x85\x01\n\x0fPresenceService\x12r\n\x0cListPresence\x12(.cloudvlan.netmap.v1.ListPresenceRequest\x1a).cloudvlan.netmap.v1.ListPresenceResponse\"\r\x90\x02\x01\x8a\xb5\x18\x06\x08(\x10\x02\x38\x01\x32k\n\x10\x44iagnosisService\x12W\n\x03Why\x12\x1f.cloudvlan.netmap.v1.WhyRequest\x1a .cloudvlan.netmap.v1.WhyResponse\"\r\x90\x02\x01\x8a\xb5\x18\x06\x08(\x10\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n cloudvlan/netmap/v1/netmap.proto\x12\x13\x63loudvlan.netmap.v1\x1a cloudvlan/engine/v1/engine.proto\x1a#cloudvlan/entity/v1/audit_log.proto\x1a cloudvlan/entity/v1/common.proto\x1a cloudvlan/entity/v1/netmap.proto\x1a\x1e\x63loudvlan/entity/v1/node.proto\x1a\"cloudvlan/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x01\n\nWhyRequest\x12\x1d\n\ttenant_id\x18\x01 \x01(\tB\x00R\x08tenantId\x12\x1b\n\x08\x63vlan_id\x18\x02 \x01(\tB\x00R\x07\x63vlanId\x12\x18\n\x06source\x18\x03 \x01(\tB\x00R\x06source\x12\"\n\x0b\x64\x65stination\x18\x04 \x01(\tB\x00R\x0b\x64\x65stination\x12\x37\n\x06probes\x18\x05 \x03(\x0b\x32\x1d.cloudvlan.netmap.v1.WhyProbeB\x00R\x06probes\">\n\x08WhyProbe\x12\x1c\n\x08protocol\x18\x01 \x01(\rB\x00R\x08protocol\x12\x14\n\x04port\x18\x02 \x01(\rB\x00R\x04port\"\x95\x02\n\x0bWhyResponse\x12\x38\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x1e.cloudvlan.netmap.v1.WhyAnswerR\x07\x61nswers\x12\x1b\n\tsource_id\x18\x02 \x01(\tR\x08sourceId\x12%\n\x0e\x64\x65stination_id\x18\x03 \x01(\tR\rdestinationId\x12%\n\x0esource_address\x18\x04 \x01(\tR\rsourceAddress\x12/\n\x13\x64\x65stination_address\x18\x05 \x01(\tR\x12\x64\x65stinationAddress\x12\x14\n\x05\x65poch\x18\x06 \x01(\x04R\x05\x65poch\x12\x1a\n\x08revision\x18\x07 \x01(\x04R\x08revision\"W\n\tWhyAnswer\x12\x1c\n\tforwarded\x18\x01 \x01(\x08R\tforwarded\x12,\n\x04hops\x18\x02 \x03(\x0b\x32\x18.cloudvlan.engine.v1.HopR\x04hops\"f\n\x0bMapPosition\x12\x14\n\x05\x65poch\x18\x01 \x01(\x04R\x05\x65poch\x12\x1a\n\x08revision\x18\x02 \x01(\x04R\x08revision\x12%\n\x0ekeyset_version\x18\x03 \x01(\x04R\rkeysetVersion\"\xa4\x01\n\x0cWatchRequest\x12<\n\x08position\x18\x01 \x01(\x0b\x32 .cloudvlan.netmap.v1.MapPositionR\x08position\x12-\n\x12\x63\x61pability_version\x18\x02 \x01(\rR\x11\x63\x61pabilityVersion\x12\'\n\x0f\x63ontinued_heads\x18\x03 \x01(\x08R\x0e\x63ontinuedHeads\"G\n\rWatchResponse\x12\x36\n\x06update\x18\x01 \x01(\x0b\x32\x1e.cloudvlan.entity.v1.MapUpdateR\x06update\"z\n\x0bPollRequest\x12<\n\x08position\x18\x01 \x01(\x0b\x32 .cloudvlan.netmap.v1.MapPositionR\x08position\x12-\n\x12\x63\x61pability_version\x18\x02 \x01(\rR\x11\x63\x61pabilityVersion\"H\n\x0cPollResponse\x12\x38\n\x07updates\x18\x01 \x03(\x0b\x32\x1e.cloudvlan.entity.v1.MapUpdateR\x07updates\"[\n\x16ReportEndpointsRequest\x12\x41\n\tendpoints\x18\x01 \x03(\x0b\x32!.cloudvlan.entity.v1.NodeEndpointB\x00R\tendpoints\"3\n\x17ReportEndpointsResponse\x12\x18\n\x07version\x18\x01 \x01(\tR\x07version\"n\n\x13ListPresenceRequest\x12\x1d\n\ttenant_id\x18\x01 \x01(\tB\x00R\x08tenantId\x12\x1b\n\x08\x63vlan_id\x18\x02 \x01(\tB\x00R\x07\x63vlanId\x12\x1b\n\x08node_ids\x18\x03 \x03(\tB\x00R\x07nodeIds\"O\n\x14ListPresenceResponse\x12\x37\n\x05nodes\x18\x01 \x03(\x0b\x32!.cloudvlan.netmap.v1.NodePresenceR\x05nodes\"\xc6\x01\n\x0cNodePresence\x12\x17\n\x07node_id\x18\x01 \x01(\tR\x06nodeId\x12\x16\n\x06online\x18\x02 \x01(\x08R\x06online\x12\x30\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x05since\x12\x37\n\tlast_seen\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x08lastSeen\x12\x1a\n\x08revision\x18\x05 \x01(\x04R\x08revision\"\xb0\x01\n\x14ListAuditLogsRequest\x12\x1d\n\ttenant_id\x18\x01 \x01(\tB\x00R\x08tenantId\x12\x38\n\x06\x66ilter\x18\x02 \x01(\x0b\x32 .cloudvlan.entity.v1.AuditFilterR\x06\x66ilter\x12?\n\npagination\x18\x03 \x01(\x0b\x32\x1f.cloudvlan.entity.v1.PaginationR\npagination\"\x88\x01\n\x15ListAuditLogsResponse\x12<\n\naudit_logs\x18\x01 \x03(\x0b\x32\x1d.cloudvlan.entity.v1.AuditLogR\tauditLogs\x12\x31\n\x04meta\x18\x02 \x01(\x0b\x32\x1d.cloudvlan.entity.v1.ListMetaR\x04meta2\xd0\x02\n\rNetmapService\x12\x62\n\x05Watch\x12!.cloudvlan.netmap.v1.WatchRequest\x1a\".cloudvlan.netmap.v1.WatchResponse\"\x10\x90\x02\x01\x8a\xb5\x18\t\x08\x01\x10\x03\x1a\x01\x03\x38\x01\x30\x01\x12]\n\x04Poll\x12 .cloudvlan.netmap.v1.PollRequest\x1a!.cloudvlan.netmap.v1.PollResponse\"\x10\x90\x02\x01\x8a\xb5\x18\t\x08\x01\x10\x03\x1a\x01\x03\x38\x01\x12|\n\x0fReportEndpoints\x12+.cloudvlan.netmap.v1.ReportEndpointsRequest\x1a,.cloudvlan.netmap.v1.ReportEndpointsResponse\"\x0e\x90\x02\x02\x8a\xb5\x18\x07\x08\x01\x10\x03\x1a\x01\x03\x32\x85\x01\n\x0fPresenceService\x12r\n\x0cListPresence\x12(.cloudvlan.netmap.v1.ListPresenceRequest\x1a).cloudvlan.netmap.v1.ListPresenceResponse\"\r\x90\x02\x01\x8a\xb5\x18\x06\x08(\x10\x02\x38\x01\x32k\n\x10\x44iagnosisService\x12W\n\x03Why\x12\x1f.cloudvlan.netmap.v1.WhyRequest\x1a .cloudvlan.netmap.v1.WhyResponse\"\r\x90\x02\x01\x8a\xb5\x18\x06\x08(\x10\x02\x38\x01\x32\x88\x01\n\x0c\x41uditService\x12x\n\rListAuditLogs\x12).cloudvlan.netmap.v1.ListAuditLogsRequest\x1a*.cloudvlan.netmap.v1.ListAuditLogsResponse\"\x10\x90\x02\x01\x8a\xb5\x18\t\x08\\\x10\x02\x1a\x01\x01\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,38 +48,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRESENCESERVICE'].methods_by_name['ListPresence']._serialized_options = b'\220\002\001\212\265\030\006\010(\020\0028\001'
   _globals['_DIAGNOSISSERVICE'].methods_by_name['Why']._loaded_options = None
   _globals['_DIAGNOSISSERVICE'].methods_by_name['Why']._serialized_options = b'\220\002\001\212\265\030\006\010(\020\0028\001'
-  _globals['_WHYREQUEST']._serialized_start=227
-  _globals['_WHYREQUEST']._serialized_end=418
-  _globals['_WHYPROBE']._serialized_start=420
-  _globals['_WHYPROBE']._serialized_end=482
-  _globals['_WHYRESPONSE']._serialized_start=485
-  _globals['_WHYRESPONSE']._serialized_end=762
-  _globals['_WHYANSWER']._serialized_start=764
-  _globals['_WHYANSWER']._serialized_end=851
-  _globals['_MAPPOSITION']._serialized_start=853
-  _globals['_MAPPOSITION']._serialized_end=955
-  _globals['_WATCHREQUEST']._serialized_start=958
-  _globals['_WATCHREQUEST']._serialized_end=1122
-  _globals['_WATCHRESPONSE']._serialized_start=1124
-  _globals['_WATCHRESPONSE']._serialized_end=1195
-  _globals['_POLLREQUEST']._serialized_start=1197
-  _globals['_POLLREQUEST']._serialized_end=1319
-  _globals['_POLLRESPONSE']._serialized_start=1321
-  _globals['_POLLRESPONSE']._serialized_end=1393
-  _globals['_REPORTENDPOINTSREQUEST']._serialized_start=1395
-  _globals['_REPORTENDPOINTSREQUEST']._serialized_end=1486
-  _globals['_REPORTENDPOINTSRESPONSE']._serialized_start=1488
-  _globals['_REPORTENDPOINTSRESPONSE']._serialized_end=1539
-  _globals['_LISTPRESENCEREQUEST']._serialized_start=1541
-  _globals['_LISTPRESENCEREQUEST']._serialized_end=1651
-  _globals['_LISTPRESENCERESPONSE']._serialized_start=1653
-  _globals['_LISTPRESENCERESPONSE']._serialized_end=1732
-  _globals['_NODEPRESENCE']._serialized_start=1735
-  _globals['_NODEPRESENCE']._serialized_end=1933
-  _globals['_NETMAPSERVICE']._serialized_start=1936
-  _globals['_NETMAPSERVICE']._serialized_end=2272
-  _globals['_PRESENCESERVICE']._serialized_start=2275
-  _globals['_PRESENCESERVICE']._serialized_end=2408
-  _globals['_DIAGNOSISSERVICE']._serialized_start=2410
-  _globals['_DIAGNOSISSERVICE']._serialized_end=2517
+  _globals['_AUDITSERVICE'].methods_by_name['ListAuditLogs']._loaded_options = None
+  _globals['_AUDITSERVICE'].methods_by_name['ListAuditLogs']._serialized_options = b'\220\002\001\212\265\030\t\010\\\020\002\032\001\0018\001'
+  _globals['_WHYREQUEST']._serialized_start=298
+  _globals['_WHYREQUEST']._serialized_end=489
+  _globals['_WHYPROBE']._serialized_start=491
+  _globals['_WHYPROBE']._serialized_end=553
+  _globals['_WHYRESPONSE']._serialized_start=556
+  _globals['_WHYRESPONSE']._serialized_end=833
+  _globals['_WHYANSWER']._serialized_start=835
+  _globals['_WHYANSWER']._serialized_end=922
+  _globals['_MAPPOSITION']._serialized_start=924
+  _globals['_MAPPOSITION']._serialized_end=1026
+  _globals['_WATCHREQUEST']._serialized_start=1029
+  _globals['_WATCHREQUEST']._serialized_end=1193
+  _globals['_WATCHRESPONSE']._serialized_start=1195
+  _globals['_WATCHRESPONSE']._serialized_end=1266
+  _globals['_POLLREQUEST']._serialized_start=1268
+  _globals['_POLLREQUEST']._serialized_end=1390
+  _globals['_POLLRESPONSE']._serialized_start=1392
+  _globals['_POLLRESPONSE']._serialized_end=1464
+  _globals['_REPORTENDPOINTSREQUEST']._serialized_start=1466
+  _globals['_REPORTENDPOINTSREQUEST']._serialized_end=1557
+  _globals['_REPORTENDPOINTSRESPONSE']._serialized_start=1559
+  _globals['_REPORTENDPOINTSRESPONSE']._serialized_end=1610
+  _globals['_LISTPRESENCEREQUEST']._serialized_start=1612
+  _globals['_LISTPRESENCEREQUEST']._serialized_end=1722
+  _globals['_LISTPRESENCERESPONSE']._serialized_start=1724
+  _globals['_LISTPRESENCERESPONSE']._serialized_end=1803
+  _globals['_NODEPRESENCE']._serialized_start=1806
+  _globals['_NODEPRESENCE']._serialized_end=2004
+  _globals['_LISTAUDITLOGSREQUEST']._serialized_start=2007
+  _globals['_LISTAUDITLOGSREQUEST']._serialized_end=2183
+  _globals['_LISTAUDITLOGSRESPONSE']._serialized_start=2186
+  _globals['_LISTAUDITLOGSRESPONSE']._serialized_end=2322
+  _globals['_NETMAPSERVICE']._serialized_start=2325
+  _globals['_NETMAPSERVICE']._serialized_end=2661
+  _globals['_PRESENCESERVICE']._serialized_start=2664
+  _globals['_PRESENCESERVICE']._serialized_end=2797
+  _globals['_DIAGNOSISSERVICE']._serialized_start=2799
+  _globals['_DIAGNOSISSERVICE']._serialized_end=2906
+  _globals['_AUDITSERVICE']._serialized_start=2909
+  _globals['_AUDITSERVICE']._serialized_end=3045
 # @@protoc_insertion_point(module_scope)

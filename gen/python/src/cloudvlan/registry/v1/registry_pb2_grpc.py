@@ -60,6 +60,11 @@ class CvlanServiceStub:
                 request_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.DeleteCvlanRequest.SerializeToString,
                 response_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.DeleteCvlanResponse.FromString,
                 _registered_method=True)
+        self.GetTenantStats = channel.unary_unary(
+                '/cloudvlan.registry.v1.CvlanService/GetTenantStats',
+                request_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetTenantStatsRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetTenantStatsResponse.FromString,
+                _registered_method=True)
 
 
 class CvlanServiceServicer:
@@ -99,6 +104,13 @@ class CvlanServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetTenantStats(self, request, context):
+        """What a tenant has in all its cvlans.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CvlanServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -126,6 +138,11 @@ def add_CvlanServiceServicer_to_server(servicer, server):
                     servicer.DeleteCvlan,
                     request_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.DeleteCvlanRequest.FromString,
                     response_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.DeleteCvlanResponse.SerializeToString,
+            ),
+            'GetTenantStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTenantStats,
+                    request_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetTenantStatsRequest.FromString,
+                    response_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetTenantStatsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -264,6 +281,33 @@ class CvlanService:
             '/cloudvlan.registry.v1.CvlanService/DeleteCvlan',
             cloudvlan_dot_registry_dot_v1_dot_registry__pb2.DeleteCvlanRequest.SerializeToString,
             cloudvlan_dot_registry_dot_v1_dot_registry__pb2.DeleteCvlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTenantStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.registry.v1.CvlanService/GetTenantStats',
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetTenantStatsRequest.SerializeToString,
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetTenantStatsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -496,10 +540,20 @@ class GroupServiceStub:
                 request_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.CreateGroupRequest.SerializeToString,
                 response_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.CreateGroupResponse.FromString,
                 _registered_method=True)
+        self.GetGroup = channel.unary_unary(
+                '/cloudvlan.registry.v1.GroupService/GetGroup',
+                request_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetGroupRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetGroupResponse.FromString,
+                _registered_method=True)
         self.ListGroups = channel.unary_unary(
                 '/cloudvlan.registry.v1.GroupService/ListGroups',
                 request_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListGroupsRequest.SerializeToString,
                 response_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListGroupsResponse.FromString,
+                _registered_method=True)
+        self.UpdateGroup = channel.unary_unary(
+                '/cloudvlan.registry.v1.GroupService/UpdateGroup',
+                request_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateGroupRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateGroupResponse.FromString,
                 _registered_method=True)
         self.DeleteGroup = channel.unary_unary(
                 '/cloudvlan.registry.v1.GroupService/DeleteGroup',
@@ -510,6 +564,11 @@ class GroupServiceStub:
                 '/cloudvlan.registry.v1.GroupService/AddGroupMember',
                 request_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.AddGroupMemberRequest.SerializeToString,
                 response_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.AddGroupMemberResponse.FromString,
+                _registered_method=True)
+        self.ListGroupMembers = channel.unary_unary(
+                '/cloudvlan.registry.v1.GroupService/ListGroupMembers',
+                request_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListGroupMembersRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListGroupMembersResponse.FromString,
                 _registered_method=True)
         self.RemoveGroupMember = channel.unary_unary(
                 '/cloudvlan.registry.v1.GroupService/RemoveGroupMember',
@@ -528,8 +587,21 @@ class GroupServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetGroup(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListGroups(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateGroup(self, request, context):
+        """Gives a group another name. Rules in force go on with it; the next policy document has to use the new name.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -541,6 +613,12 @@ class GroupServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AddGroupMember(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListGroupMembers(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -560,10 +638,20 @@ def add_GroupServiceServicer_to_server(servicer, server):
                     request_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.CreateGroupRequest.FromString,
                     response_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.CreateGroupResponse.SerializeToString,
             ),
+            'GetGroup': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetGroup,
+                    request_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetGroupRequest.FromString,
+                    response_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetGroupResponse.SerializeToString,
+            ),
             'ListGroups': grpc.unary_unary_rpc_method_handler(
                     servicer.ListGroups,
                     request_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListGroupsRequest.FromString,
                     response_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListGroupsResponse.SerializeToString,
+            ),
+            'UpdateGroup': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateGroup,
+                    request_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateGroupRequest.FromString,
+                    response_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateGroupResponse.SerializeToString,
             ),
             'DeleteGroup': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteGroup,
@@ -574,6 +662,11 @@ def add_GroupServiceServicer_to_server(servicer, server):
                     servicer.AddGroupMember,
                     request_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.AddGroupMemberRequest.FromString,
                     response_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.AddGroupMemberResponse.SerializeToString,
+            ),
+            'ListGroupMembers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGroupMembers,
+                    request_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListGroupMembersRequest.FromString,
+                    response_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListGroupMembersResponse.SerializeToString,
             ),
             'RemoveGroupMember': grpc.unary_unary_rpc_method_handler(
                     servicer.RemoveGroupMember,
@@ -620,6 +713,33 @@ class GroupService:
             _registered_method=True)
 
     @staticmethod
+    def GetGroup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.registry.v1.GroupService/GetGroup',
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetGroupRequest.SerializeToString,
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetGroupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListGroups(request,
             target,
             options=(),
@@ -636,6 +756,33 @@ class GroupService:
             '/cloudvlan.registry.v1.GroupService/ListGroups',
             cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListGroupsRequest.SerializeToString,
             cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListGroupsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateGroup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.registry.v1.GroupService/UpdateGroup',
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateGroupRequest.SerializeToString,
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateGroupResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -690,6 +837,33 @@ class GroupService:
             '/cloudvlan.registry.v1.GroupService/AddGroupMember',
             cloudvlan_dot_registry_dot_v1_dot_registry__pb2.AddGroupMemberRequest.SerializeToString,
             cloudvlan_dot_registry_dot_v1_dot_registry__pb2.AddGroupMemberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGroupMembers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.registry.v1.GroupService/ListGroupMembers',
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListGroupMembersRequest.SerializeToString,
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListGroupMembersResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -818,10 +992,20 @@ class RegionServiceStub:
                 request_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.CreateRegionRequest.SerializeToString,
                 response_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.CreateRegionResponse.FromString,
                 _registered_method=True)
+        self.GetRegion = channel.unary_unary(
+                '/cloudvlan.registry.v1.RegionService/GetRegion',
+                request_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetRegionRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetRegionResponse.FromString,
+                _registered_method=True)
         self.ListRegions = channel.unary_unary(
                 '/cloudvlan.registry.v1.RegionService/ListRegions',
                 request_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListRegionsRequest.SerializeToString,
                 response_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListRegionsResponse.FromString,
+                _registered_method=True)
+        self.UpdateRegion = channel.unary_unary(
+                '/cloudvlan.registry.v1.RegionService/UpdateRegion',
+                request_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateRegionRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateRegionResponse.FromString,
                 _registered_method=True)
         self.DeleteRegion = channel.unary_unary(
                 '/cloudvlan.registry.v1.RegionService/DeleteRegion',
@@ -840,8 +1024,21 @@ class RegionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRegion(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListRegions(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateRegion(self, request, context):
+        """Replaces the names that are set in the request.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -860,10 +1057,20 @@ def add_RegionServiceServicer_to_server(servicer, server):
                     request_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.CreateRegionRequest.FromString,
                     response_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.CreateRegionResponse.SerializeToString,
             ),
+            'GetRegion': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRegion,
+                    request_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetRegionRequest.FromString,
+                    response_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetRegionResponse.SerializeToString,
+            ),
             'ListRegions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRegions,
                     request_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListRegionsRequest.FromString,
                     response_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListRegionsResponse.SerializeToString,
+            ),
+            'UpdateRegion': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateRegion,
+                    request_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateRegionRequest.FromString,
+                    response_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateRegionResponse.SerializeToString,
             ),
             'DeleteRegion': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteRegion,
@@ -910,6 +1117,33 @@ class RegionService:
             _registered_method=True)
 
     @staticmethod
+    def GetRegion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.registry.v1.RegionService/GetRegion',
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetRegionRequest.SerializeToString,
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetRegionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListRegions(request,
             target,
             options=(),
@@ -937,6 +1171,33 @@ class RegionService:
             _registered_method=True)
 
     @staticmethod
+    def UpdateRegion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.registry.v1.RegionService/UpdateRegion',
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateRegionRequest.SerializeToString,
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateRegionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def DeleteRegion(request,
             target,
             options=(),
@@ -953,6 +1214,127 @@ class RegionService:
             '/cloudvlan.registry.v1.RegionService/DeleteRegion',
             cloudvlan_dot_registry_dot_v1_dot_registry__pb2.DeleteRegionRequest.SerializeToString,
             cloudvlan_dot_registry_dot_v1_dot_registry__pb2.DeleteRegionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class SettingsServiceStub:
+    """Settings in four layers; see entity/v1/settings.proto.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.GetSettings = channel.unary_unary(
+                '/cloudvlan.registry.v1.SettingsService/GetSettings',
+                request_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetSettingsRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetSettingsResponse.FromString,
+                _registered_method=True)
+        self.UpdateSettings = channel.unary_unary(
+                '/cloudvlan.registry.v1.SettingsService/UpdateSettings',
+                request_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateSettingsRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateSettingsResponse.FromString,
+                _registered_method=True)
+
+
+class SettingsServiceServicer:
+    """Settings in four layers; see entity/v1/settings.proto.
+    """
+
+    def GetSettings(self, request, context):
+        """One layer, and what is in force where it ends. The layers of tenant and cvlan need TENANT_READ and CVLAN_READ.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateSettings(self, request, context):
+        """Replaces one layer whole. Needs TENANT_WRITE for every layer but the cvlan's; only callers of the platform change the
+        cluster's. In force for each cvlan concerned within seconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_SettingsServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'GetSettings': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSettings,
+                    request_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetSettingsRequest.FromString,
+                    response_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetSettingsResponse.SerializeToString,
+            ),
+            'UpdateSettings': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateSettings,
+                    request_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateSettingsRequest.FromString,
+                    response_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateSettingsResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'cloudvlan.registry.v1.SettingsService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('cloudvlan.registry.v1.SettingsService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class SettingsService:
+    """Settings in four layers; see entity/v1/settings.proto.
+    """
+
+    @staticmethod
+    def GetSettings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.registry.v1.SettingsService/GetSettings',
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetSettingsRequest.SerializeToString,
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetSettingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateSettings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.registry.v1.SettingsService/UpdateSettings',
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateSettingsRequest.SerializeToString,
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateSettingsResponse.FromString,
             options,
             channel_credentials,
             insecure,

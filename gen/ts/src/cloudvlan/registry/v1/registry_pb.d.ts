@@ -1682,6 +1682,16 @@ export declare const CvlanService: GenService<{
     input: typeof DeleteCvlanRequestSchema;
     output: typeof DeleteCvlanResponseSchema;
   },
+  /**
+   * What a tenant has in all its cvlans.
+   *
+   * @generated from rpc cloudvlan.registry.v1.CvlanService.GetTenantStats
+   */
+  getTenantStats: {
+    methodKind: "unary";
+    input: typeof GetTenantStatsRequestSchema;
+    output: typeof GetTenantStatsResponseSchema;
+  },
 }>;
 
 /**
@@ -1743,12 +1753,30 @@ export declare const GroupService: GenService<{
     output: typeof CreateGroupResponseSchema;
   },
   /**
+   * @generated from rpc cloudvlan.registry.v1.GroupService.GetGroup
+   */
+  getGroup: {
+    methodKind: "unary";
+    input: typeof GetGroupRequestSchema;
+    output: typeof GetGroupResponseSchema;
+  },
+  /**
    * @generated from rpc cloudvlan.registry.v1.GroupService.ListGroups
    */
   listGroups: {
     methodKind: "unary";
     input: typeof ListGroupsRequestSchema;
     output: typeof ListGroupsResponseSchema;
+  },
+  /**
+   * Gives a group another name. Rules in force go on with it; the next policy document has to use the new name.
+   *
+   * @generated from rpc cloudvlan.registry.v1.GroupService.UpdateGroup
+   */
+  updateGroup: {
+    methodKind: "unary";
+    input: typeof UpdateGroupRequestSchema;
+    output: typeof UpdateGroupResponseSchema;
   },
   /**
    * @generated from rpc cloudvlan.registry.v1.GroupService.DeleteGroup
@@ -1765,6 +1793,14 @@ export declare const GroupService: GenService<{
     methodKind: "unary";
     input: typeof AddGroupMemberRequestSchema;
     output: typeof AddGroupMemberResponseSchema;
+  },
+  /**
+   * @generated from rpc cloudvlan.registry.v1.GroupService.ListGroupMembers
+   */
+  listGroupMembers: {
+    methodKind: "unary";
+    input: typeof ListGroupMembersRequestSchema;
+    output: typeof ListGroupMembersResponseSchema;
   },
   /**
    * @generated from rpc cloudvlan.registry.v1.GroupService.RemoveGroupMember
@@ -1807,6 +1843,14 @@ export declare const RegionService: GenService<{
     output: typeof CreateRegionResponseSchema;
   },
   /**
+   * @generated from rpc cloudvlan.registry.v1.RegionService.GetRegion
+   */
+  getRegion: {
+    methodKind: "unary";
+    input: typeof GetRegionRequestSchema;
+    output: typeof GetRegionResponseSchema;
+  },
+  /**
    * @generated from rpc cloudvlan.registry.v1.RegionService.ListRegions
    */
   listRegions: {
@@ -1815,12 +1859,51 @@ export declare const RegionService: GenService<{
     output: typeof ListRegionsResponseSchema;
   },
   /**
+   * Replaces the names that are set in the request.
+   *
+   * @generated from rpc cloudvlan.registry.v1.RegionService.UpdateRegion
+   */
+  updateRegion: {
+    methodKind: "unary";
+    input: typeof UpdateRegionRequestSchema;
+    output: typeof UpdateRegionResponseSchema;
+  },
+  /**
    * @generated from rpc cloudvlan.registry.v1.RegionService.DeleteRegion
    */
   deleteRegion: {
     methodKind: "unary";
     input: typeof DeleteRegionRequestSchema;
     output: typeof DeleteRegionResponseSchema;
+  },
+}>;
+
+/**
+ * Settings in four layers; see entity/v1/settings.proto.
+ *
+ * @generated from service cloudvlan.registry.v1.SettingsService
+ */
+export declare const SettingsService: GenService<{
+  /**
+   * One layer, and what is in force where it ends. The layers of tenant and cvlan need TENANT_READ and CVLAN_READ.
+   *
+   * @generated from rpc cloudvlan.registry.v1.SettingsService.GetSettings
+   */
+  getSettings: {
+    methodKind: "unary";
+    input: typeof GetSettingsRequestSchema;
+    output: typeof GetSettingsResponseSchema;
+  },
+  /**
+   * Replaces one layer whole. Needs TENANT_WRITE for every layer but the cvlan's; only callers of the platform change the
+   * cluster's. In force for each cvlan concerned within seconds.
+   *
+   * @generated from rpc cloudvlan.registry.v1.SettingsService.UpdateSettings
+   */
+  updateSettings: {
+    methodKind: "unary";
+    input: typeof UpdateSettingsRequestSchema;
+    output: typeof UpdateSettingsResponseSchema;
   },
 }>;
 
