@@ -1,4 +1,4 @@
-import { and, eq, getTableColumns, type SQL } from "drizzle-orm";
+import { and, eq, getTableColumns, isNull, type SQL } from "drizzle-orm";
 import type { PgTable } from "drizzle-orm/pg-core";
 import type { Tx } from "../db/index.ts";
 import { type MasterRotation, requireSeal, type SealFields, sealOf } from "../keys/index.ts";
@@ -66,7 +66,7 @@ export async function rekeyRows<T extends PgTable>(
     const same = key.flatMap((name): SQL[] => {
       const column = columns[name];
       if (!column) throw new Error(`the table has no column ${name}`);
-      return [eq(column, row[name])];
+      return [row[name] === null ? isNull(column) : eq(column, row[name])];
     });
     await tx
       .update(table as PgTable)

@@ -1,11 +1,23 @@
 import { signingKeySecrets } from "@cloudvlan/kit/delegation";
 import { rekeyRows, type SecretTable } from "@cloudvlan/kit/rekey";
 import { logs, maps } from "./schema.ts";
-import { sealFields } from "./store.ts";
+import { SETTINGS, sealFields } from "./store.ts";
 
 /** What netmap keeps under the master key. */
 export const secrets: readonly SecretTable[] = [
   signingKeySecrets("netmap"),
+  {
+    scopes: ["tenant"],
+    rekey: (tx, rekey) =>
+      rekeyRows(tx, maps, ["tenantId", "cvlanId"], ({ tenantId, cvlanId, settings, settingsRevision, settingsSeal }) =>
+        // Registry has not said yet what is in force.
+        settingsSeal.length === 0
+          ? {}
+          : {
+              settingsSeal: rekey.seal(SETTINGS, { tenantId, cvlanId, settings, settingsRevision }, settingsSeal),
+            },
+      ),
+  },
   {
     scopes: ["tenant"],
     async rekey(tx, rekey) {

@@ -117,7 +117,8 @@ export async function writeSettings(
   await wakeWorkers(tx, map);
 }
 
-const SETTINGS = "netmap.map_settings";
+/** Name under which what is in force is sealed. */
+export const SETTINGS = "netmap.map_settings";
 
 function sealedSettings(
   keys: KeyProvider,

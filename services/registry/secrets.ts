@@ -23,6 +23,11 @@ export const secrets: readonly SecretTable[] = [
     scopes: ["platform"],
     rekey: (tx, by) => rekeyRows(tx, schema.installations, ["slot"], remade("installation", by)),
   },
+  {
+    scopes: ["platform"],
+    rekey: (tx, by) => rekeyRows(tx, schema.clusterSettings, ["slot"], remade("cluster_settings", by)),
+  },
+  ofTenants((tx, by) => rekeyRows(tx, schema.tenantSettings, ["tenantId", "cvlanId"], remade("tenant_settings", by))),
   ofTenants((tx, by) => rekeyRows(tx, schema.cvlans, ["id"], remade("cvlan", by))),
   ofTenants((tx, by) => rekeyRows(tx, schema.cvlanDns, ["cvlanId"], remade("cvlan_dns", by))),
   ofTenants((tx, by) => rekeyRows(tx, schema.addressPools, ["cvlanId"], remade("address_pool", by))),
