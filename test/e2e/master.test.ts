@@ -5,7 +5,8 @@ import { fileURLToPath } from "node:url";
 import { create } from "@bufbuild/protobuf";
 import { PolicyTargetSchema } from "@cloudvlan/gen/entity/v1/policy_pb.js";
 import { PolicyService } from "@cloudvlan/gen/policy/v1/policy_pb.js";
-import { NodeService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
+import { SettingsLayer } from "@cloudvlan/gen/entity/v1/settings_pb.js";
+import { NodeService, SettingsService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { beginMasterRotation } from "@cloudvlan/kit/keys";
 import { run } from "@cloudvlan/test/lab";
 import { createClient } from "@connectrpc/connect";
@@ -28,9 +29,19 @@ for (const store of ["pglite", "postgres"] as const) {
       await site.tenant.apply(ping, tcp);
       await site.a.join(await site.tenant.newJoinString());
       older = await site.tenant.newJoinString();
+      const settings = createClient(SettingsService, site.api);
+      for (const layer of layers()) await settings.updateSettings({ ...layer, settings: { mapTtlSeconds: 86_400 } });
     });
     after(() => site?.[Symbol.asyncDispose]());
 
+    const layers = () => {
+      const { tenantId, cvlanId } = site.tenant;
+      return [
+        { layer: SettingsLayer.CLUSTER },
+        { layer: SettingsLayer.TENANT, tenantId },
+        { layer: SettingsLayer.CVLAN, tenantId, cvlanId },
+      ];
+    };
     const rotate = () =>
       run([process.execPath, ADMIN, "rotate-master", "--config", join(site.folder, "worker-0.yaml"), "--json"]);
     const master = async () => join(await dataFolder(), "keys", "master");
@@ -92,6 +103,11 @@ for (const store of ["pglite", "postgres"] as const) {
       const { tenantId, cvlanId } = site.tenant;
       const nodes = createClient(NodeService, api);
       assert.equal((await nodes.listNodes({ tenantId, cvlanId })).nodes.length, 2);
+      const settings = createClient(SettingsService, api);
+      for (const layer of layers())
+        assert.equal((await settings.getSettings(layer)).own?.settings?.mapTtlSeconds, 86_400);
+      const log = (await site.control.workers[0]?.output()) ?? "";
+      assert.doesNotMatch(log, /do not verify|does not carry this service's seal/);
       const { policy } = await createClient(PolicyService, api).getPolicy({ tenantId, cvlanId });
       assert.equal(policy?.document?.rules.length, 2);
       // The rule was made under the first key, the record is made under the last: they name the tag alike.
