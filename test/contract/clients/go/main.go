@@ -64,6 +64,7 @@ var constructors = map[string]any{
 	registryv1connect.RegionServiceName:     registryv1connect.NewRegionServiceClient,
 	registryv1connect.EnrollmentServiceName: registryv1connect.NewEnrollmentServiceClient,
 	registryv1connect.RegistryServiceName:   registryv1connect.NewRegistryServiceClient,
+	registryv1connect.SettingsServiceName:   registryv1connect.NewSettingsServiceClient,
 	registryv1connect.AuditServiceName:      registryv1connect.NewAuditServiceClient,
 	policyv1connect.PolicyServiceName:       policyv1connect.NewPolicyServiceClient,
 	policyv1connect.AuditServiceName:        policyv1connect.NewAuditServiceClient,
@@ -145,9 +146,9 @@ func answerTo(asked call) answer {
 	}
 	var refusal *connect.Error
 	if !errors.As(err, &refusal) {
-		return answer{ID: asked.ID, Code: "unknown", Text: fmt.Sprint(err)}
+		return answer{ID: asked.ID, Code: "unknown", Text: fmt.Sprint(err), Details: []detail{}}
 	}
-	told := answer{ID: asked.ID, Code: refusal.Code().String(), Text: refusal.Message()}
+	told := answer{ID: asked.ID, Code: refusal.Code().String(), Text: refusal.Message(), Details: []detail{}}
 	for _, one := range refusal.Details() {
 		told.Details = append(told.Details, detail{Type: one.Type(), Value: one.Bytes()})
 	}
