@@ -20,7 +20,7 @@ const BUS = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configura
 </policy></busconfig>
 `;
 
-describe("names of the overlay by systemd-resolved", function () {
+describe("names of the overlay by systemd-resolved (needs its daemon, resolvectl and dbus-daemon, as root)", function () {
   this.timeout(300_000);
   let site: Site;
   const ends = new AsyncDisposableStack();
@@ -28,7 +28,6 @@ describe("names of the overlay by systemd-resolved", function () {
   before(async function () {
     const found = await run(["sh", "-c", `command -v resolvectl && command -v dbus-daemon && test -x ${DAEMON}`]);
     if (found.code !== 0 || process.geteuid?.() !== 0) {
-      console.log("skipped: systemd-resolved, resolvectl and dbus-daemon are not installed here, or this is not root");
       return this.skip();
     }
     site = ends.use(await startSite({ store: "pglite", workers: 1, resolvConf: "" }));
