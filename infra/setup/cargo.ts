@@ -7,6 +7,9 @@ const TAIL_CHARACTERS = 8_000;
 const RESULT = /^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored/gm;
 const IGNORED = /^test (\S+) \.\.\. ignored(?:, (.*))?$/gm;
 
+/** How an ignored function says that it is no test: another test runs it in a process of its own. */
+const PROGRAM = /^a program that a test\b/;
+
 /** Counts of what `cargo test` printed. An ignored test must say what it needs, as one of mocha. */
 export function outcomeOfCargo(output: string, code: number | undefined): Outcome {
   let passed = 0;
@@ -15,7 +18,9 @@ export function outcomeOfCargo(output: string, code: number | undefined): Outcom
     passed += Number(passes);
     failed += Number(failures);
   }
-  const ignored = [...output.matchAll(IGNORED)].map(([, name, reason = ""]) => ({ name, reason }));
+  const ignored = [...output.matchAll(IGNORED)]
+    .map(([, name, reason = ""]) => ({ name, reason }))
+    .filter(({ reason }) => !PROGRAM.test(reason));
   const reasonless = ignored.filter(({ reason }) => !/\bneeds\b/.test(reason));
   failed += reasonless.length;
   if (code !== 0 && failed === 0) failed = 1;

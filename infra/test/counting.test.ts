@@ -71,6 +71,11 @@ describe("counting of cargo test", () => {
     assert.equal(outcomeOfCargo(output.replace(", needs CAP_NET_ADMIN", ""), 0).failed, 1);
   });
 
+  it("counts no function that is ignored because a test runs it as a program", () => {
+    const program = output.replace("needs CAP_NET_ADMIN", "a program that a test above runs in a namespace");
+    assert.deepEqual(outcomeOfCargo(program, 0), { passed: 5, failed: 0, skipped: [], words: "" });
+  });
+
   it("takes a build that fails for a failure", () => {
     assert.equal(outcomeOfCargo("error: could not compile", 101).failed, 1);
   });
