@@ -1,5 +1,6 @@
 import { chmod, copyFile, cp, mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { AGENT_FLAGS } from "../bundle/flags.ts";
 
 /** What the set-up made. */
 export interface Made {
@@ -18,11 +19,11 @@ const DOC = "usr/share/doc/cloudvlan";
 const UNITS = ["cloudvlan-agent.service", "cloudvlan-control-plane.service", "cloudvlan-step-ca.service"];
 
 /** Commands on the path, and the bundled program that each of them is. */
-const COMMANDS: Readonly<Record<string, string>> = {
-  "usr/bin/cvlan": "cli/cvlan.mjs",
-  "usr/sbin/cvlan-agent": "agent/cvlan-agent.mjs",
-  "usr/sbin/cloudvlan-init-ca": "control-plane/init-ca.mjs",
-  "usr/sbin/cloudvlan-issue-identity": "control-plane/issue-identity.mjs",
+const COMMANDS: Readonly<Record<string, { readonly program: string; readonly flags?: readonly string[] }>> = {
+  "usr/bin/cvlan": { program: "cli/cvlan.mjs" },
+  "usr/sbin/cvlan-agent": { program: "agent/cvlan-agent.mjs", flags: AGENT_FLAGS },
+  "usr/sbin/cloudvlan-init-ca": { program: "control-plane/init-ca.mjs" },
+  "usr/sbin/cloudvlan-issue-identity": { program: "control-plane/issue-identity.mjs" },
 };
 
 async function place(from: string, to: string, mode: number): Promise<void> {
@@ -39,8 +40,8 @@ export async function installTree(made: Made, out: string): Promise<void> {
   for (const folder of ["agent", "cli", "control-plane"]) {
     await cp(join(bundles, folder), join(out, LIB, folder), { recursive: true });
   }
-  for (const [command, program] of Object.entries(COMMANDS)) {
-    const text = `#!/bin/sh\nexec /${LIB}/bin/node /${LIB}/${program} "$@"\n`;
+  for (const [command, { program, flags = [] }] of Object.entries(COMMANDS)) {
+    const text = `#!/bin/sh\nexec ${[`/${LIB}/bin/node`, ...flags, `/${LIB}/${program}`].join(" ")} "$@"\n`;
     await mkdir(dirname(join(out, command)), { recursive: true });
     await writeFile(join(out, command), text, { mode: 0o755 });
   }

@@ -37,7 +37,7 @@ describe("what is installed", function () {
   it("every command on the path leads to a program that runs", async () => {
     for (const command of ["usr/bin/cvlan", "usr/sbin/cvlan-agent", "usr/sbin/cloudvlan-init-ca"]) {
       const text = await readFile(join(tree, command), "utf8");
-      const [, node = "", script = ""] = /^exec (\S+) (\S+) "\$@"$/m.exec(text) ?? [];
+      const [, node = "", script = ""] = /^exec (\S+) (?:--\S+ )*(\S+) "\$@"$/m.exec(text) ?? [];
       assert.ok((await stat(join(tree, node))).mode & 0o100, `${command}: ${node}`);
       assert.ok((await stat(join(tree, script))).isFile(), `${command}: ${script}`);
     }

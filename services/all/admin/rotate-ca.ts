@@ -1,8 +1,9 @@
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { auth } from "@cloudvlan/auth";
 import { prepareRotation, retireRoot, switchIssuer } from "@cloudvlan/kit/ca";
 import { systemClock } from "@cloudvlan/kit/clock";
-import { type ProcessConfig, readConfigFile } from "@cloudvlan/kit/config";
+import type { ProcessConfig } from "@cloudvlan/kit/config";
+import { clusterOf } from "./store.ts";
 import { argumentsOf, UsageError, type Verb } from "./verb.ts";
 
 const USAGE = "rotate-ca prepare|switch|retire --config FILE";
@@ -14,12 +15,15 @@ export const rotateCa: Verb = {
     const { config, words } = argumentsOf(argv, USAGE);
     const [stage, ...more] = words;
     if (!config.ca || more.length > 0) throw new UsageError(`usage: ${USAGE}`);
+    const cluster = clusterOf(config);
+    if (cluster === undefined)
+      throw new UsageError(`${config.data} holds no installation yet; start the control plane`);
     const folder = dirname(config.ca.root);
     const nowMs = systemClock.nowMs();
     const lifetime = longestLifetime(config);
     switch (stage) {
       case "prepare":
-        await prepareRotation(folder, clusterOf(config), nowMs);
+        await prepareRotation(folder, cluster, nowMs);
         return `both roots are published; switch in ${lifetime} seconds, when every certificate was renewed`;
       case "switch":
         await switchIssuer(folder, lifetime, nowMs);
@@ -37,8 +41,4 @@ export const rotateCa: Verb = {
 function longestLifetime({ services }: ProcessConfig): number {
   const settings = auth.config.parse(services.auth ?? {});
   return Math.max(settings.node_certificate_ttl_seconds, settings.service_certificate_ttl_seconds);
-}
-
-function clusterOf({ cluster, data }: ProcessConfig): string {
-  return cluster ?? readConfigFile(join(data, "cluster")).trim();
 }

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type ProcessConfig, readConfigFile, readSecretFile } from "@cloudvlan/kit/config";
 import type { ArchiveScope, StoreConfig } from "@cloudvlan/kit/db";
@@ -15,12 +16,9 @@ export function storeOf({ store, data }: ProcessConfig): StoreConfig {
   return { kind: "postgres", url: readSecretFile(store.url_file), poolSize: store.pool_size };
 }
 
-/** The cluster id of an installation; undefined before its first start. */
+/** The cluster id of an installation; undefined before its first start. @throws ConfigError when its file cannot be read */
 export function clusterOf({ cluster, data }: ProcessConfig): string | undefined {
   if (cluster !== undefined) return cluster;
-  try {
-    return readConfigFile(join(data, "cluster")).trim();
-  } catch {
-    return undefined;
-  }
+  const file = join(data, "cluster");
+  return existsSync(file) ? readConfigFile(file).trim() : undefined;
 }

@@ -4,9 +4,17 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { JsonValue } from "@bufbuild/protobuf";
 import type { ForeignAnswer, ForeignClient } from "./foreign.ts";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
+
+/** What it writes of a refusal. */
+interface Told {
+  readonly code?: string;
+  readonly message?: string;
+  readonly details?: readonly { type: string; value: string }[];
+}
 
 /** A command of the shell, one process a call. Secrets go by files and standard input. */
 export function bufCurlClient(): ForeignClient {
@@ -39,9 +47,9 @@ export function bufCurlClient(): ForeignClient {
       child.stderr.on("data", (chunk: Buffer) => (err += chunk.toString()));
       child.on("error", reject);
       child.on("close", (code) => {
-        if (code === 0 && !stream) resolve({ message: JSON.parse(out === "" ? "{}" : out) as object as never });
+        if (code === 0 && !stream) resolve({ message: JSON.parse(out === "" ? "{}" : out) as JsonValue });
         else {
-          const told = firstDocument(err) as { code?: string; message?: string; details?: never[] } | undefined;
+          const told = firstDocument(err) as Told | undefined;
           if (told?.code === undefined) reject(new Error(`buf curl ended with ${code}: ${err || out}`));
           else resolve({ code: told.code, text: told.message ?? "", details: told.details ?? [] });
         }
@@ -58,16 +66,16 @@ export function bufCurlClient(): ForeignClient {
 }
 
 /** The first whole JSON document of a text. */
-function firstDocument(text: string): never | undefined {
+function firstDocument(text: string): JsonValue | undefined {
   for (let end = text.indexOf("\n}"); end >= 0; end = text.indexOf("\n}", end + 1)) {
     try {
-      return JSON.parse(text.slice(0, end + 2)) as never;
+      return JSON.parse(text.slice(0, end + 2)) as JsonValue;
     } catch {
       continue;
     }
   }
   try {
-    return JSON.parse(text) as never;
+    return JSON.parse(text) as JsonValue;
   } catch {
     return undefined;
   }
