@@ -11,6 +11,10 @@ export type RowResult =
       readonly ours: readonly number[];
       /** By rival, one figure a run of the same rounds. */
       readonly rivals?: Readonly<Record<string, readonly number[]>>;
+      /** What nothing can pass on this machine, one figure a run. */
+      readonly ceiling?: readonly number[];
+      /** Rivals that could not be measured, and why. */
+      readonly skippedRivals?: Readonly<Record<string, string>>;
       /** Release of each rival and of what else the figure depends on. */
       readonly versions?: Readonly<Record<string, string>>;
       /** What else to know of the figure, by name. */

@@ -8,7 +8,8 @@ import { firstPing } from "./first-ping.ts";
 import { idle } from "./idle.ts";
 import { type BenchOptions, optionsOf, USAGE } from "./options.ts";
 import { propagate } from "./propagate.ts";
-import { reportOf } from "./report.ts";
+import { reportOf, tableOf } from "./report.ts";
+import { wg } from "./wg/index.ts";
 
 const ROUNDS = 7;
 const QUICK_ROUNDS = 3;
@@ -34,13 +35,14 @@ async function measure({ benchmark, rows, quick }: BenchOptions): Promise<void> 
     say: (text) => void process.stderr.write(`${text}\n`),
   };
   const results = await benchmark.run(context);
+  for (const line of tableOf(benchmark, rows, results)) context.say(line);
   process.stdout.write(`${JSON.stringify(reportOf(benchmark, rows, results, [before, load()]))}\n`);
 }
 
 async function main(): Promise<number> {
   let options: BenchOptions;
   try {
-    options = optionsOf(process.argv.slice(2), [firstPing, idle, propagate]);
+    options = optionsOf(process.argv.slice(2), [firstPing, idle, propagate, wg]);
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${USAGE}\n`);
     return 64;

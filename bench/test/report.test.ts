@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type Benchmark, median, quantile } from "../benchmark.ts";
 import { optionsOf } from "../options.ts";
-import { reportOf } from "../report.ts";
+import { reportOf, tableOf } from "../report.ts";
 
 const benchmark: Benchmark = {
   name: "sample",
@@ -39,6 +39,29 @@ describe("the line of a benchmark", () => {
       },
       load: [0, 0],
     });
+  });
+
+  it("tells what nothing can pass, and who could not be measured", () => {
+    const speed = { ours: [3], ceiling: [8, 9, 10], skippedRivals: { other: "does not build" } };
+    const { rows } = reportOf(benchmark, ["speed"], { speed }, [0, 0]) as { rows: Record<string, object> };
+    assert.deepEqual(rows["speed"], {
+      unit: "Gbit/s",
+      better: "more",
+      ours: 3,
+      rivals: {},
+      rivals_skipped: { other: "does not build" },
+      versions: {},
+      ceiling: 9,
+      runs: 1,
+    });
+  });
+
+  it("stands below a table with the spread of each figure", () => {
+    const speed = { ours: [3, 1, 2], rivals: { other: [5, 4] }, ceiling: [9] };
+    assert.deepEqual(tableOf(benchmark, ["speed", "delay"], { speed }), [
+      "speed  Gbit/s  ours 2 [1-3]                  other 4.5 [4-5]  ceiling 9 [9-9]",
+      "delay  ms      skipped: it was not measured",
+    ]);
   });
 
   it("takes quantiles between figures, and refuses to take one of nothing", () => {

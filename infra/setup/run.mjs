@@ -6,6 +6,7 @@ import { SetupFailure } from "./failure.mjs";
 import { formerVersion } from "./former.mjs";
 import { cache, pinnedNode, root } from "./paths.mjs";
 import { createProgress } from "./progress.mjs";
+import { rivals } from "./rivals.mjs";
 import {
   bundles,
   cargoTarget,
@@ -27,12 +28,13 @@ const programs = async (progress) => {
 };
 const start = [programs, stepCa, engine];
 
-/** What each command runs, and what is made before. A step answers with the variables by which it is found. */
+/** What each command runs, and what is made before; a first argument may need more. A step answers with the variables by which it is found. */
 const COMMANDS = {
   gen: { program: "infra/gen/main.ts", steps: [npmPackages, cargoTarget, python] },
   package: { program: "infra/packaging/main.ts", steps: start },
   start: { program: "infra/start/main.ts", steps: start },
   bench: { program: "bench/main.ts", steps: start },
+  "bench wg": { program: "bench/main.ts", steps: [...start, rivals] },
   test: { program: "infra/setup/test.ts", steps: [...start, wireguardGo, goClient, python, validate, formerVersion] },
 };
 
@@ -76,7 +78,8 @@ function become(program, args, env) {
   child.once("exit", (code, signal) => process.exit(code ?? (signal === "SIGINT" ? 130 : 143)));
 }
 
-const [command, ...args] = process.argv.slice(2);
+const [named, ...args] = process.argv.slice(2);
+const command = `${named} ${args[0]}` in COMMANDS ? `${named} ${args[0]}` : named;
 if (!(command in COMMANDS)) {
   process.stderr.write("usage: node infra/setup/run.mjs bench|gen|package|start|test [ARGUMENTS]\n");
   process.exit(64);

@@ -29,12 +29,19 @@ const IP = { there: () => hasCommand("ip"), packages: ["iproute2"], what: "ip" }
 const PYTHON = { there: hasVenv, packages: ["python3-venv"], what: "Python 3 with venv" };
 const DATABASE = { there: () => existsSync(POSTGRES), packages: ["postgresql-15"], what: "PostgreSQL 15" };
 const SYSTEMD = { there: () => hasCommand("systemd-analyze"), packages: ["systemd"], what: "systemd-analyze" };
+const WIREGUARD = { there: () => hasCommand("wg"), packages: ["wireguard-tools"], what: "wg" };
+const TRAFFIC = {
+  there: () => ["iperf3", "ethtool", "ping"].every(hasCommand),
+  packages: ["iperf3", "ethtool", "iputils-ping"],
+  what: "iperf3, ethtool and ping",
+};
 const PACKAGES = {
   bench: [LINKER, IP, DATABASE],
+  "bench wg": [LINKER, IP, WIREGUARD, TRAFFIC],
   gen: [LINKER, PYTHON],
   package: [LINKER],
   start: [LINKER, IP],
-  test: [LINKER, IP, PYTHON, DATABASE, SYSTEMD],
+  test: [LINKER, IP, PYTHON, DATABASE, SYSTEMD, WIREGUARD],
 };
 
 /** What comes from its makers; each with a command that shows that it works. */

@@ -1,13 +1,13 @@
 //! `cvlan-lab capture`.
 
 use crate::decode::{Decoded, decode};
+use crate::stop::stop_flag;
 use cvlan_io::{Capture, Captured, wait_readable};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Longest wait before a signal that came between two system calls is noticed.
@@ -35,10 +35,7 @@ pub struct Options {
 /// # Errors
 /// When the interface cannot be opened or the output not written.
 pub fn run(options: &Options, out: &mut impl Write) -> io::Result<()> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::flag::register(signal, stop.clone())?;
-    }
+    let stop = stop_flag()?;
     let capture = Capture::open(&options.interface).map_err(|error| explain(&error, &options.interface))?;
     print(out, &json!({ "listening": options.interface }))?;
     let until = options

@@ -1,7 +1,12 @@
 //! `cvlan-lab`: what the lab needs beside namespaces.
 
+mod blast;
 mod capture;
 mod decode;
+mod handshakes;
+mod key;
+mod spoof;
+mod stop;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -17,11 +22,29 @@ struct Arguments {
 enum Command {
     /// Prints the packets of one interface as JSON lines, then a summary; needs CAP_NET_RAW.
     Capture(capture::Options),
+    /// Sends datagrams at a fixed rate.
+    Blast(blast::BlastOptions),
+    /// Counts datagrams until SIGTERM.
+    Sink(blast::SinkOptions),
+    /// Begins WireGuard handshakes at a fixed rate and answers what comes back.
+    Handshakes(handshakes::Options),
+    /// Prints the public keys of those who begin handshakes.
+    Peers(handshakes::PeersOptions),
+    /// Sends handshake initiations of nobody, each from another address.
+    Spoof(spoof::Options),
 }
 
 fn main() -> ExitCode {
-    let Command::Capture(options) = Arguments::parse().command;
-    match capture::run(&options, &mut std::io::stdout().lock()) {
+    let out = &mut std::io::stdout().lock();
+    let done = match Arguments::parse().command {
+        Command::Capture(options) => capture::run(&options, out),
+        Command::Blast(options) => blast::blast(&options, out),
+        Command::Sink(options) => blast::sink(&options, out),
+        Command::Handshakes(options) => handshakes::run(&options, out),
+        Command::Peers(options) => handshakes::peers(&options, out),
+        Command::Spoof(options) => spoof::run(&options, out),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nothing is left to do when even this cannot be written.
