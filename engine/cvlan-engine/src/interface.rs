@@ -2,6 +2,7 @@
 
 use crate::userspace::Port;
 use cvlan_io::Tun;
+use cvlan_offload::Vnet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -21,7 +22,7 @@ impl Interface {
     /// When the interface is gone.
     pub fn read(&self, room: &mut [u8]) -> io::Result<Option<usize>> {
         match self {
-            Self::Tun(tun) => tun.read(room),
+            Self::Tun(tun) => Ok(tun.read(room)?.map(|(_, length)| length)),
             Self::Stack(port) => Ok(port.read(room)),
         }
     }
@@ -32,7 +33,7 @@ impl Interface {
     /// When the interface is down or its queue full; the packet is lost then.
     pub fn write(&self, packet: &[u8]) -> io::Result<()> {
         match self {
-            Self::Tun(tun) => tun.write(packet),
+            Self::Tun(tun) => tun.write(Vnet::NONE, std::iter::once(packet)),
             Self::Stack(port) => port.write(packet),
         }
     }

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use cvlan_engine::{Engine, Spans, log, metrics, server};
+use cvlan_io::Offload;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -98,7 +99,12 @@ async fn serve(state: &Path, socket: &Path, figures: Option<SocketAddr>, spans: 
     let _held = cvlan_engine::StateDir::open(state)?.hold()?;
     let listener = server::bind(socket)?;
     let (ended, mut broken) = mpsc::unbounded_channel();
-    let engine = Engine::open(state, Box::new(cvlan_io::Tun::create), spans, ended)?;
+    let engine = Engine::open(
+        state,
+        Box::new(|name: &str| cvlan_io::Tun::create(name, Offload::None)),
+        spans,
+        ended,
+    )?;
     tokio::spawn(look_at_the_clock(engine.clone()));
     if let Some(at) = figures {
         // Packets do not wait for somebody who counts them.

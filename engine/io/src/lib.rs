@@ -2,6 +2,7 @@
 
 mod address;
 mod capture;
+mod control;
 mod poll;
 mod tun;
 mod udp;
@@ -9,8 +10,8 @@ mod wake;
 
 pub use capture::{Capture, Captured};
 pub use poll::wait_readable;
-pub use tun::{Tun, TunError};
-pub use udp::{BATCH, Received, UdpPort};
+pub use tun::{MAX_PIECES, Offload, Tun, TunError};
+pub use udp::{BATCH, Received, Run, Sent, UdpPort};
 pub use wake::Wake;
 
 use std::io;

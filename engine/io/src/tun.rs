@@ -1,8 +1,9 @@
-//! TUN interfaces: plain IP packets, one a read or write (`IFF_NO_PI`).
+//! TUN interfaces: IP packets, or super-packets with a virtio header where the kernel has them, one a read or write.
 
 use crate::checked;
+use cvlan_offload::{VNET_BYTES, Vnet};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
@@ -56,38 +57,90 @@ impl std::error::Error for TunError {
     }
 }
 
+/// What the kernel and a program take off each other's hands at an interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Offload {
+    /// One finished packet at a time.
+    #[default]
+    None,
+    /// Checksums and super-packets of TCP.
+    Tcp,
+    /// Those of UDP too (Linux 6.2).
+    TcpUdp,
+}
+
+impl Offload {
+    /// From the most to nothing: what an older kernel refuses is asked for without.
+    const LADDER: [Self; 3] = [Self::TcpUdp, Self::Tcp, Self::None];
+
+    /// The bits of `TUNSETOFFLOAD`.
+    fn bits(self) -> libc::c_uint {
+        let tcp = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
+        match self {
+            Self::None => 0,
+            Self::Tcp => tcp,
+            Self::TcpUdp => tcp | libc::TUN_F_USO4 | libc::TUN_F_USO6,
+        }
+    }
+}
+
 /// A TUN interface, gone when dropped.
 pub struct Tun {
     file: File,
+    offload: Offload,
 }
+
+/// Most pieces of one written packet: a head and the payloads of a train.
+pub const MAX_PIECES: usize = cvlan_offload::MAX_TRAIN;
 
 impl Tun {
     /// Makes the interface `name`, down and without addresses. One that is there already is never taken over: its
-    /// addresses and routes are somebody else's.
+    /// addresses and routes are somebody else's. It offloads at most `most`, and less where the kernel is older.
     ///
     /// # Errors
     /// [`TunError`] says what to do.
-    pub fn create(name: &str) -> Result<Self, TunError> {
+    pub fn create(name: &str, most: Offload) -> Result<Self, TunError> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
         if name.is_empty() || name.len() >= libc::IFNAMSIZ || !name.bytes().all(allowed) || matches!(name, "." | "..") {
             return Err(TunError::BadName(name.to_owned()));
         }
+        let mut steps = Offload::LADDER.into_iter().filter(|step| *step <= most).peekable();
+        loop {
+            let Some(step) = steps.next() else {
+                return Err(TunError::Io(io::ErrorKind::InvalidInput.into()));
+            };
+            match Self::open(name, step) {
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) && steps.peek().is_some() => {}
+                result => return result.map_err(|error| explain(error, name)),
+            }
+        }
+    }
+
+    fn open(name: &str, offload: Offload) -> io::Result<Self> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
-            .open("/dev/net/tun")
-            .map_err(|error| explain(error, name))?;
+            .open("/dev/net/tun")?;
         // SAFETY: `ifreq` is plain data, for which all zeroes is a value.
         let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
         for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
             *to = libc::c_char::from_ne_bytes([from]);
         }
-        request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_TUN_EXCL) as libc::c_short;
+        let vnet = if offload == Offload::None {
+            0
+        } else {
+            libc::IFF_VNET_HDR
+        };
+        request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_TUN_EXCL | vnet) as libc::c_short;
         // SAFETY: TUNSETIFF reads and writes one `ifreq`, which lives across the call.
-        checked(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF as _, &mut request) })
-            .map_err(|error| explain(error, name))?;
-        Ok(Self { file })
+        checked(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF as _, &mut request) })?;
+        if offload != Offload::None {
+            let bits = libc::c_ulong::from(offload.bits());
+            // SAFETY: TUNSETOFFLOAD takes its bits by value.
+            checked(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETOFFLOAD as _, bits) })?;
+        }
+        Ok(Self { file, offload })
     }
 
     /// Takes a descriptor that gives and takes one IP packet at a time: a TUN that somebody else made, or one end of a
@@ -100,28 +153,73 @@ impl Tun {
         let flags = checked(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
         // SAFETY: F_SETFL takes an int; `fd` is open.
         checked(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) })?;
-        Ok(Self { file: File::from(fd) })
+        Ok(Self {
+            file: File::from(fd),
+            offload: Offload::None,
+        })
     }
 
-    /// Reads one packet; `None` when there is none now.
+    /// What was agreed with the kernel.
+    #[must_use]
+    pub fn offload(&self) -> Offload {
+        self.offload
+    }
+
+    /// Reads one packet, of up to [`cvlan_offload::MAX_PACKET`] bytes where there is an offload; `None` when there is none now.
     ///
     /// # Errors
-    /// When the interface is gone.
-    pub fn read(&self, room: &mut [u8]) -> io::Result<Option<usize>> {
-        match (&self.file).read(room) {
-            Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the interface was closed")),
-            Ok(length) => Ok(Some(length)),
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),
-            Err(error) => Err(error),
+    /// When the interface is gone, or speaks of a kind of super-packet that was never asked for.
+    pub fn read(&self, room: &mut [u8]) -> io::Result<Option<(Vnet, usize)>> {
+        let mut header = [0; VNET_BYTES];
+        let result = match self.offload {
+            Offload::None => (&self.file).read(room),
+            Offload::Tcp | Offload::TcpUdp => {
+                (&self.file).read_vectored(&mut [IoSliceMut::new(&mut header), IoSliceMut::new(room)])
+            }
+        };
+        let length = match result {
+            Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the interface was closed")),
+            Ok(length) => length,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        if self.offload == Offload::None {
+            return Ok(Some((Vnet::NONE, length)));
         }
+        let strange = || {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the interface gave an unknown kind of packet",
+            )
+        };
+        let vnet = Vnet::parse(&header).ok_or_else(strange)?;
+        Ok(Some((vnet, length.checked_sub(VNET_BYTES).ok_or_else(strange)?)))
     }
 
-    /// Writes one packet.
+    /// Writes one packet, given in at most [`MAX_PIECES`] pieces. `vnet` must be [`Vnet::NONE`] where nothing was agreed.
     ///
     /// # Errors
-    /// When the interface is down or its queue full; the packet is lost then.
-    pub fn write(&self, packet: &[u8]) -> io::Result<()> {
-        (&self.file).write(packet).map(drop)
+    /// When the interface is down or its queue full; the packet is lost then. When a header is given that it has no place for.
+    pub fn write<'a>(&self, vnet: Vnet, pieces: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
+        let header = vnet.to_bytes();
+        let mut slices = [IoSlice::new(&[]); MAX_PIECES + 1];
+        let mut count = 0;
+        if self.offload == Offload::None {
+            if vnet != Vnet::NONE {
+                return Err(io::ErrorKind::Unsupported.into());
+            }
+        } else if let Some(first) = slices.first_mut() {
+            *first = IoSlice::new(&header);
+            count = 1;
+        }
+        for (slice, piece) in slices.iter_mut().skip(count).zip(pieces) {
+            *slice = IoSlice::new(piece);
+            count += 1;
+        }
+        let slices = slices.get(..count).unwrap_or_default();
+        (&self.file).write_vectored(slices).map(drop)
     }
 }
 

@@ -1,25 +1,86 @@
 //! The UDP socket of the engine, many datagrams a system call.
 
 use crate::address::RawAddress;
+use crate::control::Control;
 use crate::{checked, socklen_of};
+use cvlan_offload::Ecn;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Most datagrams of one call.
-pub const BATCH: usize = 32;
+/// Most messages of one call, each a datagram or a run of them.
+pub const BATCH: usize = 64;
+/// Most datagrams of one message (`UDP_MAX_SEGMENTS` of the older kernels).
+const MAX_SEGMENTS: usize = 64;
+/// Most bytes of one message: what a datagram of IPv4 may carry.
+const MAX_MESSAGE: usize = 65_507;
 /// Wanted size of the kernel's buffers, bytes; the system's limit may give less.
 const SOCKET_BUFFER: libc::c_int = 4 << 20;
 
-/// One received datagram; its bytes are in the room given for it.
+/// What one message brought: a datagram, or several of one sender and one size, back to back; its bytes are in the room given for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Received {
     /// Bytes.
     pub len: usize,
+    /// Bytes of each datagram; the last may be shorter. That of a single one is `len`.
+    pub segment: usize,
     /// Sender; `None` when the kernel named none.
     pub from: Option<SocketAddr>,
-    /// True when the datagram was longer than the room; what is there must not be used.
+    /// ECN bits of the IP header.
+    pub ecn: Ecn,
+    /// True when there was more than the room holds; what is there must not be used.
     pub truncated: bool,
+}
+
+/// Datagrams of one size for one address, back to back.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// Destination.
+    pub to: SocketAddr,
+    /// All of them.
+    pub bytes: &'a [u8],
+    /// Bytes of each; the last may be shorter.
+    pub segment: usize,
+    /// ECN bits of the IP header.
+    pub ecn: Ecn,
+}
+
+impl<'a> Run<'a> {
+    /// A single datagram.
+    #[must_use]
+    pub fn one(to: SocketAddr, bytes: &'a [u8]) -> Self {
+        Self {
+            to,
+            bytes,
+            segment: bytes.len(),
+            ecn: Ecn::NotCapable,
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.bytes.len().div_ceil(self.segment.max(1)).max(1)
+    }
+
+    /// In pieces of at most `most` datagrams that one message can carry.
+    fn pieces(self, most: usize) -> impl Iterator<Item = Self> {
+        let segment = self.segment.max(1);
+        let fit = (MAX_MESSAGE / segment).clamp(1, most);
+        self.bytes
+            .chunks(fit.saturating_mul(segment))
+            .map(move |bytes| Self { bytes, ..self })
+    }
+}
+
+/// What became of the datagrams of a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Datagrams that the kernel took.
+    pub taken: u64,
+    /// Datagrams that it refused: no route, filtered.
+    pub refused: u64,
+    /// The first address and size (bytes of UDP payload) that was too long for its path; among the refused.
+    pub too_long: Option<(SocketAddr, usize)>,
 }
 
 /// A bound socket, for IPv4 and IPv6 where the system has both.
@@ -27,17 +88,20 @@ pub struct UdpPort {
     fd: OwnedFd,
     v6: bool,
     local: SocketAddr,
+    /// The kernel cuts runs up; false from the first path on that cannot.
+    segments: AtomicBool,
 }
 
 impl UdpPort {
-    /// Binds every address. Port 0 lets the system choose.
+    /// Binds every address. Port 0 lets the system choose. Datagrams are put together and cut up by the kernel where it
+    /// can, unless `offload` is false.
     ///
     /// # Errors
     /// When the port is taken or not permitted.
-    pub fn bind(port: u16) -> io::Result<Self> {
-        match Self::open(libc::AF_INET6, SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))) {
+    pub fn bind(port: u16, offload: bool) -> io::Result<Self> {
+        match Self::open(libc::AF_INET6, SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), offload) {
             Err(error) if matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)) => {
-                Self::open(libc::AF_INET, SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+                Self::open(libc::AF_INET, SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), offload)
             }
             bound => bound,
         }
@@ -49,7 +113,7 @@ impl UdpPort {
         self.local.port()
     }
 
-    fn open(family: libc::c_int, local: SocketAddr) -> io::Result<Self> {
+    fn open(family: libc::c_int, local: SocketAddr, offload: bool) -> io::Result<Self> {
         let v6 = family == libc::AF_INET6;
         // SAFETY: takes no pointer; the result is checked before use.
         let fd = checked(unsafe { libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })?;
@@ -66,6 +130,15 @@ impl UdpPort {
                 set_int(&fd, libc::SOL_SOCKET, asked, SOCKET_BUFFER)?;
             }
         }
+        // What a kernel does not know is done without: no ECN from there, datagrams one by one.
+        let _ = set_int(&fd, libc::SOL_IP, libc::IP_RECVTOS, 1);
+        if v6 {
+            let _ = set_int(&fd, libc::SOL_IPV6, libc::IPV6_RECVTCLASS, 1);
+        }
+        if offload {
+            let _ = set_int(&fd, libc::SOL_UDP, libc::UDP_GRO, 1);
+        }
+        let segments = offload && set_int(&fd, libc::SOL_UDP, libc::UDP_SEGMENT, 0).is_ok();
         let (mut raw, length) =
             RawAddress::encode(local, v6).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         // SAFETY: `raw` holds `length` initialised bytes of a socket address and lives across the call.
@@ -76,10 +149,18 @@ impl UdpPort {
             fd: bound.into(),
             v6,
             local,
+            segments: AtomicBool::new(segments),
         })
     }
 
-    /// Receives what is there, into `rooms` in turn; says how many of `received` were filled. Never waits.
+    /// Whether runs still go to the kernel whole.
+    #[must_use]
+    pub fn sends_runs(&self) -> bool {
+        self.segments.load(Ordering::Relaxed)
+    }
+
+    /// Receives what is there, into `rooms` in turn; says how many of `received` were filled. Never waits. A room
+    /// should hold 65,535 bytes, since the kernel puts datagrams together up to there.
     ///
     /// # Errors
     /// When the socket is broken; nothing there is `Ok(0)`.
@@ -89,10 +170,16 @@ impl UdpPort {
         received: &mut [Received; BATCH],
     ) -> io::Result<usize> {
         let mut addresses = [RawAddress::EMPTY; BATCH];
+        let mut controls = [Control::EMPTY; BATCH];
         let mut vectors = [EMPTY_VECTOR; BATCH];
         let mut headers = [const { empty_header() }; BATCH];
         let mut count = 0;
-        for (((room, address), vector), header) in rooms.zip(&mut addresses).zip(&mut vectors).zip(&mut headers) {
+        let places = addresses
+            .iter_mut()
+            .zip(&mut controls)
+            .zip(&mut vectors)
+            .zip(&mut headers);
+        for (room, (((address, control), vector), header)) in rooms.zip(places) {
             *vector = libc::iovec {
                 iov_base: room.as_mut_ptr().cast(),
                 iov_len: room.len(),
@@ -101,9 +188,12 @@ impl UdpPort {
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_name = address.as_mut_ptr();
             header.msg_hdr.msg_namelen = RawAddress::ROOM;
+            let (at, room) = control.room();
+            header.msg_hdr.msg_control = at;
+            header.msg_hdr.msg_controllen = room;
             count += 1;
         }
-        // SAFETY: the first `count` headers point to rooms, addresses and vectors that are distinct, writable for the
+        // SAFETY: the first `count` headers point to rooms, addresses, controls and vectors that are distinct, writable for the
         // lengths given and alive across the call; a timeout is not given.
         let result = unsafe {
             libc::recvmmsg(
@@ -119,57 +209,136 @@ impl UdpPort {
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => 0,
             Err(error) => return Err(error),
         };
-        for ((to, header), address) in received.iter_mut().zip(&headers).zip(&addresses).take(filled) {
+        let filled_in = headers.iter().zip(&addresses).zip(&controls).take(filled);
+        for (to, ((header, address), control)) in received.iter_mut().zip(filled_in) {
+            let len = usize::try_from(header.msg_len).unwrap_or(0);
+            let beside = control.read(header.msg_hdr.msg_controllen);
             *to = Received {
-                len: usize::try_from(header.msg_len).unwrap_or(0),
+                len,
+                segment: beside.segment.filter(|segment| *segment > 0).unwrap_or(len),
                 from: address.decode(),
-                truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+                ecn: beside.ecn,
+                truncated: header.msg_hdr.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0,
             };
         }
         Ok(filled)
     }
 
-    /// Sends up to [`BATCH`] datagrams, waiting for room in the socket's buffer; says how many the kernel took. One
-    /// that it refuses (no route, filtered) is passed over.
-    pub fn send_batch<'a>(&self, datagrams: impl Iterator<Item = (SocketAddr, &'a [u8])>) -> usize {
+    /// Sends runs, waiting for room in the socket's buffer. What the kernel refuses is passed over. A run that it cannot
+    /// cut up, because of the way there, goes as single datagrams.
+    pub fn send_batch<'a>(&self, runs: impl Iterator<Item = Run<'a>>) -> Sent {
+        let mut sent = Sent::default();
+        let most = if self.sends_runs() { MAX_SEGMENTS } else { 1 };
+        let mut pieces = runs.flat_map(|run| run.pieces(most));
+        let mut batch = [None; BATCH];
+        loop {
+            let mut count = 0;
+            for (place, piece) in batch.iter_mut().zip(pieces.by_ref()) {
+                *place = Some(piece);
+                count += 1;
+            }
+            self.send_pieces(batch.iter().take(count).flatten(), &mut sent);
+            if count < BATCH {
+                return sent;
+            }
+        }
+    }
+
+    /// At most [`BATCH`] pieces.
+    fn send_pieces<'a>(&self, pieces: impl Iterator<Item = &'a Run<'a>> + Clone, sent: &mut Sent) {
         let mut addresses = [RawAddress::EMPTY; BATCH];
+        let mut controls = [Control::EMPTY; BATCH];
         let mut vectors = [EMPTY_VECTOR; BATCH];
         let mut headers = [const { empty_header() }; BATCH];
         let mut count = 0;
-        let encoded = datagrams.filter_map(|(to, bytes)| Some((RawAddress::encode(to, self.v6)?, bytes)));
-        for (((((raw, length), bytes), address), vector), header) in
-            encoded.zip(&mut addresses).zip(&mut vectors).zip(&mut headers)
+        let encoded = pieces.filter_map(|run| match RawAddress::encode(run.to, self.v6) {
+            Some(address) => Some((run, address)),
+            None => {
+                sent.refused += run.count() as u64;
+                None
+            }
+        });
+        let mut taken_up = [None; BATCH];
+        let places = addresses
+            .iter_mut()
+            .zip(&mut controls)
+            .zip(&mut vectors)
+            .zip(&mut headers);
+        for ((run, (raw, length)), ((((address, control), vector), header), place)) in
+            encoded.zip(places.zip(&mut taken_up))
         {
+            *place = Some(run);
             *address = raw;
             *vector = libc::iovec {
-                iov_base: bytes.as_ptr().cast_mut().cast(),
-                iov_len: bytes.len(),
+                iov_base: run.bytes.as_ptr().cast_mut().cast(),
+                iov_len: run.bytes.len(),
             };
+            if run.count() > 1 {
+                control.segment(u16::try_from(run.segment).unwrap_or(u16::MAX));
+            }
+            if run.ecn != Ecn::NotCapable {
+                control.ecn(run.ecn, run.to.ip().to_canonical().is_ipv4());
+            }
             header.msg_hdr.msg_iov = vector;
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_name = address.as_mut_ptr();
             header.msg_hdr.msg_namelen = length;
+            let (at, room) = control.sent();
+            header.msg_hdr.msg_control = at;
+            header.msg_hdr.msg_controllen = room;
             count += 1;
         }
         let mut rest = headers.get_mut(..count).unwrap_or_default();
-        let mut sent = 0;
+        let mut runs = taken_up.iter().flatten();
         while !rest.is_empty() {
             let left = libc::c_uint::try_from(rest.len()).unwrap_or(0);
-            // SAFETY: `rest` has `left` headers whose vectors and addresses are alive across the call; the kernel only
-            // reads what they point to.
+            // SAFETY: `rest` has `left` headers whose vectors, controls and addresses are alive across the call; the kernel
+            // only reads what they point to.
             let taken = checked(unsafe { libc::sendmmsg(self.fd.as_raw_fd(), rest.as_mut_ptr(), left, 0) });
             let passed = match taken {
                 Ok(taken) => {
-                    let taken = usize::try_from(taken).unwrap_or(0);
-                    sent += taken;
-                    taken.max(1)
+                    let taken = usize::try_from(taken).unwrap_or(0).max(1);
+                    sent.taken += runs.by_ref().take(taken).map(|run| run.count() as u64).sum::<u64>();
+                    taken
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
-                Err(_) => 1,
+                Err(error) => {
+                    if let Some(run) = runs.next() {
+                        self.refused(run, &error, sent);
+                    }
+                    1
+                }
             };
             rest = rest.get_mut(passed..).unwrap_or_default();
         }
-        sent
+    }
+
+    /// The kernel would not send a run.
+    fn refused(&self, run: &Run<'_>, error: &io::Error, sent: &mut Sent) {
+        let code = error.raw_os_error();
+        if run.count() > 1 && matches!(code, Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE)) {
+            // EIO: the device sums nothing up itself, and will not next time. The others: this path is too narrow for the
+            // segments, or transforms packets.
+            if code == Some(libc::EIO) {
+                self.segments.store(false, Ordering::Relaxed);
+            }
+            let mut singles = run.pieces(1);
+            loop {
+                let mut batch = [None; BATCH];
+                batch
+                    .iter_mut()
+                    .zip(singles.by_ref())
+                    .for_each(|(place, one)| *place = Some(one));
+                if batch[0].is_none() {
+                    return;
+                }
+                self.send_pieces(batch.iter().flatten(), sent);
+            }
+        }
+        sent.refused += run.count() as u64;
+        if code == Some(libc::EMSGSIZE) {
+            sent.too_long.get_or_insert((run.to, run.segment));
+        }
     }
 }
 

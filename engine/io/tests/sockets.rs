@@ -7,7 +7,8 @@
     reason = "a test fails by panicking"
 )]
 
-use cvlan_io::{BATCH, Received, Tun, TunError, UdpPort, Wake, wait_readable};
+use cvlan_io::{BATCH, Offload, Received, Run, Tun, TunError, UdpPort, Wake, wait_readable};
+use cvlan_offload::{Ecn, Vnet};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
@@ -17,10 +18,10 @@ const LONG: Option<Duration> = Some(Duration::from_secs(20));
 
 #[test]
 fn batches_cross_a_real_socket_with_their_senders() {
-    let (a, b) = (UdpPort::bind(0).unwrap(), UdpPort::bind(0).unwrap());
+    let (a, b) = (UdpPort::bind(0, true).unwrap(), UdpPort::bind(0, true).unwrap());
     let to = SocketAddr::from((Ipv4Addr::LOCALHOST, b.port()));
     let payloads: Vec<Vec<u8>> = (0..10).map(|n| vec![n; 100 + usize::from(n)]).collect();
-    assert_eq!(a.send_batch(payloads.iter().map(|bytes| (to, bytes.as_slice()))), 10);
+    assert_eq!(a.send_batch(payloads.iter().map(|bytes| Run::one(to, bytes))).taken, 10);
     let mut got = Vec::new();
     while got.len() < 10 {
         assert_eq!(wait_readable([b.as_fd()], LONG).unwrap(), [true], "nothing came");
@@ -40,22 +41,21 @@ fn batches_cross_a_real_socket_with_their_senders() {
 
 #[test]
 fn a_datagram_that_cannot_go_does_not_stop_the_others() {
-    let (a, b) = (UdpPort::bind(0).unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    let (a, b) = (UdpPort::bind(0, true).unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
     b.set_read_timeout(LONG).unwrap();
     let refused = SocketAddr::from(([255, 255, 255, 255], 9));
-    let batch = [(refused, &b"x"[..]), (b.local_addr().unwrap(), b"hello")];
-    assert_eq!(a.send_batch(batch.into_iter()), 1);
+    let batch = [Run::one(refused, b"x"), Run::one(b.local_addr().unwrap(), b"hello")];
+    let sent = a.send_batch(batch.into_iter());
+    assert_eq!((sent.taken, sent.refused, sent.too_long), (1, 1, None));
     let mut room = [0; 16];
     assert_eq!(b.recv(&mut room).unwrap(), 5);
 }
 
 #[test]
 fn a_datagram_longer_than_its_room_is_marked() {
-    let (a, b) = (UdpPort::bind(0).unwrap(), UdpPort::bind(0).unwrap());
-    a.send_batch(std::iter::once((
-        SocketAddr::from((Ipv4Addr::LOCALHOST, b.port())),
-        &[7u8; 100][..],
-    )));
+    let (a, b) = (UdpPort::bind(0, true).unwrap(), UdpPort::bind(0, true).unwrap());
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, b.port()));
+    a.send_batch(std::iter::once(Run::one(to, &[7u8; 100])));
     assert_eq!(wait_readable([b.as_fd()], LONG).unwrap(), [true]);
     let mut room = [0u8; 50];
     let mut received = [Received::default(); BATCH];
@@ -67,10 +67,79 @@ fn a_datagram_longer_than_its_room_is_marked() {
     assert!(received[0].truncated);
 }
 
+/// Receives until `count` datagrams are there, cut as the kernel says.
+fn receive(from: &UdpPort, count: usize) -> Vec<(Received, Vec<u8>)> {
+    let mut got = Vec::new();
+    while got.len() < count {
+        assert_eq!(wait_readable([from.as_fd()], LONG).unwrap(), [true], "nothing came");
+        let mut rooms = vec![vec![0u8; 65_535]; 4];
+        let mut received = [Received::default(); BATCH];
+        let filled = from
+            .recv_batch(rooms.iter_mut().map(Vec::as_mut_slice), &mut received)
+            .unwrap();
+        for (room, one) in rooms.iter().zip(received).take(filled) {
+            assert!(!one.truncated);
+            got.extend(room[..one.len].chunks(one.segment).map(|bytes| (one, bytes.to_vec())));
+        }
+    }
+    got
+}
+
+#[test]
+fn a_run_is_cut_up_by_the_kernel_and_keeps_order_sizes_and_ecn() {
+    for to in ["127.0.0.1", "::1"] {
+        let (a, b) = (UdpPort::bind(0, true).unwrap(), UdpPort::bind(0, true).unwrap());
+        assert!(a.sends_runs(), "the kernel has UDP_SEGMENT");
+        let bytes: Vec<u8> = (0..100_000).map(|n: u32| (n / 1000) as u8).collect();
+        let run = Run {
+            to: SocketAddr::new(to.parse().unwrap(), b.port()),
+            bytes: &bytes[..99_500],
+            segment: 1000,
+            ecn: Ecn::Capable0,
+        };
+        let sent = a.send_batch(std::iter::once(run));
+        assert_eq!((sent.taken, sent.refused), (100, 0));
+        let got = receive(&b, 100);
+        assert!(
+            got.iter().any(|(one, _)| one.segment < one.len),
+            "nothing came together"
+        );
+        assert!(got.iter().all(|(one, _)| one.ecn == Ecn::Capable0));
+        let got: Vec<Vec<u8>> = got.into_iter().map(|(_, bytes)| bytes).collect();
+        let expected: Vec<Vec<u8>> = run.bytes.chunks(1000).map(<[u8]>::to_vec).collect();
+        assert_eq!(got, expected);
+    }
+}
+
+#[test]
+fn without_offload_a_run_goes_as_single_datagrams() {
+    let (a, b) = (UdpPort::bind(0, false).unwrap(), UdpPort::bind(0, false).unwrap());
+    assert!(!a.sends_runs());
+    let bytes = [7u8; 3500];
+    let run = Run {
+        segment: 1000,
+        ..Run::one(SocketAddr::from((Ipv4Addr::LOCALHOST, b.port())), &bytes)
+    };
+    assert_eq!(a.send_batch(std::iter::once(run)).taken, 4);
+    let sizes: Vec<usize> = receive(&b, 4).into_iter().map(|(_, bytes)| bytes.len()).collect();
+    assert_eq!(sizes, [1000, 1000, 1000, 500]);
+}
+
+#[test]
+fn a_run_for_nobody_is_counted_by_its_datagrams() {
+    let a = UdpPort::bind(0, true).unwrap();
+    let run = Run {
+        segment: 10,
+        ..Run::one(SocketAddr::from(([255, 255, 255, 255], 9)), &[0; 95])
+    };
+    let sent = a.send_batch(std::iter::once(run));
+    assert_eq!((sent.taken, sent.refused, sent.too_long), (0, 10, None));
+}
+
 #[test]
 fn a_taken_port_is_an_error() {
-    let first = UdpPort::bind(0).unwrap();
-    let Err(error) = UdpPort::bind(first.port()) else {
+    let first = UdpPort::bind(0, true).unwrap();
+    let Err(error) = UdpPort::bind(first.port(), true) else {
         panic!("bound twice")
     };
     assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
@@ -93,14 +162,23 @@ fn a_pair_of_datagram_sockets_stands_in_for_an_interface() {
     let mut room = [0; 64];
     assert_eq!(tun.read(&mut room).unwrap(), None);
     host.send(b"packet").unwrap();
-    assert_eq!(tun.read(&mut room).unwrap(), Some(6));
-    tun.write(b"answer").unwrap();
+    assert_eq!(tun.read(&mut room).unwrap(), Some((Vnet::NONE, 6)));
+    tun.write(Vnet::NONE, [&b"ans"[..], b"wer"].into_iter()).unwrap();
     assert_eq!(host.recv(&mut room).unwrap(), 6);
+    assert_eq!(room[..6], *b"answer");
+    let with_header = Vnet {
+        needs_checksum: true,
+        ..Vnet::NONE
+    };
+    assert!(tun.write(with_header, std::iter::once(&b"x"[..])).is_err());
 }
 
 #[test]
 fn a_name_that_is_no_interface_is_refused_before_the_kernel_sees_it() {
     for name in ["", "a/b", "..", "sixteen-bytes-xx", "sp ace"] {
-        assert!(matches!(Tun::create(name), Err(TunError::BadName(_))), "{name:?}");
+        assert!(
+            matches!(Tun::create(name, Offload::TcpUdp), Err(TunError::BadName(_))),
+            "{name:?}"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! `cvlan-lab blast` and `cvlan-lab sink`: datagrams at a fixed rate, and how many of them arrive.
 
 use crate::stop::stop_flag;
-use cvlan_io::{BATCH, Received, UdpPort, wait_readable};
+use cvlan_io::{BATCH, Received, Run, UdpPort, wait_readable};
 use serde_json::json;
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// Largest payload of a UDP datagram over IPv4.
 const MAX_SIZE: usize = 65_507;
+/// Datagrams that one flow sends at once when it is the only one.
+const ALONE: usize = 32;
 /// Flows take turns after so many datagrams: few, so that the flows are mixed on the way.
 const TURN: usize = 8;
 /// Silence after which a sink that was told to end has seen everything that was under way.
@@ -57,10 +59,10 @@ pub fn blast(options: &BlastOptions, out: &mut impl Write) -> io::Result<()> {
         return refuse("--seconds is a number of seconds");
     };
     let ports = (0..options.flows)
-        .map(|_| UdpPort::bind(0))
+        .map(|_| UdpPort::bind(0, false))
         .collect::<io::Result<Vec<_>>>()?;
     let payload = vec![0; options.size];
-    let turn = if ports.len() == 1 { BATCH } else { TURN };
+    let turn = if ports.len() == 1 { ALONE } else { TURN };
     let began = Instant::now();
     let mut sent: u64 = 0;
     for port in ports.iter().cycle() {
@@ -72,8 +74,8 @@ pub fn blast(options: &BlastOptions, out: &mut impl Write) -> io::Result<()> {
             let due = Duration::from_secs_f64(sent as f64 / f64::from(rate.max(1)));
             thread::sleep(due.saturating_sub(elapsed).min(length));
         }
-        let datagrams = std::iter::repeat_n((options.to, payload.as_slice()), turn);
-        sent += port.send_batch(datagrams) as u64;
+        let datagrams = std::iter::repeat_n(Run::one(options.to, &payload), turn);
+        sent += port.send_batch(datagrams).taken;
     }
     writeln!(
         out,
@@ -88,7 +90,7 @@ pub fn blast(options: &BlastOptions, out: &mut impl Write) -> io::Result<()> {
 /// When the port is taken.
 pub fn sink(options: &SinkOptions, out: &mut impl Write) -> io::Result<()> {
     let stop = stop_flag()?;
-    let port = UdpPort::bind(options.port)?;
+    let port = UdpPort::bind(options.port, false)?;
     writeln!(out, "{}", json!({ "listening": port.port() }))?;
     out.flush()?;
     let mut rooms = vec![vec![0; MAX_SIZE]; BATCH];

@@ -1,8 +1,11 @@
 //! `cvlan-lab`: what the lab needs beside namespaces.
 
+mod aead;
 mod blast;
 mod capture;
 mod decode;
+mod forward;
+mod frames;
 mod handshakes;
 mod key;
 mod spoof;
@@ -32,6 +35,10 @@ enum Command {
     Peers(handshakes::PeersOptions),
     /// Sends handshake initiations of nobody, each from another address.
     Spoof(spoof::Options),
+    /// Forwards between a TUN interface and one peer without a cipher, by the same I/O as the engine; needs CAP_NET_ADMIN.
+    Forward(forward::Options),
+    /// Seals packets in memory on one core and prints bytes a second as JSON.
+    Aead(aead::Options),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +50,8 @@ fn main() -> ExitCode {
         Command::Handshakes(options) => handshakes::run(&options, out),
         Command::Peers(options) => handshakes::peers(&options, out),
         Command::Spoof(options) => spoof::run(&options, out),
+        Command::Forward(options) => forward::run(&options, out),
+        Command::Aead(options) => aead::run(&options, out),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,7 +2,7 @@
 
 use super::{Line, Message, judge, tx};
 use crate::counters::add;
-use cvlan_io::BATCH;
+use cvlan_io::{BATCH, Run};
 use cvlan_wg::{Event, Output, PeerId, Slot};
 use cvlan_wire::PeerHandle;
 use std::net::SocketAddr;
@@ -54,7 +54,7 @@ pub fn run(line: &Line, messages: &Receiver<Message>) {
 fn carry_out(line: &Line, output: Output, slots: &mut [Slot]) {
     match output {
         Output::Datagram { to, bytes } => {
-            if line.udp.send_batch(std::iter::once((to, bytes.as_slice()))) == 0 {
+            if line.udp.send_batch(std::iter::once(Run::one(to, &bytes))).taken == 0 {
                 add(&line.shared.counters.tx_dropped_send, 1);
             }
         }

@@ -2,7 +2,7 @@
 
 use super::{Line, Message, judge};
 use crate::counters::add;
-use cvlan_io::{BATCH, wait_readable};
+use cvlan_io::{BATCH, Run, wait_readable};
 use cvlan_wg::{Outcome, Slot};
 use std::io;
 use std::net::SocketAddr;
@@ -84,7 +84,9 @@ pub fn seal_and_send(line: &Line, slots: &mut [Slot]) -> bool {
 
 #[cfg(not(feature = "test-no-forward"))]
 fn send<'a>(line: &Line, datagrams: impl Iterator<Item = (SocketAddr, &'a [u8])>) -> u64 {
-    line.udp.send_batch(datagrams) as u64
+    line.udp
+        .send_batch(datagrams.map(|(to, bytes)| Run::one(to, bytes)))
+        .taken
 }
 
 /// The one place where the engine of the test that must fail differs: sealed packets end here.
