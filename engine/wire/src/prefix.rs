@@ -50,6 +50,21 @@ impl Prefix {
         Ok(prefix)
     }
 
+    /// As [`Prefix::new`], but host bits are taken off instead of refused.
+    ///
+    /// # Errors
+    /// [`PrefixError`] names what is wrong.
+    pub fn truncated(address: IpAddr, length: u32) -> Result<Self, PrefixError> {
+        let bits = if address.is_ipv4() { 32_u32 } else { 128 };
+        let host_bits = bits.checked_sub(length).ok_or(PrefixError::Length(length))?;
+        let first = to_bits(address) & u128::MAX.checked_shl(host_bits).unwrap_or(0);
+        let address = match address {
+            IpAddr::V4(_) => Ipv4Addr::from_bits(u32::try_from(first).unwrap_or(0)).into(),
+            IpAddr::V6(_) => Ipv6Addr::from_bits(first).into(),
+        };
+        Self::new(address, length)
+    }
+
     /// The prefix of one address (/32 or /128).
     pub fn host(address: IpAddr) -> Self {
         Self {
@@ -182,6 +197,18 @@ mod tests {
         assert!(prefix("0.0.0.0/0").unwrap().overlaps(ten));
         assert!(!ten.overlaps(prefix("11.0.0.0/8").unwrap()));
         assert!(prefix("fd00::1/128").unwrap().is_host());
+    }
+
+    #[test]
+    fn takes_host_bits_off() {
+        let truncated = |text: &str, length| Prefix::truncated(text.parse().unwrap(), length);
+        assert_eq!(truncated("10.1.2.3", 8), prefix("10.0.0.0/8"));
+        assert_eq!(truncated("10.1.2.3", 32), prefix("10.1.2.3/32"));
+        assert_eq!(truncated("10.1.2.3", 0), prefix("0.0.0.0/0"));
+        assert_eq!(truncated("fd00::1", 64), prefix("fd00::/64"));
+        assert_eq!(truncated("fd00::1", 0), prefix("::/0"));
+        assert_eq!(truncated("10.0.0.0", 33), Err(PrefixError::Length(33)));
+        assert_eq!(truncated("::ffff:10.0.0.1", 128), Err(PrefixError::Mapped));
     }
 
     #[test]
