@@ -37,15 +37,21 @@ interface Sample {
   readonly cpu: number;
 }
 
+/** How many addresses the routes of a machine lead to, by what `ip -4 route` shows of those that the agent made. */
+function reached(shown: string): number {
+  const routes = shown.split("\n").filter((line) => line.includes(`metric ${METRIC}`));
+  return routes.reduce((sum, line) => sum + 2 ** (32 - Number(/^\S+\/(\d+) /.exec(line)?.[1] ?? 32)), 0);
+}
+
 /**
- * Waits until the host has a route to so many peers: engine and agent know them then. The agent is not asked: it would
+ * Waits until the host has routes to so many peers: engine and agent know them then. The agent is not asked: it would
  * read and write all peers once for the answer, and this is about what it holds while nobody asks.
  */
 async function hasPeers(lab: Lab, node: SiteNode, count: number): Promise<void> {
   const deadline = performance.now() + READY_MS;
   for (;;) {
     const { stdout } = await lab.exec(node.name, ["ip", "-4", "route", "show", "proto", "static"]);
-    const known = stdout.split("\n").filter((line) => line.includes(`metric ${METRIC}`)).length;
+    const known = reached(stdout);
     if (known === count) return;
     if (performance.now() > deadline) throw new Error(`${node.name} has routes to ${known} of ${count} peers`);
     await delay(LOOK_MS);

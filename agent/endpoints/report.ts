@@ -6,7 +6,7 @@ import type { Logger } from "@cloudvlan/kit/log";
 import type { Controller } from "../controller/connection.ts";
 import type { ControllerView } from "../controller/view.ts";
 import type { Cell } from "../state/cell.ts";
-import { explainError, type Problems } from "../state/problems.ts";
+import { explainError, type Problems, reasonOf } from "../state/problems.ts";
 import { CONTROLLER_BACKOFF, fullJitter, jittered, sleep } from "../time/backoff.ts";
 import { localEndpoints } from "./local.ts";
 
@@ -47,8 +47,10 @@ export async function keepEndpoints(options: ReportOptions, signal: AbortSignal)
         log.debug({ count: endpoints.length }, "endpoints reported");
       } catch (error) {
         if (signal.aborted) return;
-        if (problems.report("endpoints", error))
-          log.warn({ why: explainError(error).message }, "endpoints not reported yet");
+        if (problems.report("endpoints", error)) {
+          const level = reasonOf(error) === "TENANT_SUSPENDED" ? "info" : "warn";
+          log[level]({ why: explainError(error).message }, "endpoints not reported yet");
+        }
         await sleep(fullJitter(failures, CONTROLLER_BACKOFF), signal);
         failures += 1;
         continue;

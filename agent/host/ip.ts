@@ -1,4 +1,6 @@
-import { execFile, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import { promisify } from "node:util";
 import * as z from "zod";
 import { Refusal } from "@cloudvlan/kit/errors";
@@ -10,7 +12,6 @@ const run = promisify(execFile);
 
 /** Milliseconds for one `ip`; 20,000 routes take it under a second. */
 const TIMEOUT_MS = 20_000;
-const MAX_OUTPUT = 64 * 1024 * 1024;
 
 const links = z.array(
   z.object({
@@ -21,7 +22,6 @@ const links = z.array(
     ),
   }),
 );
-const routes = z.array(z.object({ dst: z.string(), protocol: z.string().optional() }));
 
 /**
  * The interface as it is: addresses but the link-local ones, and the routes that this program set (`proto static`).
@@ -49,9 +49,19 @@ export async function readInterface(name: string): Promise<InterfaceState | unde
   };
 }
 
+/** Line by line: a host may have thousands of routes, and they are looked at each few seconds. */
 async function readRoutes(name: string, family: 4 | 6): Promise<TextPrefix[]> {
-  const shown = await ip([`-${family}`, "-j", "route", "show", "dev", name, "proto", "static"]);
-  return routes.parse(JSON.parse(shown.trim() || "[]")).map(({ dst }) => ({ family, text: withLength(dst, family) }));
+  const args = [`-${family}`, "-o", "route", "show", "dev", name, "proto", "static"];
+  const child = spawn("ip", args, { stdio: ["ignore", "pipe", "pipe"], timeout: TIMEOUT_MS });
+  const found: TextPrefix[] = [];
+  const read = async (): Promise<void> => {
+    for await (const line of createInterface({ input: child.stdout })) {
+      const [destination = ""] = line.split(" ", 1);
+      if (destination !== "") found.push({ family, text: withLength(destination, family) });
+    }
+  };
+  await Promise.all([endOf(child), read()]);
+  return found;
 }
 
 /** `ip` leaves the length off a host route and calls the widest route `default`. */
@@ -70,13 +80,18 @@ export async function runBatch(family: 4 | 6, lines: readonly string[]): Promise
     stdio: ["pipe", "ignore", "pipe"],
     timeout: TIMEOUT_MS,
   });
+  // `ip` that ends early closes the pipe; its exit code says why.
+  child.stdin.on("error", () => undefined);
+  child.stdin.end(`${lines.join("\n")}\n`);
+  await endOf(child);
+}
+
+/** @throws Refusal with the words of `ip` when it did not end well. */
+async function endOf(child: ChildProcess & { readonly stderr: Readable }): Promise<void> {
   const words: string[] = [];
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
     if (words.length < 16) words.push(text);
   });
-  // `ip` that ends early closes the pipe; its exit code says why.
-  child.stdin.on("error", () => undefined);
-  child.stdin.end(`${lines.join("\n")}\n`);
   const code = await new Promise<number | null>((resolve, reject) => {
     child.once("error", (error) => reject(ipRefusal(error, "")));
     child.once("close", resolve);
@@ -86,7 +101,7 @@ export async function runBatch(family: 4 | 6, lines: readonly string[]): Promise
 
 async function ip(args: readonly string[]): Promise<string> {
   try {
-    const { stdout } = await run("ip", args, { timeout: TIMEOUT_MS, maxBuffer: MAX_OUTPUT });
+    const { stdout } = await run("ip", args, { timeout: TIMEOUT_MS });
     return stdout;
   } catch (error) {
     throw ipRefusal(error, error instanceof Error && "stderr" in error ? String(error.stderr) : "");

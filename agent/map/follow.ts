@@ -67,6 +67,9 @@ const YOUNG_BREAKS = 3;
 /** What to do about a damaged map. */
 const MEND_MAP =
   "see that the controller can be reached: its next answer mends the map; then see what garbles this disk";
+const TENANT_SUSPENDED = new Refusal("denied", "TENANT_SUSPENDED", "the tenant is suspended: there are no peers", {
+  remedy: "ask the operator of the platform; this node comes back by itself once the tenant is active again",
+});
 /** Polls in a row before a stream is tried again. */
 const POLLS_BEFORE_STREAM = 24;
 
@@ -96,6 +99,7 @@ export async function followMap(options: FollowOptions, signal: AbortSignal): Pr
     let progressed = false;
     const carry = async (step: MapUpdate[]) => {
       const map = await options.cause.first("map", () => inSpan("agent.apply_map", {}, () => applyStep(engine, step)));
+      noteTenant(options, step);
       if (step.some(({ head }) => head.length > 0)) noteHead(options, map);
       progressed = true;
       full = false;
@@ -166,6 +170,14 @@ function report(options: FollowOptions, outcome: Outcome, error: unknown): void 
       if (isUntrusted) options.problems.report("controller", error);
     }
   }
+}
+
+/** A map that begins anew says whether there is none but this node in it because of its tenant. */
+function noteTenant({ problems, log }: FollowOptions, step: readonly MapUpdate[]): void {
+  const whole = step.find(({ full }) => full);
+  if (!whole) return;
+  if (!whole.suspended) problems.clear("tenant");
+  else if (problems.report("tenant", TENANT_SUSPENDED)) log.info({}, "the tenant is suspended: there are no peers");
 }
 
 /** A head of a live stream was just issued: it also tells whether this machine's clock is right. */

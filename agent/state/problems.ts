@@ -18,6 +18,7 @@ export const PARTS = [
   "resolver",
   "controller",
   "clock",
+  "tenant",
 ] as const;
 
 /** What is wrong now, at most one problem a part. */

@@ -3,6 +3,7 @@ import { type Command, Option } from "commander";
 import {
   ApiKeyService,
   CreateApiKeyResponseSchema,
+  GetApiKeyResponseSchema,
   ListApiKeysResponseSchema,
   RevokeApiKeyResponseSchema,
 } from "@cloudvlan/gen/auth/v1/auth_pb.js";
@@ -12,7 +13,7 @@ import { durationSeconds } from "../args.ts";
 import { remote, show } from "../command.ts";
 import type { Io } from "../io.ts";
 import { byName, everyPage } from "../lookup.ts";
-import { ago, table, word } from "../print.ts";
+import { ago, fields, table, word } from "../print.ts";
 import type { Session } from "../session.ts";
 
 /** Rights that a key may hold, by their words: `node-read`. */
@@ -64,10 +65,33 @@ export function keyCommands(program: Command, io: Io): void {
               each.name,
               word(ApiKeyStatusSchema.value[each.status]?.localName),
               ago(each.expiresAt, io.clock.nowMs()),
-              (each.scope?.permissions ?? []).map((right) => word(PermissionSchema.value[right]?.localName)).join(" "),
+              rightsOf(each),
               each.id,
             ]),
           ),
+        );
+      }),
+    );
+
+  key
+    .command("show <key>")
+    .description("everything about one API key but its secret, by name or id")
+    .addHelpText("after", "\nExample:\n  cvlan key show ci\n")
+    .action(
+      remote(io, async (session, run) => {
+        const { tenantId, id: apiKeyId } = await findKey(session, run.args[0] ?? "", io.signal);
+        const response = await session.client(ApiKeyService).getApiKey({ tenantId, apiKeyId }, { signal: io.signal });
+        const found = response.apiKey;
+        show(run, GetApiKeyResponseSchema, response, () =>
+          fields([
+            ["name", found?.name ?? ""],
+            ["id", apiKeyId],
+            ["status", word(ApiKeyStatusSchema.value[found?.status ?? ApiKeyStatus.UNSPECIFIED]?.localName)],
+            ["may", rightsOf(found)],
+            ["expires", ago(found?.expiresAt, io.clock.nowMs())],
+            ["created", ago(found?.provenance?.createdAt, io.clock.nowMs())],
+            ["created by", found?.provenance?.createdBy ?? ""],
+          ]),
         );
       }),
     );
@@ -78,17 +102,23 @@ export function keyCommands(program: Command, io: Io): void {
     .addHelpText("after", "\nExample:\n  cvlan key revoke ci\n")
     .action(
       remote(io, async (session, run) => {
-        const tenantId = await session.tenantId();
-        const apiKeys = await everyKey(session, tenantId, io.signal);
-        const wanted = run.args[0] ?? "";
-        // A revoked key's name may be in use again.
-        const living = apiKeys.filter(({ id, status }) => id === wanted || status === ApiKeyStatus.ACTIVE);
-        const found = byName("key", living, wanted);
-        const request = { tenantId, apiKeyId: found.id };
+        const found = await findKey(session, run.args[0] ?? "", io.signal);
+        const request = { tenantId: found.tenantId, apiKeyId: found.id };
         const response = await session.client(ApiKeyService).revokeApiKey(request, { signal: io.signal });
         show(run, RevokeApiKeyResponseSchema, response, () => `${found.name} is revoked\n`);
       }),
     );
+}
+
+function rightsOf(key: ApiKey | undefined): string {
+  return (key?.scope?.permissions ?? []).map((right) => word(PermissionSchema.value[right]?.localName)).join(" ");
+}
+
+/** The one that is meant by a name or an id; a revoked key's name may be in use again. */
+async function findKey(session: Session, wanted: string, signal: AbortSignal): Promise<ApiKey> {
+  const apiKeys = await everyKey(session, await session.tenantId(), signal);
+  const living = apiKeys.filter(({ id, status }) => id === wanted || status === ApiKeyStatus.ACTIVE);
+  return byName("key", living, wanted);
 }
 
 function everyKey(session: Session, tenantId: string, signal: AbortSignal): Promise<ApiKey[]> {

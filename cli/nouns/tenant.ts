@@ -2,17 +2,22 @@ import { create } from "@bufbuild/protobuf";
 import type { Command } from "commander";
 import {
   CreateTenantResponseSchema,
+  DeleteTenantResponseSchema,
+  GetTenantResponseSchema,
   ListTenantsResponseSchema,
   RotateTenantKeysResponseSchema,
   TenantKeys,
   TenantService,
+  UpdateTenantResponseSchema,
 } from "@cloudvlan/gen/auth/v1/auth_pb.js";
-import { StatusSchema } from "@cloudvlan/gen/entity/v1/common_pb.js";
+import { Status, StatusSchema } from "@cloudvlan/gen/entity/v1/common_pb.js";
+import type { Tenant } from "@cloudvlan/gen/entity/v1/tenant_pb.js";
 import { CvlanService, GetTenantStatsResponseSchema } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { remote, show } from "../command.ts";
 import type { Io } from "../io.ts";
-import { everyPage } from "../lookup.ts";
+import { byName, everyPage } from "../lookup.ts";
 import { ago, fields, table, word } from "../print.ts";
+import type { Session } from "../session.ts";
 
 /** `cvlan tenant …` */
 export function tenantCommands(program: Command, io: Io): void {
@@ -21,13 +26,11 @@ export function tenantCommands(program: Command, io: Io): void {
   tenant
     .command("list")
     .description("list the tenants")
+    .option("--deleted", "those that were deleted too")
     .addHelpText("after", "\nExample:\n  cvlan tenant list\n")
     .action(
-      remote(io, async (session, run) => {
-        const tenants = await everyPage(
-          (pagination) => session.client(TenantService).listTenants({ pagination }, { signal: io.signal }),
-          (page) => page.tenants,
-        );
+      remote<{ deleted?: boolean }>(io, async (session, run) => {
+        const tenants = await listTenants(session, io, run.options.deleted);
         show(run, ListTenantsResponseSchema, create(ListTenantsResponseSchema, { tenants }), () =>
           table(
             ["NAME", "STATUS", "ID", "CREATED"],
@@ -51,6 +54,81 @@ export function tenantCommands(program: Command, io: Io): void {
         const request = { name: run.args[0] ?? "" };
         const response = await session.client(TenantService).createTenant(request, { signal: io.signal });
         show(run, CreateTenantResponseSchema, response, () => `${response.tenant?.name} ${response.tenant?.id}\n`);
+      }),
+    );
+
+  tenant
+    .command("show <tenant>")
+    .description("everything about one tenant, by name or id")
+    .addHelpText("after", "\nExample:\n  cvlan tenant show acme\n")
+    .action(
+      remote(io, async (session, run) => {
+        const { id: tenantId } = byName("tenant", await listTenants(session, io, true), run.args[0] ?? "");
+        const response = await session.client(TenantService).getTenant({ tenantId }, { signal: io.signal });
+        const found = response.tenant;
+        show(run, GetTenantResponseSchema, response, () =>
+          fields([
+            ["name", found?.name ?? ""],
+            ["id", tenantId],
+            ["status", word(StatusSchema.value[found?.status ?? Status.UNSPECIFIED]?.localName)],
+            ["revision", String(found?.revision ?? 0n)],
+            ["root key", Buffer.from(found?.rootKeySha256 ?? []).toString("hex")],
+            ["created", ago(found?.provenance?.createdAt, io.clock.nowMs())],
+            ["changed", ago(found?.provenance?.updatedAt, io.clock.nowMs())],
+          ]),
+        );
+      }),
+    );
+
+  tenant
+    .command("rename <tenant> <new-name>")
+    .description("give a tenant another name")
+    .addHelpText("after", "\nExample:\n  cvlan tenant rename acme acme-europe\n")
+    .action(
+      remote(io, async (session, run) => {
+        const { id: tenantId, name } = await findTenant(session, io, run.args[0]);
+        const request = { tenantId, name: run.args[1] ?? "" };
+        const response = await session.client(TenantService).updateTenant(request, { signal: io.signal });
+        show(run, UpdateTenantResponseSchema, response, () => `${name} is now ${response.tenant?.name}\n`);
+      }),
+    );
+
+  const setStatus = (verb: string, status: Status, description: string, becomes: string) =>
+    tenant
+      .command(`${verb} <tenant>`)
+      .description(description)
+      .addHelpText("after", `\nExample:\n  cvlan tenant ${verb} acme\n`)
+      .action(
+        remote(io, async (session, run) => {
+          const { id: tenantId, name } = await findTenant(session, io, run.args[0]);
+          const request = { tenantId, status };
+          const response = await session.client(TenantService).updateTenant(request, { signal: io.signal });
+          show(run, UpdateTenantResponseSchema, response, () => `${name} ${becomes}\n`);
+        }),
+      );
+  setStatus(
+    "suspend",
+    Status.SUSPENDED,
+    "refuse the keys of a tenant and part its nodes, until it is resumed",
+    "is suspended: its keys are refused, its nodes have no peers",
+  );
+  setStatus("resume", Status.ACTIVE, "let a suspended tenant go on as it was", "is active again");
+
+  tenant
+    .command("delete <tenant>")
+    .description("end a suspended tenant for good, with its networks, nodes and keys")
+    .addHelpText("after", "\nExample:\n  cvlan tenant suspend acme && cvlan tenant delete acme\n")
+    .action(
+      remote(io, async (session, run) => {
+        const { id: tenantId, name, revision } = await findTenant(session, io, run.args[0]);
+        const request = { tenantId, baseRevision: revision };
+        const response = await session.client(TenantService).deleteTenant(request, { signal: io.signal });
+        show(
+          run,
+          DeleteTenantResponseSchema,
+          response,
+          () => `${name} is deleted; its machines are refused for good\n`,
+        );
       }),
     );
 
@@ -87,4 +165,15 @@ export function tenantCommands(program: Command, io: Io): void {
         );
       }),
     );
+}
+
+function listTenants(session: Session, io: Io, showDeleted = false): Promise<Tenant[]> {
+  return everyPage(
+    (pagination) => session.client(TenantService).listTenants({ pagination, showDeleted }, { signal: io.signal }),
+    (page) => page.tenants,
+  );
+}
+
+async function findTenant(session: Session, io: Io, wanted = ""): Promise<Tenant> {
+  return byName("tenant", await listTenants(session, io), wanted);
 }

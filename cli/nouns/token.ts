@@ -1,10 +1,11 @@
 import { create } from "@bufbuild/protobuf";
 import { type Command, Option } from "commander";
-import { JoinTokenStatusSchema } from "@cloudvlan/gen/entity/v1/enrollment_pb.js";
+import { JoinTokenStatus, JoinTokenStatusSchema } from "@cloudvlan/gen/entity/v1/enrollment_pb.js";
 import { NodeKind } from "@cloudvlan/gen/entity/v1/node_pb.js";
 import {
   CreateJoinTokenResponseSchema,
   EnrollmentService,
+  GetJoinTokenResponseSchema,
   ListJoinTokensResponseSchema,
   RevokeJoinTokenResponseSchema,
 } from "@cloudvlan/gen/registry/v1/registry_pb.js";
@@ -12,7 +13,7 @@ import { collect, durationSeconds, tagPairs } from "../args.ts";
 import { remote, show } from "../command.ts";
 import type { Io } from "../io.ts";
 import { everyPage } from "../lookup.ts";
-import { ago, table, word } from "../print.ts";
+import { ago, fields, table, word } from "../print.ts";
 import { findGroupId } from "./group.ts";
 
 const KINDS: Readonly<Record<string, NodeKind>> = {
@@ -83,6 +84,28 @@ export function tokenCommands(program: Command, io: Io): void {
               each.nodeId,
             ]),
           ),
+        );
+      }),
+    );
+
+  token
+    .command("show <id>")
+    .description("everything about one join token but its secret")
+    .addHelpText("after", "\nExample:\n  cvlan token show jointoken_0189…\n")
+    .action(
+      remote(io, async (session, run) => {
+        const request = { tenantId: await session.tenantId(), tokenId: run.args[0] ?? "" };
+        const response = await session.client(EnrollmentService).getJoinToken(request, { signal: io.signal });
+        const found = response.token;
+        show(run, GetJoinTokenResponseSchema, response, () =>
+          fields([
+            ["id", found?.id ?? ""],
+            ["network", found?.cvlanId ?? ""],
+            ["status", word(JoinTokenStatusSchema.value[found?.status ?? JoinTokenStatus.UNSPECIFIED]?.localName)],
+            ["expires", ago(found?.expiresAt, io.clock.nowMs())],
+            ["used by", found?.nodeId ?? ""],
+            ["created by", found?.provenance?.createdBy ?? ""],
+          ]),
         );
       }),
     );

@@ -8,6 +8,7 @@ import type { ServiceName } from "../caller/index.ts";
 import type { Clock } from "../clock/index.ts";
 import type { Database } from "../db/index.ts";
 import type { TenantId } from "../ids/index.ts";
+import { Refusal } from "../errors/index.ts";
 import type { KeyProvider } from "../keys/index.ts";
 import type { Logger } from "../log/index.ts";
 import { rekeyRows, type SecretTable } from "../rekey/index.ts";
@@ -74,6 +75,11 @@ export function delegatedKeys(options: DelegatedKeysOptions): DelegatedKeys {
           try {
             await renew(tenantId);
           } catch (error) {
+            if (error instanceof Refusal && error.reason === "TENANT_NOT_FOUND") {
+              kept.delete(tenantId);
+              held.delete(tenantId);
+              continue;
+            }
             log.warn(
               { error, object_id: tenantId },
               "the delegation of a signing key was not renewed; it is tried again",

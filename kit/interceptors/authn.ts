@@ -40,7 +40,7 @@ async function identify(
     };
     return { caller, callContext: undefined };
   }
-  const workload = workloads(peer, access.expiredCertificate);
+  const workload = workloads(peer, access);
   const given = header.get(REQUEST_ID_HEADER) ?? "";
   const requestId = workload.kind === "service" && REQUEST_ID.test(given) ? given : ownRequestId;
   const verified = await authorityOf(authorities, workload.kind, header, requestId);

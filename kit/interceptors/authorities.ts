@@ -9,6 +9,7 @@ import type { Clock } from "../clock/index.ts";
 import { Refusal } from "../errors/index.ts";
 import { isId } from "../ids/index.ts";
 import type { Denials } from "../server/denials.ts";
+import { type Standings, tenantSubject, tenantSuspended } from "../server/standings.ts";
 import { verifyRecord } from "../sign/index.ts";
 
 /** Header between services that carries a signed call context, base64. */
@@ -38,6 +39,7 @@ export interface Authorities {
 export interface AuthoritiesOptions {
   readonly auth: Client<typeof AuthService>;
   readonly denials: Denials;
+  readonly standings: Standings;
   readonly clock: Clock;
 }
 
@@ -48,7 +50,7 @@ function refused(auditReason: string): Refusal {
   });
 }
 
-export function authorities({ auth, denials, clock }: AuthoritiesOptions): Authorities {
+export function authorities({ auth, denials, standings, clock }: AuthoritiesOptions): Authorities {
   const cache = new Map<
     string,
     { readonly until: number; readonly subject: string; readonly verified: VerifiedAuthority }
@@ -68,6 +70,14 @@ export function authorities({ auth, denials, clock }: AuthoritiesOptions): Autho
     const fetched = keys.get(keyId);
     if (!fetched) throw refused("CONTEXT_KEY_UNKNOWN");
     return fetched;
+  }
+
+  /** What is true of the tenant now, however long the authority was remembered. */
+  function admit(verified: VerifiedAuthority): VerifiedAuthority {
+    const { tenantId } = verified.authority;
+    if (tenantId !== undefined && denials.isDenied(tenantSubject(tenantId), 0)) throw refused("TENANT_DENIED");
+    if (tenantId !== undefined && standings.isSuspended(tenantId)) throw tenantSuspended(tenantId);
+    return verified;
   }
 
   async function verify(signed: Signed): Promise<VerifiedAuthority> {
@@ -105,14 +115,14 @@ export function authorities({ auth, denials, clock }: AuthoritiesOptions): Autho
       if (!API_KEY.test(apiKey)) throw refused("API_KEY_MALFORMED");
       const digest = createHash("sha256").update(apiKey).digest("base64");
       const cached = cache.get(digest);
-      if (cached && cached.until > clock.monotonicMs()) return cached.verified;
+      if (cached && cached.until > clock.monotonicMs()) return admit(cached.verified);
       cache.delete(digest);
       let asking = pending.get(digest);
       if (!asking) {
         asking = ask(apiKey, requestId, digest).finally(() => pending.delete(digest));
         pending.set(digest, asking);
       }
-      return asking;
+      return admit(await asking);
     },
     async fromHeader(value) {
       if (value.length > MAX_HEADER) throw refused("CONTEXT_TOO_LONG");
@@ -122,7 +132,7 @@ export function authorities({ auth, denials, clock }: AuthoritiesOptions): Autho
       } catch {
         throw refused("CONTEXT_MALFORMED");
       }
-      return verify(signed);
+      return admit(await verify(signed));
     },
   };
 }

@@ -43,7 +43,7 @@ async function requireKnown({ workloads, authorities }: GateOptions, call: GateC
     });
   }
   if (access.anonymous || peer.kind === "local") return;
-  if (workloads(peer, access.expiredCertificate).kind !== "none") return;
+  if (workloads(peer, access).kind !== "none") return;
   const apiKey = bearerOf(call.requestHeader);
   if (apiKey !== undefined) {
     // Remembered: the interceptors that look again, after the body, ask nobody.

@@ -4,15 +4,25 @@ import { Refusal } from "../errors/index.ts";
 import { formatSpiffe } from "../pki/index.ts";
 import type { Denials } from "../server/denials.ts";
 import type { LiveStreams } from "../server/live.ts";
+import { tenantSubject } from "../server/standings.ts";
 
-function identityOf(caller: Caller, trustDomain: string): { subject: string; issuedAt: number } | undefined {
+interface Identity {
+  /** Its own, and its tenant's. */
+  readonly subjects: readonly string[];
+  readonly issuedAt: number;
+}
+
+function identityOf(caller: Caller, trustDomain: string): Identity | undefined {
   const { workload, authority } = caller;
   if (workload.kind === "node") {
     const { tenantId, nodeId, issuedAt } = workload;
-    return { subject: formatSpiffe({ trustDomain, kind: "node", tenantId, nodeId }), issuedAt };
+    const subject = formatSpiffe({ trustDomain, kind: "node", tenantId, nodeId });
+    return { subjects: [subject, tenantSubject(tenantId)], issuedAt };
   }
+  if (workload.kind !== "none" || !authority) return undefined;
+  const { subject, tenantId } = authority;
   // An API key is never issued anew under its id, so that any denial ends its streams.
-  return workload.kind === "none" && authority ? { subject: authority.subject, issuedAt: 0 } : undefined;
+  return { subjects: tenantId ? [subject, tenantSubject(tenantId)] : [subject], issuedAt: 0 };
 }
 
 /**
@@ -59,12 +69,12 @@ export function streamsInterceptor({ live, denials, trustDomain, draining }: Str
     const controller = new AbortController();
     const identity = identityOf(caller, trustDomain);
     if (identity) {
-      const entry = live.add(identity.subject, identity.issuedAt, () => controller.abort(revoked()));
+      const entry = live.add(identity.subjects, identity.issuedAt, () => controller.abort(revoked()));
       const release = (): void => entry[Symbol.dispose]();
       request.signal.addEventListener("abort", release, { once: true });
       if (request.signal.aborted) release();
       // Since the credential was looked at the caller has taken its time to send a message: a denial may have come.
-      if (denials.isDenied(identity.subject, identity.issuedAt)) {
+      if (identity.subjects.some((subject) => denials.isDenied(subject, identity.issuedAt))) {
         release();
         throw revoked();
       }

@@ -1,8 +1,10 @@
+import type { Access } from "@cloudvlan/gen/options/v1/options_pb.js";
 import type { Workload } from "../caller/index.ts";
 import type { Clock } from "../clock/index.ts";
 import { Refusal } from "../errors/index.ts";
 import { type ChainVerdict, verifyChain } from "../pki/index.ts";
 import type { Denials } from "../server/denials.ts";
+import { type Standings, tenantSubject, tenantSuspended } from "../server/standings.ts";
 import type { Peer } from "./peer.ts";
 
 /** Milliseconds for which the judgement of one connection's certificate is kept; its expiry is looked at each time. */
@@ -14,10 +16,11 @@ export interface WorkloadOptions {
   /** DER. */
   readonly roots: () => readonly Uint8Array[];
   readonly denials: Denials;
+  readonly standings: Standings;
 }
 
 /** Says which workload is at the other end. @throws Refusal when it shows a certificate that is not accepted. */
-export type Workloads = (peer: Peer, acceptExpired: boolean) => Workload;
+export type Workloads = (peer: Peer, access: Pick<Access, "expiredCertificate" | "suspended">) => Workload;
 
 function refused(auditReason: string, remedy: string): Refusal {
   return new Refusal("unauthenticated", "CERTIFICATE_REFUSED", "the client certificate is not accepted", {
@@ -26,7 +29,7 @@ function refused(auditReason: string, remedy: string): Refusal {
   });
 }
 
-export function workloads({ clock, trustDomain, roots, denials }: WorkloadOptions): Workloads {
+export function workloads({ clock, trustDomain, roots, denials, standings }: WorkloadOptions): Workloads {
   const verdicts = new WeakMap<Peer, { readonly until: number; readonly verdict: ChainVerdict }>();
 
   function judge(peer: Extract<Peer, { kind: "tls" }>): ChainVerdict {
@@ -37,13 +40,13 @@ export function workloads({ clock, trustDomain, roots, denials }: WorkloadOption
     return verdict;
   }
 
-  return (peer, acceptExpired) => {
+  return (peer, access) => {
     if (peer.kind === "local") return { kind: "service", name: peer.service };
     if (peer.chain.length === 0) return { kind: "none" };
     const verdict = judge(peer);
     if (!verdict.ok) throw refused("CERTIFICATE_BAD", "use the certificate that this installation issued");
     const expired = clock.nowMs() > verdict.notAfter.getTime();
-    if (expired && !acceptExpired) throw refused("CERTIFICATE_EXPIRED", "renew the certificate");
+    if (expired && !access.expiredCertificate) throw refused("CERTIFICATE_EXPIRED", "renew the certificate");
     const issuedAt = Math.floor(verdict.notBefore.getTime() / 1000);
     const { spiffe } = verdict;
     // A renewed denial list is what stands between a revoked machine and the network: without it nobody new is let in.
@@ -56,6 +59,9 @@ export function workloads({ clock, trustDomain, roots, denials }: WorkloadOption
       throw refused("IDENTITY_DENIED", "the identity was revoked; join again");
     switch (spiffe.kind) {
       case "node":
+        if (denials.isDenied(tenantSubject(spiffe.tenantId), issuedAt))
+          throw refused("TENANT_DENIED", "the tenant was deleted");
+        if (!access.suspended && standings.isSuspended(spiffe.tenantId)) throw tenantSuspended(spiffe.tenantId);
         return { kind: "node", tenantId: spiffe.tenantId, nodeId: spiffe.nodeId, issuedAt, expired };
       case "service":
         return { kind: "service", name: spiffe.name };

@@ -6,6 +6,7 @@ import { Refusal } from "../errors/index.ts";
 import type { Logger } from "../log/index.ts";
 import type { DenialJournal } from "./denial-journal.ts";
 import type { LiveStreams } from "./live.ts";
+import type { Standings } from "./standings.ts";
 
 /** Which identities are refused. Follows auth, and knows when it has not heard from it. */
 export interface Denials {
@@ -28,6 +29,8 @@ export interface Denials {
 export interface DenialsOptions {
   readonly auth: Client<typeof AuthService>;
   readonly live: LiveStreams;
+  /** Is told how tenants stand. */
+  readonly standings: Standings;
   readonly clock: Clock;
   readonly log: Logger;
   /** What was heard in former lives of this worker, and where it is kept. */
@@ -39,7 +42,7 @@ export interface DenialsOptions {
 const RETRY_MS = 500;
 
 export function denials(options: DenialsOptions): Denials {
-  const { auth, live, clock, log, journal, lagMs } = options;
+  const { auth, live, standings, clock, log, journal, lagMs } = options;
   const issuedBefore = new Map(journal.denied);
   const listeners: ((subject: string) => void)[] = [];
   const ready = Promise.withResolvers<void>();
@@ -58,6 +61,7 @@ export function denials(options: DenialsOptions): Denials {
     for await (const batch of auth.watchChanges({ since: cursor }, { signal })) {
       const told = new Map<string, number>();
       for (const { change } of batch.changes) {
+        if (change.case === "tenant") standings.take(change.value);
         if (change.case !== "denial") continue;
         const instant = change.value.issuedBefore;
         if (instant) told.set(change.value.subject, Number(instant.seconds) + (instant.nanos > 0 ? 1 : 0));
@@ -105,7 +109,10 @@ export function denials(options: DenialsOptions): Denials {
         } catch (error) {
           if (signal.aborted) return;
           // Auth was restored to an earlier state. What was denied since stays denied here; the rest is read anew.
-          if (error instanceof Refusal && error.reason === "CURSOR_AHEAD") cursor = 0n;
+          if (error instanceof Refusal && error.reason === "CURSOR_AHEAD") {
+            cursor = 0n;
+            standings.restart();
+          }
           if (isStale()) log.warn({ error }, "auth is not heard: nodes are refused");
           else log.info({ error }, "the stream of denials ended and is opened again");
         }

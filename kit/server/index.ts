@@ -19,6 +19,7 @@ export {
   startListener,
 } from "./listener.ts";
 export { type LiveStreams, liveStreams } from "./live.ts";
+export { type Standing, type Standings, standings, tenantSubject, tenantSuspended } from "./standings.ts";
 
 /**
  * A server stream whose messages are already serialised: bytes are made once and written to many. The listener treats it

@@ -15,7 +15,15 @@ import {
   workloads,
 } from "../interceptors/index.ts";
 import type { Logger } from "../log/index.ts";
-import { type DenialJournal, type Denials, denials, type LiveStreams, liveStreams } from "../server/index.ts";
+import {
+  type DenialJournal,
+  type Denials,
+  denials,
+  type LiveStreams,
+  liveStreams,
+  type Standings,
+  standings,
+} from "../server/index.ts";
 import { METRICS, observe } from "../telemetry/index.ts";
 import type { Clients } from "./clients.ts";
 
@@ -23,6 +31,7 @@ import type { Clients } from "./clients.ts";
 export interface Chassis extends Disposable {
   readonly live: LiveStreams;
   readonly denials: Denials;
+  readonly standings: Standings;
   readonly refusals: RefusalCounter;
   readonly gate: Gate;
   readonly probeGate: Gate;
@@ -51,7 +60,16 @@ export function chassis({ config, clusterId, local, clients, roots, journal, clo
   if (asWhom === undefined) throw new Error("no service runs in this process");
   const auth = clients.client(asWhom, AuthService);
   const live = liveStreams();
-  const denied = denials({ auth, live, journal, clock, log, lagMs: config.denial_lag_seconds * 1000 });
+  const tenants = standings();
+  const denied = denials({
+    auth,
+    live,
+    standings: tenants,
+    journal,
+    clock,
+    log,
+    lagMs: config.denial_lag_seconds * 1000,
+  });
   const refusals = refusalCounter(log);
   const shown = new DisposableStack();
   shown.use(refusals);
@@ -60,13 +78,14 @@ export function chassis({ config, clusterId, local, clients, roots, journal, clo
   shown.use(observe(METRICS.storeInfo, () => [{ value: 1, labels: { kind: config.store.kind } }]));
   const limit = addressLimit(config.limits.requests_per_second);
   const known = {
-    workloads: workloads({ clock, trustDomain: clusterId, roots, denials: denied }),
-    authorities: authorities({ auth, denials: denied, clock }),
+    workloads: workloads({ clock, trustDomain: clusterId, roots, denials: denied, standings: tenants }),
+    authorities: authorities({ auth, denials: denied, standings: tenants, clock }),
   };
   return {
     ...known,
     live,
     denials: denied,
+    standings: tenants,
     deniedBefore: [...journal.denied.keys()],
     refusals,
     gate: gate({ ...known, limit, refusals, log }),

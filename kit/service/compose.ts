@@ -109,6 +109,7 @@ async function host(definition: ServiceDefinition, building: Building): Promise<
     denyHere: (subject, issuedBefore) => chassis.denials.deny(subject, issuedBefore),
     isDeniedHere: (subject) => chassis.denials.isDenied(subject, 0),
     deniedBefore: chassis.deniedBefore,
+    standings: chassis.standings,
   });
   const { gate, draining } = chassis;
   const interceptors = interceptorsFor({

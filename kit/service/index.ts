@@ -10,7 +10,7 @@ import type { KeyProvider } from "../keys/index.ts";
 import type { Logger } from "../log/index.ts";
 import type { CertificateAuthority } from "../ca/index.ts";
 import type { SecretTable } from "../rekey/index.ts";
-import type { FrameStream } from "../server/index.ts";
+import type { FrameStream, Standings } from "../server/index.ts";
 import type { LiveStreams } from "../server/live.ts";
 
 export { compose, type ComposeDeps, type Composition } from "./compose.ts";
@@ -58,6 +58,8 @@ export interface ServiceContext<C> {
   readonly isDeniedHere: (subject: string) => boolean;
   /** Subjects that this process heard to be denied in former lives, whatever the database says now. */
   readonly deniedBefore: readonly string[];
+  /** Which tenants are suspended, as this process knows; who changes one tells it here, before the stream tells everybody. */
+  readonly standings: Standings;
 }
 
 export interface BuiltService {

@@ -18,23 +18,41 @@ export async function deny(
   subject: string,
   onDenied: (tx: Tx) => Promise<void> = () => Promise.resolve(),
 ): Promise<bigint> {
-  const denied = await ctx.db.platform(async (tx) => {
-    const issuedBefore = new Date(DENIED_BEFORE_MS);
-    const isNew = await insertDenial(tx, subject, issuedBefore, new Date(ctx.clock.nowMs()));
-    const denial = create(DenialSchema, { subject, issuedBefore: timestampFromMs(DENIED_BEFORE_MS) });
-    const revision = await ctx.changes.append(tx, STREAM, [
-      { objectId: subject, change: { case: "denial", value: denial } },
-    ]);
-    await setDenialRevision(tx, subject, revision);
-    if (isNew) await onDenied(tx);
-    return revision;
+  const revision = await ctx.db.platform(async (tx) => {
+    const told = await writeDenial(ctx, tx, subject);
+    if (told.isNew) await onDenied(tx);
+    return told.revision;
   });
-  // Whoever revoked it here sees it refused here, also when its authority is remembered.
-  ctx.denyHere(subject, DENIED_BEFORE_MS / 1000);
-  return denied;
+  denyHere(ctx, subject);
+  return revision;
 }
 
-/** True when the identity was ever denied: it never gets another certificate. */
-export async function isDenied(ctx: AuthContext, subject: string): Promise<boolean> {
-  return ctx.isDeniedHere(subject) || (await ctx.db.platform((tx) => findDenial(tx, subject))) !== undefined;
+/** The part of it that is in a transaction of the platform; `denyHere` is to follow. */
+export async function writeDenial(
+  ctx: AuthContext,
+  tx: Tx,
+  subject: string,
+): Promise<{ readonly isNew: boolean; readonly revision: bigint }> {
+  const issuedBefore = new Date(DENIED_BEFORE_MS);
+  const isNew = await insertDenial(tx, subject, issuedBefore, new Date(ctx.clock.nowMs()));
+  const denial = create(DenialSchema, { subject, issuedBefore: timestampFromMs(DENIED_BEFORE_MS) });
+  const revision = await ctx.changes.append(tx, STREAM, [
+    { objectId: subject, change: { case: "denial", value: denial } },
+  ]);
+  await setDenialRevision(tx, subject, revision);
+  return { isNew, revision };
+}
+
+/** Whoever denied it here sees it refused here, also when its authority is remembered. */
+export function denyHere(ctx: AuthContext, subject: string): void {
+  ctx.denyHere(subject, DENIED_BEFORE_MS / 1000);
+}
+
+/** True when one of the identities was ever denied: it never gets another certificate. */
+export async function isDenied(ctx: AuthContext, subjects: readonly string[]): Promise<boolean> {
+  if (subjects.some((subject) => ctx.isDeniedHere(subject))) return true;
+  return ctx.db.platform(async (tx) => {
+    for (const subject of subjects) if ((await findDenial(tx, subject)) !== undefined) return true;
+    return false;
+  });
 }

@@ -5,7 +5,7 @@ import { bigint, boolean, integer, pgSchema, primaryKey, smallint, text, timesta
 const schema = pgSchema("auth");
 const instant = (name: string) => timestamp(name, { withTimezone: true, precision: 3 });
 
-/** Tenants. `seal` covers all but the keyset, which its own signature covers, and the seed, which is wrapped. */
+/** Tenants. `seal` covers what has authority; the keyset has its own signature, the seed is wrapped. */
 export const tenants = schema.table("tenant", {
   id: text("id").$type<TenantId>().primaryKey(),
   name: text("name").notNull(),
@@ -19,6 +19,10 @@ export const tenants = schema.table("tenant", {
   keysetVersion: bigint("keyset_version", { mode: "bigint" }).notNull(),
   /** Serialised `Signed` of the `Keyset`. */
   keyset: bytes("keyset").notNull(),
+  /** Grows with each change of name or status. */
+  revision: bigint("revision", { mode: "bigint" }).notNull().default(1n),
+  /** Null until the first change. */
+  updatedAt: instant("updated_at"),
 });
 
 /** What each root key of a tenant said of its successor; signed. */

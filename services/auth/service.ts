@@ -10,6 +10,7 @@ import { auditHandlers } from "@cloudvlan/kit/audit";
 import { defineService } from "@cloudvlan/kit/service";
 import { config } from "./config.ts";
 import { loadContextKey } from "./context-key.ts";
+import { endTenantsDeniedBefore } from "./denied-before.ts";
 import { apiKeyHandlers } from "./handlers/api-keys.ts";
 import { authenticationHandlers } from "./handlers/authentication.ts";
 import { certificateHandlers } from "./handlers/certificates.ts";
@@ -42,6 +43,7 @@ export const auth = defineService({
           ...denialHandlers(context),
         });
       },
+      jobs: [{ name: "end deleted tenants", run: (signal) => endTenantsDeniedBefore(context, signal) }],
     };
   },
 });

@@ -1,6 +1,7 @@
 import type { Tx } from "@cloudvlan/kit/db";
 import type { TenantId } from "@cloudvlan/kit/ids";
-import { and, asc, count, eq, gt, isNull } from "drizzle-orm";
+import { Status } from "@cloudvlan/gen/entity/v1/common_pb.js";
+import { and, asc, count, eq, gt, inArray, isNull, ne } from "drizzle-orm";
 import type { Page } from "@cloudvlan/kit/page";
 import { type ApiKeyRow, apiKeys, contextKeys, denials, rootTransitions, type TenantRow, tenants } from "./schema.ts";
 
@@ -13,13 +14,34 @@ export async function findTenant(tx: Tx, id: TenantId): Promise<TenantRow | unde
   return row;
 }
 
+/** Locks the row until the end of the transaction. */
+export async function lockTenant(tx: Tx, id: TenantId): Promise<TenantRow | undefined> {
+  const [row] = await tx.select().from(tenants).where(eq(tenants.id, id)).for("update");
+  return row;
+}
+
+export async function findTenants(tx: Tx, ids: readonly TenantId[]): Promise<TenantRow[]> {
+  return ids.length === 0
+    ? []
+    : tx
+        .select()
+        .from(tenants)
+        .where(inArray(tenants.id, [...ids]));
+}
+
+/** Writes name and status, and what follows from them. */
+export async function changeTenant(tx: Tx, row: TenantRow): Promise<void> {
+  const { id, name, status, seal, revision, updatedAt } = row;
+  await tx.update(tenants).set({ name, status, seal, revision, updatedAt }).where(eq(tenants.id, id));
+}
+
 /** One row more than the page's size, when there are that many. */
-export async function listTenants(tx: Tx, page: Page): Promise<TenantRow[]> {
+export async function listTenants(tx: Tx, page: Page, withDeleted: boolean): Promise<TenantRow[]> {
   const after = gt(tenants.id, page.after as TenantId);
   return tx
     .select()
     .from(tenants)
-    .where(after)
+    .where(withDeleted ? after : and(after, ne(tenants.status, Status.DELETED)))
     .orderBy(asc(tenants.id))
     .limit(page.size + 1);
 }
@@ -36,18 +58,20 @@ export async function replaceKeyset(tx: Tx, id: TenantId, version: bigint, keyse
 
 /**
  * Puts a new root key in the place of the former one, with the keyset that it signed and the transition to it.
- * @returns false when the keyset was changed meanwhile.
+ * @param formerSeal of the row that `row` was made from.
+ * @returns false when the tenant was changed meanwhile.
  */
 export async function replaceRoot(
   tx: Tx,
   row: TenantRow,
+  formerSeal: Uint8Array,
   transition: { readonly sequence: bigint; readonly signed: Uint8Array },
 ): Promise<boolean> {
   const { id, rootPublicKey, rootSeed, seal, keysetVersion, keyset } = row;
   const updated = await tx
     .update(tenants)
     .set({ rootPublicKey, rootSeed, seal, keysetVersion, keyset })
-    .where(and(eq(tenants.id, id), eq(tenants.keysetVersion, keysetVersion - 1n)))
+    .where(and(eq(tenants.id, id), eq(tenants.keysetVersion, keysetVersion - 1n), eq(tenants.seal, formerSeal)))
     .returning({ id: tenants.id });
   if (updated.length !== 1) return false;
   await tx.insert(rootTransitions).values({ tenantId: id, ...transition });

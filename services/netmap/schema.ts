@@ -19,6 +19,10 @@ export const maps = schema.table(
     settings: bytes().notNull().default(new Uint8Array()),
     settingsRevision: bigint("settings_revision", { mode: "bigint" }).notNull().default(0n),
     settingsSeal: bytes("settings_seal").notNull().default(new Uint8Array()),
+    /** Told without peers, for the tenant is suspended. */
+    suspended: boolean().notNull().default(false),
+    /** Revision of the tenant at which that was decided. */
+    standingRevision: bigint("standing_revision", { mode: "bigint" }).notNull().default(0n),
   },
   (table) => [primaryKey({ columns: [table.tenantId, table.cvlanId] })],
 );

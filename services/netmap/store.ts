@@ -1,5 +1,6 @@
 import type { Tx } from "@cloudvlan/kit/db";
 import { type KeyProvider, requireSeal, sealOf } from "@cloudvlan/kit/keys";
+import type { Standing } from "@cloudvlan/kit/server";
 import { and, asc, desc, eq, gt, inArray, lte, sql } from "drizzle-orm";
 import type { PgColumn } from "drizzle-orm/pg-core";
 import { type HeadSettings, headSettingsOf } from "./domain/head-settings.ts";
@@ -173,6 +174,23 @@ export async function writePlan(
     await tx.delete(logs).where(and(inScope(logs, scope), lte(logs.revision, from)));
   }
   await wakeWorkers(tx, scope);
+}
+
+/**
+ * Keeps how the tenant stands. When that changes, what every node holds is another map: it has a revision of its own, across
+ * which no log leads, so that each of them gets it whole.
+ * @param map locked row.
+ */
+export async function writeStanding(tx: Tx, map: StoredMap, { suspended, revision }: Standing): Promise<void> {
+  if (revision <= map.standingRevision) return;
+  const isOther = suspended !== map.suspended;
+  await tx
+    .update(maps)
+    .set({ suspended, standingRevision: revision, revision: isOther ? map.revision + 1n : map.revision })
+    .where(inScope(maps, map));
+  if (!isOther) return;
+  await tx.delete(logs).where(inScope(logs, map));
+  await wakeWorkers(tx, map);
 }
 
 /** Writes the DNS record of a map, whose row is locked. */

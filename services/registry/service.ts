@@ -20,6 +20,7 @@ import { defineService } from "@cloudvlan/kit/service";
 import { config, defaultsOf } from "./config.ts";
 import type { RegistryDeps } from "./deps.ts";
 import { createCvlan, deleteCvlan, getCvlan, getTenantStats, listCvlans, updateCvlan } from "./handlers/cvlans.ts";
+import { endDeletedTenants } from "./handlers/deleted-tenants.ts";
 import { endDeniedBefore } from "./handlers/denied-before.ts";
 import {
   addGroupMember,
@@ -40,7 +41,7 @@ import { redriveDenials, revokeNode } from "./handlers/revoke.ts";
 import { getSettings, updateSettings } from "./handlers/settings.ts";
 import { listTags } from "./handlers/tags.ts";
 import { refusedJoins } from "./handlers/token-audit.ts";
-import { createJoinToken, listJoinTokens, revokeJoinToken } from "./handlers/tokens.ts";
+import { createJoinToken, getJoinToken, listJoinTokens, revokeJoinToken } from "./handlers/tokens.ts";
 import { watchChanges } from "./handlers/watch.ts";
 import { rowSeals } from "./seals.ts";
 import { secrets } from "./secrets.ts";
@@ -133,6 +134,7 @@ export const registry = defineService({
         });
         router.service(EnrollmentService, {
           createJoinToken: (request, handler) => createJoinToken(deps, request, callerOf(handler)),
+          getJoinToken: async (request) => ({ token: await getJoinToken(deps, request) }),
           listJoinTokens: (request) => listJoinTokens(deps, request),
           revokeJoinToken: async (request, handler) => ({
             token: await revokeJoinToken(deps, request, callerOf(handler)),
@@ -149,6 +151,7 @@ export const registry = defineService({
       jobs: [
         { name: "renew delegations", run: (signal) => enrolKeys.run(signal) },
         { name: "publish cvlans", run: (signal) => publishDue(deps, signal) },
+        { name: "end deleted tenants", run: (signal) => endDeletedTenants(deps, signal) },
         {
           name: "end denied memberships",
           run: async (signal) => void (await endDeniedBefore(deps, context.deniedBefore, signal)),

@@ -8,6 +8,7 @@ import {
   TenantKeys,
   TenantService,
 } from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import { Status } from "@cloudvlan/gen/entity/v1/common_pb.js";
 import { KeyRole } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import {
   AuditService as NetmapAuditService,
@@ -79,15 +80,34 @@ const ownerOf = ({ installation }: Ground) => installation.person(installation.o
 const groupTarget = ({ group }: Ground) => create(PolicyTargetSchema, { target: { case: "group", value: group.name } });
 const scopeOf = ({ side }: Ground) => ({ tenantId: side.tenantId, cvlanId: side.cvlanId });
 
+/** A tenant of nobody's, to be changed or deleted. */
+async function otherTenant(ground: Ground): Promise<string> {
+  const { tenant } = await createClient(TenantService, ownerOf(ground)).createTenant({ name: newName("tenant") });
+  return tenant?.id ?? "";
+}
+
 sample(TenantService.method.createTenant, () => ({ name: newName("tenant") }));
 sample(TenantService.method.getTenant, ({ side }) => ({ tenantId: side.tenantId }));
 sample(TenantService.method.listTenants, () => ({}));
+sample(TenantService.method.updateTenant, async (ground) => ({
+  tenantId: await otherTenant(ground),
+  name: newName("renamed"),
+}));
+sample(TenantService.method.deleteTenant, async (ground) => {
+  const tenantId = await otherTenant(ground);
+  await createClient(TenantService, ownerOf(ground)).updateTenant({ tenantId, status: Status.SUSPENDED });
+  return { tenantId };
+});
 sample(TenantService.method.rotateTenantKeys, ({ side }) => ({ tenantId: side.tenantId, which: TenantKeys.ROOT }));
 
 sample(ApiKeyService.method.createApiKey, ({ side }) => ({
   tenantId: side.tenantId,
   name: newName("key"),
   scope: { permissions: [Permission.TENANT_READ] },
+}));
+sample(ApiKeyService.method.getApiKey, async ({ side }) => ({
+  tenantId: side.tenantId,
+  apiKeyId: (await side.newKey([Permission.TENANT_READ])).id,
 }));
 sample(ApiKeyService.method.listApiKeys, ({ side }) => ({ tenantId: side.tenantId }));
 sample(ApiKeyService.method.revokeApiKey, async ({ side }) => ({
@@ -177,6 +197,10 @@ sample(SettingsService.method.updateSettings, (ground) => ({
 }));
 
 sample(EnrollmentService.method.createJoinToken, (ground) => ({ ...scopeOf(ground), groupIds: [ground.group.id] }));
+sample(EnrollmentService.method.getJoinToken, async ({ side }) => {
+  const { tenantId, tokenId } = parseJoinString(await side.newToken());
+  return { tenantId, tokenId };
+});
 sample(EnrollmentService.method.listJoinTokens, scopeOf);
 sample(EnrollmentService.method.revokeJoinToken, async ({ side }) => {
   const { tenantId, tokenId } = parseJoinString(await side.newToken());

@@ -116,7 +116,8 @@ impl Tables {
 }
 
 /// Prefixes to route into the interface: the addresses of all peers and what is behind them, sorted, each once.
-/// A prefix that is this node's own is left out.
+/// A prefix that is this node's own is left out. Addresses beside each other are one prefix where it holds no other address,
+/// so that a host with thousands of peers has few routes; a network behind a peer has a route of its own.
 pub fn interface_routes<'a>(own: Option<&Node>, peers: impl Iterator<Item = &'a Node>) -> Vec<Prefix> {
     let prefixes = |node: &'a Node| {
         let addresses = node.addresses.iter().map(|address| Prefix::host(*address));
@@ -131,7 +132,23 @@ pub fn interface_routes<'a>(own: Option<&Node>, peers: impl Iterator<Item = &'a 
             all.remove(route);
         }
     }
-    all.into_iter().collect()
+    let (hosts, networks): (Vec<_>, Vec<_>) = all.into_iter().partition(|prefix| prefix.is_host());
+    let routes: BTreeSet<Prefix> = joined(hosts).into_iter().chain(networks).collect();
+    routes.into_iter().collect()
+}
+
+/// The fewest prefixes that hold exactly these addresses, which are sorted.
+fn joined(hosts: Vec<Prefix>) -> Vec<Prefix> {
+    let mut done: Vec<Prefix> = Vec::new();
+    for host in hosts {
+        let mut last = host;
+        while let Some(both) = done.last().and_then(|lower| lower.joined(last)) {
+            done.pop();
+            last = both;
+        }
+        done.push(last);
+    }
+    done
 }
 
 #[cfg(test)]

@@ -110,7 +110,41 @@ fn a_map_compiles_to_owners_and_carriers() {
     assert!(!routes.contains(&prefix("192.168.1.0/24")));
 }
 
+#[test]
+fn a_network_behind_a_peer_keeps_its_route() {
+    let peers = [
+        node("a", "100.64.0.4", &["10.0.0.0/25", "10.0.0.128/25"], None),
+        node("b", "100.64.0.5", &["100.64.0.4/30"], None),
+    ];
+    let routes = interface_routes(None, peers.iter());
+    let expected = ["10.0.0.0/25", "10.0.0.128/25", "100.64.0.4/30", "100.64.0.4/31"];
+    assert_eq!(routes, expected.map(prefix));
+}
+
 proptest! {
+    /// Routes hold the addresses of the peers and no other, and no two of them could be one.
+    #[test]
+    fn routes_hold_each_peer_and_nobody_else(
+        hosts in proptest::collection::btree_set(0u32..80, 0..80),
+        own in 0u32..80,
+        high in any::<bool>(),
+    ) {
+        let base = if high { 0xffff_ffb0 } else { 0x6440_0000 };
+        let text = |host: u32| Ipv4Addr::from_bits(base + host).to_string();
+        let peers: Vec<Node> = hosts.iter().map(|host| node(&host.to_string(), &text(*host), &[], None)).collect();
+        let itself = node("own", &text(own), &[], None);
+        let routes = interface_routes(Some(&itself), peers.iter());
+        for host in 0..80 {
+            let holders = routes.iter().filter(|route| route.contains(address(&text(host)))).count();
+            prop_assert_eq!(holders, usize::from(hosts.contains(&host) && host != own));
+        }
+        let size: u64 = routes.iter().map(|route| 1u64 << (32 - route.length())).sum();
+        prop_assert_eq!(size, hosts.iter().filter(|host| **host != own).count() as u64);
+        for pair in routes.windows(2) {
+            prop_assert_eq!(pair[0].joined(pair[1]), None);
+        }
+    }
+
     /// A slow scan over all prefixes is the reference.
     #[test]
     fn lookup_is_longest_prefix_match(

@@ -103,6 +103,18 @@ impl Prefix {
         self.contains(other.address) || other.contains(self.address)
     }
 
+    /// The block of exactly the addresses of both, which are halves of it in ascending order; None when they are not.
+    pub fn joined(self, upper: Prefix) -> Option<Prefix> {
+        let bits: u32 = if self.is_ipv4() { 32 } else { 128 };
+        let alike = self.is_ipv4() == upper.is_ipv4() && self.length == upper.length;
+        let length = u32::from(self.length).checked_sub(1).filter(|_| alike)?;
+        let half = 1u128.checked_shl(bits - length - 1)?;
+        if self.first_bits() | half != upper.first_bits() || self == upper {
+            return None;
+        }
+        Prefix::new(self.address, length).ok()
+    }
+
     /// First and last address as numbers; IPv4 in the low 32 bits.
     pub fn bounds(self) -> (u128, u128) {
         let first = self.first_bits();

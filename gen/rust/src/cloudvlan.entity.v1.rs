@@ -664,6 +664,9 @@ pub struct MapUpdate {
     /// before on the stream come before those of `head`. Together they are the head; nothing is believed before.
     #[prost(uint32, tag = "14")]
     pub head_kept: u32,
+    /// Set with `full` while the tenant is suspended: there are no peers until it is active again.
+    #[prost(bool, tag = "15")]
+    pub suspended: bool,
 }
 /// Where a peer may be reached; unsigned.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1035,7 +1038,7 @@ pub struct Change {
     pub revision: u64,
     #[prost(string, tag = "2")]
     pub object_id: ::prost::alloc::string::String,
-    #[prost(oneof = "change::Change", tags = "3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "change::Change", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub change: ::core::option::Option<change::Change>,
 }
 /// Nested message and enum types in `Change`.
@@ -1065,6 +1068,8 @@ pub mod change {
         /// What is in force for the cvlan.
         #[prost(message, tag = "10")]
         Settings(super::EffectiveSettings),
+        #[prost(message, tag = "11")]
+        Tenant(super::TenantStanding),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1075,11 +1080,22 @@ pub struct Removal {
 /// Credentials of an identity issued before an instant are refused everywhere.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Denial {
-    /// SPIFFE id, or `apikey:<id>`.
+    /// SPIFFE id, `apikey:<id>`, or `tenant:<id>` for all that is of a tenant.
     #[prost(string, tag = "1")]
     pub subject: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "2")]
     pub issued_before: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// How a tenant stands. One that was never told of is active.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TenantStanding {
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    #[prost(enumeration = "Status", tag = "2")]
+    pub status: i32,
+    /// Of the tenant; the greater one counts.
+    #[prost(uint64, tag = "3")]
+    pub revision: u64,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1129,6 +1145,9 @@ pub struct Tenant {
     /// The installation that owns the tenant.
     #[prost(string, tag = "6")]
     pub cluster_id: ::prost::alloc::string::String,
+    /// Grows by one with each change of name or status, from 1.
+    #[prost(uint64, tag = "7")]
+    pub revision: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TenantStats {

@@ -22,6 +22,9 @@ pub struct Access {
     /// True when the response carries tenant data that residency rules cover.
     #[prost(bool, tag = "7")]
     pub residency: bool,
+    /// True when nodes of a suspended tenant are let in, so that they hear of it.
+    #[prost(bool, tag = "8")]
+    pub suspended: bool,
 }
 /// Where a permission is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

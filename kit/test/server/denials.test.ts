@@ -5,7 +5,7 @@ import type { Change } from "@cloudvlan/gen/entity/v1/events_pb.js";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { systemClock } from "../../clock/index.ts";
 import { Refusal } from "../../errors/index.ts";
-import { denials, liveStreams } from "../../server/index.ts";
+import { denials, liveStreams, standings } from "../../server/index.ts";
 import { outgoing } from "../../service/outgoing.ts";
 import { silentLog } from "../../testing/log.ts";
 import { until } from "../service/fixture.ts";
@@ -35,6 +35,7 @@ describe("denials", () => {
         outgoing(() => transport),
       ),
       live: liveStreams(),
+      standings: standings(),
       clock: systemClock,
       log: silentLog,
       journal: { denied: new Map([["of a former life", 60]]), keep: async () => {}, close: async () => {} },

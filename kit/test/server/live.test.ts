@@ -5,10 +5,10 @@ describe("live streams", () => {
   it("end when their identity is denied, those of older credentials alone, and once", () => {
     const live = liveStreams();
     const cut: string[] = [];
-    live.add("node-a", 100, () => cut.push("a100"));
-    live.add("node-a", 200, () => cut.push("a200"));
-    live.add("node-b", 100, () => cut.push("b100"));
-    const ended = live.add("node-a", 50, () => cut.push("a50"));
+    live.add(["node-a", "tenant"], 100, () => cut.push("a100"));
+    live.add(["node-a", "tenant"], 200, () => cut.push("a200"));
+    live.add(["node-b", "tenant"], 100, () => cut.push("b100"));
+    const ended = live.add(["node-a", "tenant"], 50, () => cut.push("a50"));
     ended[Symbol.dispose]();
     assert.equal(live.cut("node-a", 150), 1);
     assert.equal(live.cut("node-a", 150), 0);

@@ -5,7 +5,9 @@ export const TENANT_TABLE = "auth.tenant";
 export const API_KEY_TABLE = "auth.api_key";
 
 /** What the seal of a tenant's row covers. */
-export function tenantFields(row: Omit<TenantRow, "seal" | "keyset" | "keysetVersion" | "rootSeed">): SealFields {
+export function tenantFields(
+  row: Pick<TenantRow, "id" | "name" | "status" | "rootPublicKey" | "createdAt" | "createdBy">,
+): SealFields {
   const { id, name, status, rootPublicKey, createdAt, createdBy } = row;
   return { id, name, status, rootPublicKey, createdAt, createdBy };
 }

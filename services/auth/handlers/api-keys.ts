@@ -15,9 +15,9 @@ import { digestOf, formatApiKey, isGrantable } from "../domain/api-key.ts";
 import { splitPage, pageOf } from "@cloudvlan/kit/page";
 import { API_KEY_TABLE, apiKeyFields } from "../domain/seals.ts";
 import type { ApiKeyRow } from "../schema.ts";
-import { countLiveApiKeys, insertApiKey, listApiKeys, lockApiKey, markRevoked } from "../store.ts";
+import { countLiveApiKeys, findApiKey, insertApiKey, listApiKeys, lockApiKey, markRevoked } from "../store.ts";
 import { type AuthContext, trustedApiKeys } from "../trusted.ts";
-import { requireTenant, activeTenant } from "./common.ts";
+import { presentTenant, requireActiveTenant, requireTenant } from "./common.ts";
 
 const DEFAULT_TTL_SECONDS = 90 * 86_400;
 const MIN_TTL_SECONDS = 60;
@@ -88,7 +88,7 @@ export function apiKeyHandlers(ctx: AuthContext): ServiceImpl<typeof ApiKeyServi
         createdBy: subjectOf(caller),
       };
       const row: ApiKeyRow = { ...fields, seal: sealOf(ctx.keys, API_KEY_TABLE, apiKeyFields(fields)) };
-      await requireTenant(ctx, caller, tenantId);
+      await requireActiveTenant(ctx, caller, tenantId);
       await ctx.db.tenant(tenantId, async (tx) => {
         if ((await countLiveApiKeys(tx, tenantId, fields.createdAt)) >= MAX_LIVE_KEYS) {
           throw new Refusal("exhausted", "API_KEYS_EXHAUSTED", `the tenant has ${MAX_LIVE_KEYS} live API keys`, {
@@ -101,6 +101,18 @@ export function apiKeyHandlers(ctx: AuthContext): ServiceImpl<typeof ApiKeyServi
         await ctx.audit.record(tx, caller, { action, objectId: keyId, outcome: "ok" });
       });
       return { apiKey: toApiKey(row), secret: formatApiKey({ tenantId, keyId, secret }) };
+    },
+
+    async getApiKey({ tenantId: asked, apiKeyId }, context) {
+      const caller = callerOf(context);
+      const tenantId = requireId("tenant", asked, "tenant_id");
+      await requireTenant(ctx, caller, tenantId);
+      const [row] = await ctx.db.tenant(tenantId, async (tx) => {
+        const found = await findApiKey(tx, tenantId, apiKeyId);
+        return trustedApiKeys(ctx, tx, caller, found ? [found] : []);
+      });
+      if (!row) throw keyNotFound();
+      return { apiKey: toApiKey(row) };
     },
 
     async listApiKeys({ tenantId: asked, pagination }, context) {
@@ -129,12 +141,7 @@ export function apiKeyHandlers(ctx: AuthContext): ServiceImpl<typeof ApiKeyServi
         await ctx.audit.record(tx, caller, { action, objectId: key.id, outcome: "ok" });
         return revoked;
       });
-      if (!row) {
-        throw new Refusal("not_found", "API_KEY_NOT_FOUND", "there is no such API key", {
-          field: "api_key_id",
-          remedy: "list the keys of the tenant",
-        });
-      }
+      if (!row) throw keyNotFound();
       // The row refuses the key from here on. The denial ends what listeners still remember of it; should it be lost,
       // they forget by themselves within their 30 s, and a repeated call makes it good.
       await deny(ctx, `apikey:${row.id}`);
@@ -144,7 +151,7 @@ export function apiKeyHandlers(ctx: AuthContext): ServiceImpl<typeof ApiKeyServi
     async whoAmI(_request, context) {
       const caller = callerOf(context);
       const { subject, tenantId, permissions } = authorityOf(caller);
-      const tenant = tenantId && (await ctx.db.tenant(tenantId, (tx) => activeTenant(ctx, tx, caller, tenantId)));
+      const tenant = tenantId && (await ctx.db.tenant(tenantId, (tx) => presentTenant(ctx, tx, caller, tenantId)));
       return {
         subject,
         tenantId: tenantId ?? "",
@@ -153,6 +160,13 @@ export function apiKeyHandlers(ctx: AuthContext): ServiceImpl<typeof ApiKeyServi
       };
     },
   };
+}
+
+function keyNotFound(): Refusal {
+  return new Refusal("not_found", "API_KEY_NOT_FOUND", "there is no such API key", {
+    field: "api_key_id",
+    remedy: "list the keys of the tenant",
+  });
 }
 
 function statusOf(row: ApiKeyRow, nowMs: number): ApiKeyStatus {

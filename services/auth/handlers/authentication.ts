@@ -1,16 +1,18 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type AuthService, CallContextSchema } from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import { Status } from "@cloudvlan/gen/entity/v1/common_pb.js";
 import { type Caller, callerOf } from "@cloudvlan/kit/caller";
 import type { Tx } from "@cloudvlan/kit/db";
 import { Refusal } from "@cloudvlan/kit/errors";
+import { tenantSuspended } from "@cloudvlan/kit/server";
 import { type SigningKey, signRecord } from "@cloudvlan/kit/sign";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { allPermissions, type ApiKeyText, digestOf, parseApiKey, secretMatches } from "../domain/api-key.ts";
 import type { ApiKeyRow } from "../schema.ts";
 import { findApiKey } from "../store.ts";
 import { type AuthContext, trustedApiKeys } from "../trusted.ts";
-import { activeTenant } from "./common.ts";
+import { presentTenant } from "./common.ts";
 
 const CONTEXT_MS = 60_000;
 /** Compared with when there is no row, so that an unknown key takes as long as a wrong secret. */
@@ -29,7 +31,11 @@ type AuthenticationRpcs = Pick<ServiceImpl<typeof AuthService>, "authenticate" |
 /** Turns API keys into call contexts. */
 export function authenticationHandlers(ctx: AuthContext, contextKey: SigningKey): AuthenticationRpcs {
   /** The row that the key names, or why there is none to be trusted. */
-  async function lookUp(tx: Tx, caller: Caller, { tenantId, keyId, secret }: ApiKeyText): Promise<ApiKeyRow | string> {
+  async function lookUp(
+    tx: Tx,
+    caller: Caller,
+    { tenantId, keyId, secret }: ApiKeyText,
+  ): Promise<ApiKeyRow | string | Refusal> {
     const found = await findApiKey(tx, tenantId, keyId);
     const matches = secretMatches(secret, found?.digest ?? NO_DIGEST);
     if (!found) return "API_KEY_UNKNOWN";
@@ -38,7 +44,10 @@ export function authenticationHandlers(ctx: AuthContext, contextKey: SigningKey)
     if (!row) return "API_KEY_SEAL_BROKEN";
     if (row.revokedAt) return "API_KEY_REVOKED";
     if (row.expiresAt.getTime() <= ctx.clock.nowMs()) return "API_KEY_EXPIRED";
-    if (tenantId && !(await activeTenant(ctx, tx, caller, tenantId))) return "TENANT_NOT_ACTIVE";
+    const tenant = tenantId && (await presentTenant(ctx, tx, caller, tenantId));
+    if (tenantId && !tenant) return "TENANT_NOT_ACTIVE";
+    // Whoever has the secret may know.
+    if (tenantId && tenant?.status === Status.SUSPENDED) return tenantSuspended(tenantId);
     return row;
   }
 
@@ -49,6 +58,7 @@ export function authenticationHandlers(ctx: AuthContext, contextKey: SigningKey)
     const { tenantId } = key;
     const outcome = await (tenantId === undefined ? ctx.db.platform(work) : ctx.db.tenant(tenantId, work));
     if (typeof outcome === "string") throw refused(outcome);
+    if (outcome instanceof Refusal) throw outcome;
     return outcome;
   }
 

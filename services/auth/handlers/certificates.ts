@@ -6,11 +6,12 @@ import { Refusal } from "@cloudvlan/kit/errors";
 import { type NodeId, requireId, type TenantId } from "@cloudvlan/kit/ids";
 import { checkCsr } from "@cloudvlan/kit/ca";
 import { formatSpiffe } from "@cloudvlan/kit/pki";
+import { tenantSubject } from "@cloudvlan/kit/server";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { isDenied } from "../deny.ts";
 import { nodeSubject } from "../domain/denial.ts";
 import type { AuthContext } from "../trusted.ts";
-import { requireService, requireTenant } from "./common.ts";
+import { requireActiveTenant, requireService, requireTenant } from "./common.ts";
 
 /** A certificate that is to be issued. */
 interface Order {
@@ -21,6 +22,8 @@ interface Order {
   readonly tenantId: TenantId | undefined;
   readonly objectId: string;
   readonly action: string;
+  /** A node of a suspended tenant goes on hearing what is said to it; none joins. */
+  readonly requireTenant: typeof requireTenant;
 }
 
 export function certificateHandlers(ctx: AuthContext): ServiceImpl<typeof CertificateService> {
@@ -29,10 +32,10 @@ export function certificateHandlers(ctx: AuthContext): ServiceImpl<typeof Certif
     crossSigned: [...(await ctx.ca.crossSigned())],
   });
 
-  function nodeOrder(tenantId: TenantId, nodeId: NodeId, action: string): Order {
+  function nodeOrder(tenantId: TenantId, nodeId: NodeId, action: string, admit: typeof requireTenant): Order {
     const ttlSeconds = ctx.config.node_certificate_ttl_seconds;
     const spiffeId = nodeSubject(ctx.clusterId, tenantId, nodeId);
-    return { spiffeId, names: [], ttlSeconds, tenantId, objectId: nodeId, action };
+    return { spiffeId, names: [], ttlSeconds, tenantId, objectId: nodeId, action, requireTenant: admit };
   }
 
   /** The identity is that of the presented certificate; no field of the request has a say in it. */
@@ -40,13 +43,13 @@ export function certificateHandlers(ctx: AuthContext): ServiceImpl<typeof Certif
     const action = pathOf(CertificateService.method.renewCertificate);
     switch (workload.kind) {
       case "node":
-        return nodeOrder(workload.tenantId, workload.nodeId, action);
+        return nodeOrder(workload.tenantId, workload.nodeId, action, requireTenant);
       case "service": {
         const { name } = workload;
         const spiffeId = formatSpiffe({ trustDomain: ctx.clusterId, kind: "service", name });
         const names = ctx.config.service_names[name] ?? [];
         const ttlSeconds = ctx.config.service_certificate_ttl_seconds;
-        return { spiffeId, names, ttlSeconds, tenantId: undefined, objectId: spiffeId, action };
+        return { spiffeId, names, ttlSeconds, tenantId: undefined, objectId: spiffeId, action, requireTenant };
       }
       case "none":
         throw new Refusal("unauthenticated", "CERTIFICATE_MISSING", "renewal needs the certificate to renew", {
@@ -58,8 +61,9 @@ export function certificateHandlers(ctx: AuthContext): ServiceImpl<typeof Certif
   async function issue(caller: Caller, order: Order, csr: Uint8Array) {
     await checkCsr(csr, order.spiffeId);
     const { tenantId } = order;
-    if (tenantId) await requireTenant(ctx, caller, tenantId);
-    if (await isDenied(ctx, order.spiffeId)) {
+    if (tenantId) await order.requireTenant(ctx, caller, tenantId);
+    const subjects = tenantId ? [order.spiffeId, tenantSubject(tenantId)] : [order.spiffeId];
+    if (await isDenied(ctx, subjects)) {
       throw new Refusal("denied", "IDENTITY_DENIED", "the identity was revoked and gets no certificate any more", {
         objectId: order.objectId,
         remedy: "join again with a new token",
@@ -96,7 +100,7 @@ export function certificateHandlers(ctx: AuthContext): ServiceImpl<typeof Certif
       requireService(caller, ["registry"]);
       const tenantId = requireId("tenant", asked, "tenant_id");
       const action = pathOf(CertificateService.method.mintCertificate);
-      return issue(caller, nodeOrder(tenantId, requireId("node", nodeId, "node_id"), action), csr);
+      return issue(caller, nodeOrder(tenantId, requireId("node", nodeId, "node_id"), action, requireActiveTenant), csr);
     },
   };
 }

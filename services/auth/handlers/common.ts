@@ -3,6 +3,7 @@ import type { Caller, ServiceName } from "@cloudvlan/kit/caller";
 import type { Tx } from "@cloudvlan/kit/db";
 import { Refusal } from "@cloudvlan/kit/errors";
 import type { TenantId } from "@cloudvlan/kit/ids";
+import { tenantSuspended } from "@cloudvlan/kit/server";
 import type { TenantRow } from "../schema.ts";
 import { findTenant } from "../store.ts";
 import { type AuthContext, trustedTenants } from "../trusted.ts";
@@ -26,19 +27,33 @@ export function requireService(caller: Caller, allowed: readonly ServiceName[]):
   });
 }
 
-/** @throws Refusal when the tenant does not exist, its row cannot be trusted, or it is not active. */
-export async function requireTenant(ctx: AuthContext, caller: Caller, tenantId: TenantId): Promise<TenantRow> {
-  const tenant = await ctx.db.tenant(tenantId, (tx) => activeTenant(ctx, tx, caller, tenantId));
-  if (tenant) return tenant;
-  throw new Refusal("not_found", "TENANT_NOT_FOUND", "there is no such tenant", {
+export function tenantNotFound(tenantId: TenantId): Refusal {
+  return new Refusal("not_found", "TENANT_NOT_FOUND", "there is no such tenant", {
     field: "tenant_id",
     objectId: tenantId,
     remedy: "list the tenants you may see",
   });
 }
 
-/** Undefined when the tenant does not exist, its row cannot be trusted, or it is not active. */
-export async function activeTenant(
+/**
+ * A tenant that is there, be it suspended: what it has is read, and what its nodes live by is kept up.
+ * @throws Refusal when the tenant does not exist or was deleted, or its row cannot be trusted.
+ */
+export async function requireTenant(ctx: AuthContext, caller: Caller, tenantId: TenantId): Promise<TenantRow> {
+  const tenant = await ctx.db.tenant(tenantId, (tx) => presentTenant(ctx, tx, caller, tenantId));
+  if (tenant) return tenant;
+  throw tenantNotFound(tenantId);
+}
+
+/** A tenant that may get something new. @throws Refusal as above, and when it is suspended. */
+export async function requireActiveTenant(ctx: AuthContext, caller: Caller, tenantId: TenantId): Promise<TenantRow> {
+  const tenant = await requireTenant(ctx, caller, tenantId);
+  if (tenant.status === Status.SUSPENDED) throw tenantSuspended(tenantId);
+  return tenant;
+}
+
+/** Undefined when the tenant does not exist or was deleted, or its row cannot be trusted. */
+export async function presentTenant(
   ctx: AuthContext,
   tx: Tx,
   caller: Caller,
@@ -46,5 +61,9 @@ export async function activeTenant(
 ): Promise<TenantRow | undefined> {
   const row = await findTenant(tx, tenantId);
   const [tenant] = await trustedTenants(ctx, tx, caller, row ? [row] : []);
-  return tenant?.status === Status.ACTIVE ? tenant : undefined;
+  return tenant && isPresent(tenant) ? tenant : undefined;
+}
+
+export function isPresent({ status }: TenantRow): boolean {
+  return status === Status.ACTIVE || status === Status.SUSPENDED;
 }

@@ -6,6 +6,7 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import { deny } from "../deny.ts";
 import { nodeSubject } from "../domain/denial.ts";
 import { STREAM } from "../stream.ts";
+import { verifiedStandings } from "../tenant-life.ts";
 import type { AuthContext } from "../trusted.ts";
 import { requireService } from "./common.ts";
 
@@ -27,8 +28,9 @@ export function denialHandlers(ctx: AuthContext): DenialRpcs {
     },
 
     async *watchChanges({ since }, context) {
+      const caller = callerOf(context);
       for await (const { changes, revision } of ctx.changes.watch(undefined, STREAM, since, context.signal)) {
-        yield { changes, revision };
+        yield { changes: [...(await verifiedStandings(ctx, caller, changes))], revision };
       }
     },
   };

@@ -23,9 +23,10 @@ import { keysetBusy, KEYSET_ATTEMPTS, requireTenant } from "./common.ts";
  */
 export async function rotateRoot(ctx: AuthContext, caller: Caller, tenantId: TenantId): Promise<TenantRow> {
   for (let attempt = 0; attempt < KEYSET_ATTEMPTS; attempt++) {
-    const { row, transition } = await successor(ctx, await requireTenant(ctx, caller, tenantId));
+    const former = await requireTenant(ctx, caller, tenantId);
+    const { row, transition } = await successor(ctx, former);
     const replaced = await ctx.db.platform(async (tx) => {
-      if (!(await replaceRoot(tx, row, transition))) return false;
+      if (!(await replaceRoot(tx, row, former.seal, transition))) return false;
       await ctx.changes.append(tx, STREAM, [{ objectId: tenantId, change: { case: "keyset", value: row.keyset } }]);
       const action = pathOf(TenantService.method.rotateTenantKeys);
       await ctx.audit.record(tx, caller, { action, objectId: tenantId, outcome: "ok" });

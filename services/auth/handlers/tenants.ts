@@ -8,7 +8,6 @@ import { type Tenant, TenantSchema } from "@cloudvlan/gen/entity/v1/tenant_pb.js
 import { pathOf } from "@cloudvlan/kit/access";
 import { callerOf, subjectOf } from "@cloudvlan/kit/caller";
 import { isUniqueViolation } from "@cloudvlan/kit/db";
-import { Refusal } from "@cloudvlan/kit/errors";
 import { newId, requireId } from "@cloudvlan/kit/ids";
 import { sealOf } from "@cloudvlan/kit/keys";
 import type { ServiceImpl } from "@connectrpc/connect";
@@ -17,10 +16,11 @@ import { splitPage, pageOf } from "@cloudvlan/kit/page";
 import { TENANT_TABLE, tenantFields } from "../domain/seals.ts";
 import { newRootKey } from "../root-key.ts";
 import type { TenantRow } from "../schema.ts";
-import { insertTenant, listTenants } from "../store.ts";
+import { findTenant, insertTenant, listTenants } from "../store.ts";
 import { STREAM } from "../stream.ts";
 import { type AuthContext, trustedTenants } from "../trusted.ts";
-import { requireTenant } from "./common.ts";
+import { deleteTenant, nameTaken, updateTenant } from "../tenant-life.ts";
+import { tenantNotFound } from "./common.ts";
 import { rotateRoot } from "./rotate.ts";
 
 /** A tenant as a caller sees it. */
@@ -32,10 +32,11 @@ function tenantOf(clusterId: string, row: TenantRow): Tenant {
     rootKeySha256: createHash("sha256").update(row.rootPublicKey).digest(),
     provenance: {
       createdAt: timestampFromDate(row.createdAt),
-      updatedAt: timestampFromDate(row.createdAt),
+      updatedAt: timestampFromDate(row.updatedAt ?? row.createdAt),
       createdBy: row.createdBy,
     },
     clusterId,
+    revision: row.revision,
   });
 }
 
@@ -63,6 +64,8 @@ export function tenantHandlers(ctx: AuthContext): ServiceImpl<typeof TenantServi
         seal: sealOf(ctx.keys, TENANT_TABLE, tenantFields(fields)),
         keysetVersion: 0n,
         keyset: toBinary(SignedSchema, keyset),
+        revision: 1n,
+        updatedAt: null,
       };
       try {
         await ctx.db.platform(async (tx) => {
@@ -72,18 +75,36 @@ export function tenantHandlers(ctx: AuthContext): ServiceImpl<typeof TenantServi
           await ctx.audit.record(tx, caller, { action, objectId: id, outcome: "ok" });
         });
       } catch (error) {
-        if (!isUniqueViolation(error, "tenant_name_key")) throw error;
-        throw new Refusal("exists", "TENANT_NAME_TAKEN", `a tenant named ${name} exists`, {
-          field: "name",
-          remedy: "choose another name",
-        });
+        throw isUniqueViolation(error, "tenant_name_key") ? nameTaken(name) : error;
       }
       return { tenant: toTenant(row) };
     },
 
+    /** The platform's callers see what is left of a deleted one; its own callers are refused. */
     async getTenant({ tenantId }, context) {
+      const caller = callerOf(context);
       const id = requireId("tenant", tenantId, "tenant_id");
-      return { tenant: toTenant(await requireTenant(ctx, callerOf(context), id)) };
+      const [row] = await ctx.db.tenant(id, async (tx) => {
+        const found = await findTenant(tx, id);
+        return trustedTenants(ctx, tx, caller, found ? [found] : []);
+      });
+      if (!row) throw tenantNotFound(id);
+      return { tenant: toTenant(row) };
+    },
+
+    async updateTenant({ tenantId, name, status, baseRevision }, context) {
+      const id = requireId("tenant", tenantId, "tenant_id");
+      const action = pathOf(TenantService.method.updateTenant);
+      const row = await updateTenant(ctx, callerOf(context), id, { name, status, baseRevision, action });
+      ctx.standings.take({ tenantId: id, status: row.status, revision: row.revision });
+      return { tenant: toTenant(row) };
+    },
+
+    async deleteTenant({ tenantId, baseRevision }, context) {
+      const id = requireId("tenant", tenantId, "tenant_id");
+      const action = pathOf(TenantService.method.deleteTenant);
+      const row = await deleteTenant(ctx, callerOf(context), id, { baseRevision, action });
+      return { tenant: toTenant(row) };
     },
 
     async rotateTenantKeys({ tenantId }, context) {
@@ -91,10 +112,10 @@ export function tenantHandlers(ctx: AuthContext): ServiceImpl<typeof TenantServi
       return { tenant: toTenant(row), keysetVersion: row.keysetVersion };
     },
 
-    async listTenants({ pagination }, context) {
+    async listTenants({ pagination, showDeleted }, context) {
       const page = pageOf("tenant", pagination);
       return ctx.db.platform(async (tx) => {
-        const { rows, meta } = splitPage(page, await listTenants(tx, page));
+        const { rows, meta } = splitPage(page, await listTenants(tx, page, showDeleted));
         const trusted = await trustedTenants(ctx, tx, callerOf(context), rows);
         return { tenants: trusted.map(toTenant), meta };
       });

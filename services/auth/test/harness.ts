@@ -10,6 +10,7 @@ import type { Store } from "@cloudvlan/kit/db";
 import { Refusal } from "@cloudvlan/kit/errors";
 import type { NodeId, TenantId } from "@cloudvlan/kit/ids";
 import { fileKeyProvider } from "@cloudvlan/kit/keys";
+import { standings } from "@cloudvlan/kit/server";
 import { errorLog, testCa, type TestCa } from "@cloudvlan/kit/testing";
 import { type Client, ConnectError, createClient, createRouterTransport, type Interceptor } from "@connectrpc/connect";
 import { config } from "../config.ts";
@@ -88,6 +89,7 @@ export async function startAuth({
     denyHere() {},
     isDeniedHere: () => false,
     deniedBefore: [],
+    standings: standings(),
   };
   const built = await auth.build(ctx);
   return {

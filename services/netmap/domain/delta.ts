@@ -41,6 +41,11 @@ export function fullMap(visibility: Visibility, viewer: NodeEntry): Delta {
   return { nodes, rules: [...visibility.rulesOf(viewer)], removedNodes: [], removedRules: [] };
 }
 
+/** What a node of a suspended tenant is told: its own record, and nobody to talk to. */
+export function aloneMap(viewer: NodeEntry): Delta {
+  return { nodes: [viewer], rules: [], removedNodes: [], removedRules: [] };
+}
+
 /**
  * The notes of a viewer that stood before these changes, when they can be told: its own record and the rules that
  * concern it must be the same now as then, for what it held is judged by them.

@@ -22,6 +22,7 @@ const FIELD = {
   dns: 12,
   rootTransitions: 13,
   headKept: 14,
+  suspended: 15,
 };
 
 /** Field number of `WatchResponse.update`. */
@@ -32,6 +33,7 @@ export interface Step {
   readonly previous: bigint;
   readonly revision: bigint;
   readonly full: boolean;
+  readonly suspended: boolean;
   /** Serialised `Signed` of the head. */
   readonly head: Uint8Array;
   /** Head that the viewer completes this one with; none when it takes whole heads only. */
@@ -86,6 +88,7 @@ function frame(step: Step, isFirst: boolean, more: boolean, fields: readonly Uin
     scalar(FIELD.revision, step.revision),
     scalar(FIELD.full, step.full && isFirst ? 1 : 0),
     scalar(FIELD.more, more ? 1 : 0),
+    scalar(FIELD.suspended, step.full && isFirst && step.suspended ? 1 : 0),
     ...fields,
   ]);
   return delimited(UPDATE, update);

@@ -11,6 +11,7 @@ import type { Caller } from "@cloudvlan/kit/caller";
 import { Refusal } from "@cloudvlan/kit/errors";
 import { isId, requireId } from "@cloudvlan/kit/ids";
 import { formatAddress, parseAddress } from "@cloudvlan/kit/net";
+import { tenantSuspended } from "@cloudvlan/kit/server";
 import type { Client } from "@connectrpc/connect";
 import type { NodeEntry } from "../domain/entry.ts";
 import type { Scope } from "../domain/scope.ts";
@@ -51,6 +52,8 @@ export async function why(
   using lease = await deps.maps.open(scope);
   const { map } = lease;
   await map.catchUp();
+  // Nobody of it can talk to anybody; the one cause is not a matter of these two.
+  if (map.isSuspended) throw tenantSuspended(scope.tenantId);
 
   const source = sourceIn(map.visibility, request.source);
   const destination = destinationIn(map.visibility, request.destination);

@@ -7,6 +7,7 @@ import type { Database } from "@cloudvlan/kit/db";
 import type { DelegatedKeys } from "@cloudvlan/kit/delegation";
 import type { KeyProvider } from "@cloudvlan/kit/keys";
 import type { Logger } from "@cloudvlan/kit/log";
+import type { Standings } from "@cloudvlan/kit/server";
 import type { Client } from "@connectrpc/connect";
 import type { NetmapConfig } from "../config.ts";
 import type { Keysets } from "./keysets.ts";
@@ -24,6 +25,8 @@ export interface NetmapContext {
   readonly nodes: Client<typeof NodeService>;
   readonly policy: Client<typeof PolicyService>;
   readonly keysets: Keysets;
+  /** Which tenants are suspended. */
+  readonly standings: Pick<Standings, "of" | "isSuspended" | "onChange">;
   /** They sign heads. */
   readonly mapKeys: DelegatedKeys;
 }

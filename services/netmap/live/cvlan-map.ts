@@ -1,4 +1,5 @@
-import { deltaOf, fullMap, replay } from "../domain/delta.ts";
+import { aloneMap, type Delta, deltaOf, fullMap, type Notes, replay } from "../domain/delta.ts";
+import type { NodeEntry } from "../domain/entry.ts";
 import { framesOf } from "../domain/frames.ts";
 import { FIRST_SETTINGS, type HeadSettings } from "../domain/head-settings.ts";
 import type { Scope } from "../domain/scope.ts";
@@ -13,6 +14,7 @@ import {
   readRecords,
   settingsOf,
   type StoredMap,
+  writeStanding,
 } from "../store.ts";
 import type { NetmapContext } from "./context.ts";
 import type { Heads } from "./heads.ts";
@@ -53,6 +55,8 @@ export class CvlanMap {
   #dnsRevision = 0n;
   #settings: HeadSettings = FIRST_SETTINGS;
   #areSettingsBroken = false;
+  #isSuspended = false;
+  #standingRevision = 0n;
   #hasRules = true;
   #catching: Promise<void> | undefined;
   #isBehind = false;
@@ -86,6 +90,11 @@ export class CvlanMap {
     const since = this.#behindSince;
     const behindMs = since === undefined ? 0 : this.#context.clock.monotonicMs() - since;
     return { nodes: this.#visibility.nodeCount, viewers: this.#viewers.size, behindMs };
+  }
+
+  /** True when nodes are told no peers, by what is written or by what this worker has heard. */
+  get isSuspended(): boolean {
+    return this.#isSuspended || this.#context.standings.isSuspended(this.scope.tenantId);
   }
 
   /** Who is in the map and who sees whom; brought up to date in place. */
@@ -124,11 +133,23 @@ export class CvlanMap {
     this.#revision = loaded.revision;
     this.#dns = loaded.dns;
     this.#dnsRevision = loaded.map.dnsRevision;
+    this.#isSuspended = loaded.map.suspended;
+    this.#standingRevision = loaded.map.standingRevision;
     this.#takeSettings(loaded.map);
     for (const viewers of this.#viewers.values()) for (const viewer of viewers) viewer.resync();
     this.#endRemoved();
     this.#stepped();
     if (!loaded.hasRules) this.#rulesLost();
+  }
+
+  /** Writes down how the tenant stands, when this worker is the first to. */
+  async settleStanding(): Promise<void> {
+    const standing = this.#context.standings.of(this.scope.tenantId);
+    if (!standing || standing.revision <= this.#standingRevision) return;
+    await this.#context.db.tenant(this.scope.tenantId, async (tx) =>
+      writeStanding(tx, await readMap(tx, this.scope, "update"), standing),
+    );
+    await this.catchUp();
   }
 
   /** Takes what other transactions, here or on another worker, wrote since. Calls that come meanwhile share one more round. */
@@ -154,6 +175,7 @@ export class CvlanMap {
       return { map: row, log: await readLog(tx, this.#context.keys, row, this.#revision, CATCH_UP) };
     });
     this.#takeSettings(map);
+    this.#standingRevision = map.standingRevision;
     if (map.dnsRevision !== this.#dnsRevision) await this.#readDns(map.dnsRevision);
     if (map.epoch === this.#epoch && map.revision === this.#revision) return false;
     const follows = map.epoch === this.#epoch && log[0]?.revision === this.#revision + 1n;
@@ -261,6 +283,7 @@ export class CvlanMap {
       this.#resume(nodeId, position),
       this.#context.config.pending_objects,
     );
+    viewer.isAlone = this.#isSuspended;
     const viewers = this.#viewers.get(nodeId) ?? new Set();
     const [oldest, ...others] = [...viewers].filter(({ isEnded }) => !isEnded);
     if (oldest && others.length + 1 >= MAX_STREAMS) oldest.end(tooManyStreams(nodeId, MAX_STREAMS));
@@ -294,10 +317,11 @@ export class CvlanMap {
     const node = this.#visibility.node(viewer.nodeId);
     const keyset = this.#context.keysets.known(this.scope.tenantId);
     if (!node || !keyset) throw notReady(viewer.nodeId);
-    const full = viewer.needsFull;
+    const isAlone = this.isSuspended;
+    const full = viewer.needsFull || viewer.isAlone !== isAlone;
     const notes = viewer.takeNotes();
-    const delta = full ? fullMap(this.#visibility, node) : deltaOf(this.#visibility, node, notes);
-    const hinted = new Set([...viewer.hinted, ...delta.nodes.map(({ id }) => id)]);
+    const delta = this.#delta(node, notes, full, isAlone);
+    const hinted = new Set(isAlone ? [] : [...viewer.hinted, ...delta.nodes.map(({ id }) => id)]);
     const hints = this.#hints.of([...hinted].filter((id) => this.#mayHint(viewer.nodeId, id)));
     viewer.hinted.clear();
     const isNewer = full || keyset.version > viewer.keysetVersion;
@@ -314,6 +338,7 @@ export class CvlanMap {
     viewer.keysetVersion = keyset.version;
     viewer.dnsRevision = dns?.record.recordRevision ?? viewer.dnsRevision;
     viewer.needsFull = false;
+    viewer.isAlone = isAlone;
     const formerHead = viewer.head;
     const head = this.#heads(this.#epoch, this.#revision, keyset.version, this.#settings);
     if (viewer.continuesHeads) viewer.head = head;
@@ -321,6 +346,7 @@ export class CvlanMap {
       previous,
       revision: this.#revision,
       full,
+      suspended: isAlone,
       head,
       formerHead,
       keyset: isNewer ? keyset.bytes : undefined,
@@ -329,6 +355,12 @@ export class CvlanMap {
       delta,
       hints,
     });
+  }
+
+  #delta(node: NodeEntry, notes: Notes, full: boolean, isAlone: boolean): Delta {
+    if (full) return isAlone ? aloneMap(node) : fullMap(this.#visibility, node);
+    const own = isAlone ? new Map([...notes].filter(([objectId]) => objectId === node.id)) : notes;
+    return deltaOf(this.#visibility, node, own);
   }
 
   #mayHint(viewerId: string, nodeId: string): boolean {

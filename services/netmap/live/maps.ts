@@ -1,5 +1,6 @@
 import { outsideScope } from "@cloudvlan/kit/caller";
 import { Refusal } from "@cloudvlan/kit/errors";
+import type { TenantId } from "@cloudvlan/kit/ids";
 import { METRICS, observe } from "@cloudvlan/kit/telemetry";
 import { REPORTS } from "../endpoint-store.ts";
 import type { Scope } from "../domain/scope.ts";
@@ -45,6 +46,11 @@ export function openMaps(context: NetmapContext): Maps {
     clearTimeout(entry.idle);
     entry.stop.abort();
     if (held.get(key) === entry) held.delete(key);
+  }
+
+  /** Nobody is served any more: the streams are cut already. */
+  function stopAllOf(tenantId: TenantId): void {
+    for (const [key, entry] of held) if (key.startsWith(`${tenantId} `)) stop(key, entry);
   }
 
   function release(key: string, entry: Held): void {
@@ -140,12 +146,25 @@ export function openMaps(context: NetmapContext): Maps {
         if (map.scope.tenantId === tenantId) map.wakeAll();
       });
     });
+    context.standings.onChange((changed) => {
+      if (context.standings.of(changed)?.deleted) stopAllOf(changed);
+      void look(undefined, async (map) => {
+        if (map.scope.tenantId !== changed) return;
+        map.wakeAll();
+        await map.settleStanding();
+      });
+    });
     await using _revisions = await context.db.listen(
       REVISIONS,
       (payload) => void look(payload, (map) => map.catchUp()),
     );
     await using _reports = await context.db.listen(REPORTS, (payload) => void look(payload, (map) => map.readHints()));
-    const timer = setInterval(() => void look(undefined, (map) => map.catchUp()), LOOK_MS);
+    const timer = setInterval(() => {
+      void look(undefined, async (map) => {
+        await map.settleStanding();
+        await map.catchUp();
+      });
+    }, LOOK_MS);
     try {
       await context.keysets.run(signal);
     } finally {
@@ -169,6 +188,7 @@ async function start(context: NetmapContext, scope: Scope, signal: AbortSignal):
     rereading = new AbortController();
   });
   await map.load();
+  await map.settleStanding();
   const nodes = Promise.withResolvers<void>();
   const rules = Promise.withResolvers<void>();
   void follow(context.log, `following the nodes of ${scope.cvlanId}`, signal, () =>

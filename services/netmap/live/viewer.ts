@@ -13,6 +13,8 @@ export class Viewer {
   continuesHeads = false;
   /** Serialised `Signed` of the head that such a one was sent last. */
   head: Uint8Array | undefined;
+  /** True when it was told a map without peers, for its tenant is suspended. */
+  isAlone = false;
   /** True while the next step must be a full map. */
   needsFull: boolean;
   /** Nodes whose endpoints changed. */

@@ -31,6 +31,7 @@ import { delegatedKeys } from "@cloudvlan/kit/delegation";
 import { type CvlanId, isId, newId, type NodeId, type TenantId } from "@cloudvlan/kit/ids";
 import { Refusal, refusalFrom } from "@cloudvlan/kit/errors";
 import { fileKeyProvider, type KeyProvider } from "@cloudvlan/kit/keys";
+import { type Standings, standings } from "@cloudvlan/kit/server";
 import type { Logger } from "@cloudvlan/kit/log";
 import {
   newSigningSeed,
@@ -65,6 +66,8 @@ export interface Worker {
   readonly maps: Maps;
   readonly deps: WatchDeps & ReportDeps;
   readonly said: Said[];
+  /** What it has heard of tenants. */
+  readonly standings: Standings;
   /** Opens the map stream of a node and keeps a mirror of what it is told. */
   watch(nodeId: NodeId, from?: Mirror): Mirror;
   stop(): Promise<void>;
@@ -366,6 +369,7 @@ function startWorker(
   const auth = createClient(AuthService, transport);
   const nodes = createClient(NodeService, transport);
   const db = store.database("netmap");
+  const heardOf = standings();
   const context = {
     config: settings,
     log,
@@ -378,6 +382,7 @@ function startWorker(
     registry: createClient(RegistryService, transport),
     policy: createClient(PolicyService, transport),
     keysets: keysets(auth, log),
+    standings: heardOf,
     mapKeys: delegatedKeys({ service: "netmap", role: KeyRole.MAP, db, keys, auth, clock: systemClock, log }),
   };
   const maps = openMaps(context);
@@ -391,6 +396,7 @@ function startWorker(
     maps,
     deps,
     said,
+    standings: heardOf,
     watch: (nodeId, from) => {
       const mirror = new Mirror(nodeId, scope, rootPublicKey, from);
       mirrors.push(mirror);

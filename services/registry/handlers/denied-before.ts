@@ -1,13 +1,12 @@
-import { randomUUID } from "node:crypto";
 import { NodeStatus } from "@cloudvlan/gen/entity/v1/node_pb.js";
 import { create } from "@bufbuild/protobuf";
 import { RevokeNodeRequestSchema } from "@cloudvlan/gen/registry/v1/registry_pb.js";
-import type { Caller } from "@cloudvlan/kit/caller";
 import type { NodeId, TenantId } from "@cloudvlan/kit/ids";
 import { parseSpiffe } from "@cloudvlan/kit/pki";
 import { eq, and } from "drizzle-orm";
 import type { RegistryDeps } from "../deps.ts";
 import { nodes } from "../schema.ts";
+import { itself } from "./itself.ts";
 import { revokeNode } from "./revoke.ts";
 
 /**
@@ -43,14 +42,4 @@ async function isMember({ db }: RegistryDeps, tenantId: TenantId, nodeId: NodeId
       .where(and(eq(nodes.tenantId, tenantId), eq(nodes.id, nodeId))),
   );
   return row !== undefined && row.status !== NodeStatus.REVOKED;
-}
-
-/** The service itself: nobody asked. */
-function itself(): Caller {
-  return {
-    workload: { kind: "service", name: "registry" },
-    authority: undefined,
-    requestId: randomUUID(),
-    address: "local",
-  };
 }

@@ -8,6 +8,7 @@ import {
   type CreateJoinTokenResponse,
   CreateJoinTokenResponseSchema,
   EnrollmentService,
+  type GetJoinTokenRequest,
   type ListJoinTokensRequest,
   type ListJoinTokensResponse,
   ListJoinTokensResponseSchema,
@@ -24,7 +25,7 @@ import { type CvlanRow, requireCvlan } from "../store/cvlans.ts";
 import { existingGroups } from "../store/groups.ts";
 import { pageOf, splitPage } from "@cloudvlan/kit/page";
 import { databaseNow } from "../store/time.ts";
-import { findToken, insertToken, listTokens, revokeToken } from "../store/tokens.ts";
+import { findToken, insertToken, listTokens, revokeToken, type TokenRow } from "../store/tokens.ts";
 import { effective } from "./effective.ts";
 import { tenantOf } from "./request.ts";
 import { tokenOf } from "./wire.ts";
@@ -108,6 +109,26 @@ async function allowedTtl(deps: RegistryDeps, tx: Tx, cvlan: CvlanRow, wanted: n
   });
 }
 
+export async function getJoinToken(deps: RegistryDeps, request: GetJoinTokenRequest): Promise<JoinToken> {
+  const tenantId = tenantOf(request);
+  return deps.db.tenant(tenantId, async (tx) => {
+    const row = await requireToken(deps, tx, tenantId, request.tokenId);
+    return tokenOf(deps.clusterId, row, await databaseNow(tx));
+  });
+}
+
+/** @throws Refusal `not_found` when the tenant has none of that id, or its row is not this service's. */
+async function requireToken(deps: RegistryDeps, tx: Tx, tenantId: string, tokenId: string): Promise<TokenRow> {
+  const stored = await findToken(tx, tenantId, tokenId);
+  const row = deps.seals.open("join_token", stored);
+  if (row) return row;
+  throw new Refusal("not_found", "JOIN_TOKEN_NOT_FOUND", "there is no such join token", {
+    field: "token_id",
+    remedy: "list the cvlan's join tokens",
+    auditReason: stored ? "SEAL_BROKEN" : "JOIN_TOKEN_NOT_FOUND",
+  });
+}
+
 export async function listJoinTokens(
   deps: RegistryDeps,
   request: ListJoinTokensRequest,
@@ -134,15 +155,7 @@ export async function revokeJoinToken(
 ): Promise<JoinToken> {
   const tenantId = tenantOf(request);
   return deps.db.tenant(tenantId, async (tx) => {
-    const stored = await findToken(tx, tenantId, request.tokenId);
-    const current = deps.seals.open("join_token", stored);
-    if (!current) {
-      throw new Refusal("not_found", "JOIN_TOKEN_NOT_FOUND", "there is no such join token", {
-        field: "token_id",
-        remedy: "list the cvlan's join tokens",
-        auditReason: stored ? "SEAL_BROKEN" : "JOIN_TOKEN_NOT_FOUND",
-      });
-    }
+    const current = await requireToken(deps, tx, tenantId, request.tokenId);
     if (current.usedBy) throw used(current.nodeId ?? "");
     const now = await databaseNow(tx);
     const row = current.revokedAt ? current : await revokeToken(tx, deps.seals, current, now);

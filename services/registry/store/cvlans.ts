@@ -115,6 +115,12 @@ export async function hasCvlan(tx: Tx, tenantId: string): Promise<boolean> {
   return found.length > 0;
 }
 
+/** Ids of every cvlan of the tenant. */
+export async function allCvlans(tx: Tx, tenantId: string): Promise<string[]> {
+  const rows = await tx.select({ id: cvlans.id }).from(cvlans).where(eq(cvlans.tenantId, tenantId));
+  return rows.map(({ id }) => id);
+}
+
 export async function deleteCvlan(tx: Tx, tenantId: string, cvlanId: string): Promise<void> {
   await tx.delete(cvlans).where(and(eq(cvlans.tenantId, tenantId), eq(cvlans.id, cvlanId)));
 }

@@ -148,6 +148,17 @@ export async function listNodes(
     .limit(page.size + 1);
 }
 
+/** Ids of nodes of the tenant that are not revoked, in order, past one, at most so many. */
+export async function liveNodes(tx: Tx, tenantId: string, after: string, limit: number): Promise<string[]> {
+  const rows = await tx
+    .select({ id: nodes.id })
+    .from(nodes)
+    .where(and(eq(nodes.tenantId, tenantId), isNull(nodes.revokedAt), gt(nodes.id, after)))
+    .orderBy(asc(nodes.id))
+    .limit(limit);
+  return rows.map(({ id }) => id);
+}
+
 /** Those of the names that live nodes of the cvlan have. */
 export async function takenNames(
   tx: Tx,

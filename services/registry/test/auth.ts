@@ -1,4 +1,6 @@
+import { EventEmitter } from "node:events";
 import { AuthService, CertificateService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import { Status } from "@cloudvlan/gen/entity/v1/common_pb.js";
 import { Refusal } from "@cloudvlan/kit/errors";
 import type { TenantId } from "@cloudvlan/kit/ids";
 import type { SigningKey } from "@cloudvlan/kit/sign";
@@ -12,6 +14,8 @@ import type { ConnectRouter } from "@connectrpc/connect";
 export interface AuthPeer {
   readonly caRoot: Uint8Array;
   newTenant(tenantId: TenantId): void;
+  /** Tells those who follow. */
+  deleteTenant(tenantId: TenantId): void;
   rootOf(tenantId: TenantId): SigningKey;
   /** The public key that may sign node records. */
   enrolKey(tenantId: TenantId): Uint8Array;
@@ -25,7 +29,8 @@ export interface AuthPeer {
 export function authPeer(): AuthPeer {
   const tenants = new Map<string, Delegator>();
   const down = new Set<"mintCertificate" | "deny">();
-  const [denied, minted]: [string[], string[]] = [[], []];
+  const [denied, minted, deleted]: [string[], string[], string[]] = [[], [], []];
+  const told = new EventEmitter();
   const caRoot = new TextEncoder().encode("root certificate");
 
   function tenantOf(id: string): Delegator {
@@ -39,6 +44,11 @@ export function authPeer(): AuthPeer {
 
   return {
     caRoot,
+    deleteTenant(id) {
+      tenants.delete(id);
+      deleted.push(id);
+      told.emit("deleted");
+    },
     denied,
     minted,
     down,
@@ -52,6 +62,18 @@ export function authPeer(): AuthPeer {
     routes: (router) => {
       router.service(AuthService, {
         delegateKey: ({ tenantId, role, publicKey }) => tenantOf(tenantId).delegate(role, publicKey),
+        async *watchChanges({ since }, { signal }) {
+          for (let at = Number(since); !signal.aborted; at = deleted.length) {
+            const changes = deleted.slice(at).map((tenantId) => ({
+              change: { case: "tenant" as const, value: { tenantId, status: Status.DELETED, revision: 3n } },
+            }));
+            yield { changes, revision: BigInt(deleted.length) };
+            await new Promise<void>((resolve) => {
+              told.once("deleted", resolve);
+              signal.addEventListener("abort", () => resolve(), { once: true });
+            });
+          }
+        },
         getKeyset: ({ tenantId }) => {
           const tenant = tenantOf(tenantId);
           return { keyset: tenant.keyset(), rootPublicKey: tenant.root.publicKey };

@@ -27,6 +27,7 @@ import type { Database, Store } from "@cloudvlan/kit/db";
 import { Refusal, refusalFrom } from "@cloudvlan/kit/errors";
 import { newId, type TenantId } from "@cloudvlan/kit/ids";
 import { fileKeyProvider, type KeyProvider } from "@cloudvlan/kit/keys";
+import { standings } from "@cloudvlan/kit/server";
 import { errorLog } from "@cloudvlan/kit/testing";
 import { createCsr, newTlsKey } from "@cloudvlan/kit/pki";
 import { verifyRecord } from "@cloudvlan/kit/sign";
@@ -106,6 +107,7 @@ export async function startRegistry(
     denyHere() {},
     isDeniedHere: () => false,
     deniedBefore: [],
+    standings: standings(),
   });
   async function working(holds: () => Promise<boolean>): Promise<void> {
     const stop = new AbortController();

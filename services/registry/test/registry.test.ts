@@ -446,6 +446,20 @@ describe("registry", () => {
       await joinAs(under, await newToken(under, place), newMachine());
     });
 
+    it("ends memberships and cvlans of a deleted tenant, and no other's", async () => {
+      const [place, other] = [await newPlace(under), await newPlace(under)];
+      const members = [await newNode(under, place, "a"), await newNode(under, place, "b")];
+      const stays = await newNode(under, other, "c");
+      const { tenantId, cvlanId } = place;
+      under.auth.deleteTenant(tenantId);
+      const listed = async () => (await under.as(CvlanService).listCvlans({ tenantId })).cvlans.length;
+      await under.working(async () => (await listed()) === 0);
+      for (const { id: nodeId } of members) assert.ok(under.auth.denied.includes(nodeId));
+      assert.equal((await refusalOf(under.as(CvlanService).getCvlan({ tenantId, cvlanId }))).reason, "CVLAN_NOT_FOUND");
+      const { node } = await nodes().getNode({ tenantId: other.tenantId, nodeId: stays.id });
+      assert.equal(node?.status, NodeStatus.ACTIVE);
+    });
+
     it("logs nothing as an error in all of this", () => {
       assert.deepEqual(under.errors, []);
     });

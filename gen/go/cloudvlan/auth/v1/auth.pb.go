@@ -250,8 +250,10 @@ func (x *GetTenantResponse) GetTenant() *v1.Tenant {
 }
 
 type ListTenantsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Pagination    *v1.Pagination         `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Pagination *v1.Pagination         `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	// Those that were deleted too.
+	ShowDeleted   bool `protobuf:"varint,2,opt,name=show_deleted,json=showDeleted,proto3" json:"show_deleted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -291,6 +293,13 @@ func (x *ListTenantsRequest) GetPagination() *v1.Pagination {
 		return x.Pagination
 	}
 	return nil
+}
+
+func (x *ListTenantsRequest) GetShowDeleted() bool {
+	if x != nil {
+		return x.ShowDeleted
+	}
+	return false
 }
 
 type ListTenantsResponse struct {
@@ -345,6 +354,219 @@ func (x *ListTenantsResponse) GetMeta() *v1.ListMeta {
 	return nil
 }
 
+type UpdateTenantRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	TenantId string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	// Unset: keep.
+	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Unset: keep. STATUS_ACTIVE or STATUS_SUSPENDED.
+	Status *v1.Status `protobuf:"varint,3,opt,name=status,proto3,enum=cloudvlan.entity.v1.Status,oneof" json:"status,omitempty"`
+	// The revision that the change was made from; set and not the one in force, the change is refused.
+	BaseRevision  *uint64 `protobuf:"varint,4,opt,name=base_revision,json=baseRevision,proto3,oneof" json:"base_revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateTenantRequest) Reset() {
+	*x = UpdateTenantRequest{}
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateTenantRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateTenantRequest) ProtoMessage() {}
+
+func (x *UpdateTenantRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateTenantRequest.ProtoReflect.Descriptor instead.
+func (*UpdateTenantRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *UpdateTenantRequest) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *UpdateTenantRequest) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *UpdateTenantRequest) GetStatus() v1.Status {
+	if x != nil && x.Status != nil {
+		return *x.Status
+	}
+	return v1.Status(0)
+}
+
+func (x *UpdateTenantRequest) GetBaseRevision() uint64 {
+	if x != nil && x.BaseRevision != nil {
+		return *x.BaseRevision
+	}
+	return 0
+}
+
+type UpdateTenantResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        *v1.Tenant             `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateTenantResponse) Reset() {
+	*x = UpdateTenantResponse{}
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateTenantResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateTenantResponse) ProtoMessage() {}
+
+func (x *UpdateTenantResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateTenantResponse.ProtoReflect.Descriptor instead.
+func (*UpdateTenantResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *UpdateTenantResponse) GetTenant() *v1.Tenant {
+	if x != nil {
+		return x.Tenant
+	}
+	return nil
+}
+
+type DeleteTenantRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	TenantId string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	// The revision that was looked at; set and not the one in force, the tenant stays.
+	BaseRevision  *uint64 `protobuf:"varint,2,opt,name=base_revision,json=baseRevision,proto3,oneof" json:"base_revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteTenantRequest) Reset() {
+	*x = DeleteTenantRequest{}
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteTenantRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteTenantRequest) ProtoMessage() {}
+
+func (x *DeleteTenantRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteTenantRequest.ProtoReflect.Descriptor instead.
+func (*DeleteTenantRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *DeleteTenantRequest) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *DeleteTenantRequest) GetBaseRevision() uint64 {
+	if x != nil && x.BaseRevision != nil {
+		return *x.BaseRevision
+	}
+	return 0
+}
+
+type DeleteTenantResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As it stays on record, with STATUS_DELETED.
+	Tenant        *v1.Tenant `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteTenantResponse) Reset() {
+	*x = DeleteTenantResponse{}
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteTenantResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteTenantResponse) ProtoMessage() {}
+
+func (x *DeleteTenantResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteTenantResponse.ProtoReflect.Descriptor instead.
+func (*DeleteTenantResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *DeleteTenantResponse) GetTenant() *v1.Tenant {
+	if x != nil {
+		return x.Tenant
+	}
+	return nil
+}
+
 type RotateTenantKeysRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TenantId      string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
@@ -355,7 +577,7 @@ type RotateTenantKeysRequest struct {
 
 func (x *RotateTenantKeysRequest) Reset() {
 	*x = RotateTenantKeysRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[6]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -367,7 +589,7 @@ func (x *RotateTenantKeysRequest) String() string {
 func (*RotateTenantKeysRequest) ProtoMessage() {}
 
 func (x *RotateTenantKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[6]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -380,7 +602,7 @@ func (x *RotateTenantKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateTenantKeysRequest.ProtoReflect.Descriptor instead.
 func (*RotateTenantKeysRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{6}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RotateTenantKeysRequest) GetTenantId() string {
@@ -408,7 +630,7 @@ type RotateTenantKeysResponse struct {
 
 func (x *RotateTenantKeysResponse) Reset() {
 	*x = RotateTenantKeysResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[7]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -420,7 +642,7 @@ func (x *RotateTenantKeysResponse) String() string {
 func (*RotateTenantKeysResponse) ProtoMessage() {}
 
 func (x *RotateTenantKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[7]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -433,7 +655,7 @@ func (x *RotateTenantKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateTenantKeysResponse.ProtoReflect.Descriptor instead.
 func (*RotateTenantKeysResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{7}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RotateTenantKeysResponse) GetTenant() *v1.Tenant {
@@ -464,7 +686,7 @@ type CreateApiKeyRequest struct {
 
 func (x *CreateApiKeyRequest) Reset() {
 	*x = CreateApiKeyRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[8]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -476,7 +698,7 @@ func (x *CreateApiKeyRequest) String() string {
 func (*CreateApiKeyRequest) ProtoMessage() {}
 
 func (x *CreateApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[8]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -489,7 +711,7 @@ func (x *CreateApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{8}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CreateApiKeyRequest) GetTenantId() string {
@@ -531,7 +753,7 @@ type CreateApiKeyResponse struct {
 
 func (x *CreateApiKeyResponse) Reset() {
 	*x = CreateApiKeyResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[9]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -543,7 +765,7 @@ func (x *CreateApiKeyResponse) String() string {
 func (*CreateApiKeyResponse) ProtoMessage() {}
 
 func (x *CreateApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[9]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -556,7 +778,7 @@ func (x *CreateApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*CreateApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{9}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CreateApiKeyResponse) GetApiKey() *v1.ApiKey {
@@ -573,6 +795,102 @@ func (x *CreateApiKeyResponse) GetSecret() string {
 	return ""
 }
 
+type GetApiKeyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TenantId      string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	ApiKeyId      string                 `protobuf:"bytes,2,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetApiKeyRequest) Reset() {
+	*x = GetApiKeyRequest{}
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetApiKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetApiKeyRequest) ProtoMessage() {}
+
+func (x *GetApiKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetApiKeyRequest.ProtoReflect.Descriptor instead.
+func (*GetApiKeyRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GetApiKeyRequest) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *GetApiKeyRequest) GetApiKeyId() string {
+	if x != nil {
+		return x.ApiKeyId
+	}
+	return ""
+}
+
+type GetApiKeyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ApiKey        *v1.ApiKey             `protobuf:"bytes,1,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetApiKeyResponse) Reset() {
+	*x = GetApiKeyResponse{}
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetApiKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetApiKeyResponse) ProtoMessage() {}
+
+func (x *GetApiKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetApiKeyResponse.ProtoReflect.Descriptor instead.
+func (*GetApiKeyResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetApiKeyResponse) GetApiKey() *v1.ApiKey {
+	if x != nil {
+		return x.ApiKey
+	}
+	return nil
+}
+
 type ListApiKeysRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TenantId      string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
@@ -583,7 +901,7 @@ type ListApiKeysRequest struct {
 
 func (x *ListApiKeysRequest) Reset() {
 	*x = ListApiKeysRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[10]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -595,7 +913,7 @@ func (x *ListApiKeysRequest) String() string {
 func (*ListApiKeysRequest) ProtoMessage() {}
 
 func (x *ListApiKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[10]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -608,7 +926,7 @@ func (x *ListApiKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListApiKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListApiKeysRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{10}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListApiKeysRequest) GetTenantId() string {
@@ -635,7 +953,7 @@ type ListApiKeysResponse struct {
 
 func (x *ListApiKeysResponse) Reset() {
 	*x = ListApiKeysResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[11]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -647,7 +965,7 @@ func (x *ListApiKeysResponse) String() string {
 func (*ListApiKeysResponse) ProtoMessage() {}
 
 func (x *ListApiKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[11]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -660,7 +978,7 @@ func (x *ListApiKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListApiKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListApiKeysResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{11}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListApiKeysResponse) GetApiKeys() []*v1.ApiKey {
@@ -687,7 +1005,7 @@ type RevokeApiKeyRequest struct {
 
 func (x *RevokeApiKeyRequest) Reset() {
 	*x = RevokeApiKeyRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[12]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -699,7 +1017,7 @@ func (x *RevokeApiKeyRequest) String() string {
 func (*RevokeApiKeyRequest) ProtoMessage() {}
 
 func (x *RevokeApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[12]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -712,7 +1030,7 @@ func (x *RevokeApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{12}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RevokeApiKeyRequest) GetTenantId() string {
@@ -738,7 +1056,7 @@ type RevokeApiKeyResponse struct {
 
 func (x *RevokeApiKeyResponse) Reset() {
 	*x = RevokeApiKeyResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[13]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -750,7 +1068,7 @@ func (x *RevokeApiKeyResponse) String() string {
 func (*RevokeApiKeyResponse) ProtoMessage() {}
 
 func (x *RevokeApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[13]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -763,7 +1081,7 @@ func (x *RevokeApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{13}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RevokeApiKeyResponse) GetApiKey() *v1.ApiKey {
@@ -781,7 +1099,7 @@ type WhoAmIRequest struct {
 
 func (x *WhoAmIRequest) Reset() {
 	*x = WhoAmIRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[14]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -793,7 +1111,7 @@ func (x *WhoAmIRequest) String() string {
 func (*WhoAmIRequest) ProtoMessage() {}
 
 func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[14]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -806,7 +1124,7 @@ func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIRequest.ProtoReflect.Descriptor instead.
 func (*WhoAmIRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{14}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{20}
 }
 
 type WhoAmIResponse struct {
@@ -822,7 +1140,7 @@ type WhoAmIResponse struct {
 
 func (x *WhoAmIResponse) Reset() {
 	*x = WhoAmIResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[15]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -834,7 +1152,7 @@ func (x *WhoAmIResponse) String() string {
 func (*WhoAmIResponse) ProtoMessage() {}
 
 func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[15]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -847,7 +1165,7 @@ func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIResponse.ProtoReflect.Descriptor instead.
 func (*WhoAmIResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{15}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WhoAmIResponse) GetSubject() string {
@@ -886,7 +1204,7 @@ type GetTrustBundleRequest struct {
 
 func (x *GetTrustBundleRequest) Reset() {
 	*x = GetTrustBundleRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[16]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -898,7 +1216,7 @@ func (x *GetTrustBundleRequest) String() string {
 func (*GetTrustBundleRequest) ProtoMessage() {}
 
 func (x *GetTrustBundleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[16]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -911,7 +1229,7 @@ func (x *GetTrustBundleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrustBundleRequest.ProtoReflect.Descriptor instead.
 func (*GetTrustBundleRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{16}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{22}
 }
 
 type GetTrustBundleResponse struct {
@@ -923,7 +1241,7 @@ type GetTrustBundleResponse struct {
 
 func (x *GetTrustBundleResponse) Reset() {
 	*x = GetTrustBundleResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[17]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -935,7 +1253,7 @@ func (x *GetTrustBundleResponse) String() string {
 func (*GetTrustBundleResponse) ProtoMessage() {}
 
 func (x *GetTrustBundleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[17]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -948,7 +1266,7 @@ func (x *GetTrustBundleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrustBundleResponse.ProtoReflect.Descriptor instead.
 func (*GetTrustBundleResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{17}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetTrustBundleResponse) GetBundle() *v1.TrustBundle {
@@ -968,7 +1286,7 @@ type RenewCertificateRequest struct {
 
 func (x *RenewCertificateRequest) Reset() {
 	*x = RenewCertificateRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[18]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -980,7 +1298,7 @@ func (x *RenewCertificateRequest) String() string {
 func (*RenewCertificateRequest) ProtoMessage() {}
 
 func (x *RenewCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[18]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -993,7 +1311,7 @@ func (x *RenewCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewCertificateRequest.ProtoReflect.Descriptor instead.
 func (*RenewCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{18}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RenewCertificateRequest) GetCsr() []byte {
@@ -1013,7 +1331,7 @@ type RenewCertificateResponse struct {
 
 func (x *RenewCertificateResponse) Reset() {
 	*x = RenewCertificateResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[19]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1343,7 @@ func (x *RenewCertificateResponse) String() string {
 func (*RenewCertificateResponse) ProtoMessage() {}
 
 func (x *RenewCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[19]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1356,7 @@ func (x *RenewCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewCertificateResponse.ProtoReflect.Descriptor instead.
 func (*RenewCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{19}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RenewCertificateResponse) GetCertificate() *v1.Certificate {
@@ -1066,7 +1384,7 @@ type MintCertificateRequest struct {
 
 func (x *MintCertificateRequest) Reset() {
 	*x = MintCertificateRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[20]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1078,7 +1396,7 @@ func (x *MintCertificateRequest) String() string {
 func (*MintCertificateRequest) ProtoMessage() {}
 
 func (x *MintCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[20]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1091,7 +1409,7 @@ func (x *MintCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MintCertificateRequest.ProtoReflect.Descriptor instead.
 func (*MintCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{20}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *MintCertificateRequest) GetTenantId() string {
@@ -1125,7 +1443,7 @@ type MintCertificateResponse struct {
 
 func (x *MintCertificateResponse) Reset() {
 	*x = MintCertificateResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[21]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1137,7 +1455,7 @@ func (x *MintCertificateResponse) String() string {
 func (*MintCertificateResponse) ProtoMessage() {}
 
 func (x *MintCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[21]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1150,7 +1468,7 @@ func (x *MintCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MintCertificateResponse.ProtoReflect.Descriptor instead.
 func (*MintCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{21}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *MintCertificateResponse) GetCertificate() *v1.Certificate {
@@ -1184,7 +1502,7 @@ type CallContext struct {
 
 func (x *CallContext) Reset() {
 	*x = CallContext{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[22]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1196,7 +1514,7 @@ func (x *CallContext) String() string {
 func (*CallContext) ProtoMessage() {}
 
 func (x *CallContext) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[22]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1209,7 +1527,7 @@ func (x *CallContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallContext.ProtoReflect.Descriptor instead.
 func (*CallContext) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{22}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CallContext) GetSubject() string {
@@ -1264,7 +1582,7 @@ type AuthenticateRequest struct {
 
 func (x *AuthenticateRequest) Reset() {
 	*x = AuthenticateRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[23]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1276,7 +1594,7 @@ func (x *AuthenticateRequest) String() string {
 func (*AuthenticateRequest) ProtoMessage() {}
 
 func (x *AuthenticateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[23]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1289,7 +1607,7 @@ func (x *AuthenticateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthenticateRequest.ProtoReflect.Descriptor instead.
 func (*AuthenticateRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{23}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AuthenticateRequest) GetApiKey() string {
@@ -1316,7 +1634,7 @@ type AuthenticateResponse struct {
 
 func (x *AuthenticateResponse) Reset() {
 	*x = AuthenticateResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[24]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1328,7 +1646,7 @@ func (x *AuthenticateResponse) String() string {
 func (*AuthenticateResponse) ProtoMessage() {}
 
 func (x *AuthenticateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[24]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1341,7 +1659,7 @@ func (x *AuthenticateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthenticateResponse.ProtoReflect.Descriptor instead.
 func (*AuthenticateResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{24}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AuthenticateResponse) GetContext() *v1.Signed {
@@ -1359,7 +1677,7 @@ type GetContextKeysRequest struct {
 
 func (x *GetContextKeysRequest) Reset() {
 	*x = GetContextKeysRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[25]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1371,7 +1689,7 @@ func (x *GetContextKeysRequest) String() string {
 func (*GetContextKeysRequest) ProtoMessage() {}
 
 func (x *GetContextKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[25]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1384,7 +1702,7 @@ func (x *GetContextKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetContextKeysRequest.ProtoReflect.Descriptor instead.
 func (*GetContextKeysRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{25}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{31}
 }
 
 type GetContextKeysResponse struct {
@@ -1396,7 +1714,7 @@ type GetContextKeysResponse struct {
 
 func (x *GetContextKeysResponse) Reset() {
 	*x = GetContextKeysResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[26]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1408,7 +1726,7 @@ func (x *GetContextKeysResponse) String() string {
 func (*GetContextKeysResponse) ProtoMessage() {}
 
 func (x *GetContextKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[26]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1421,7 +1739,7 @@ func (x *GetContextKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetContextKeysResponse.ProtoReflect.Descriptor instead.
 func (*GetContextKeysResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{26}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetContextKeysResponse) GetKeys() []*ContextKey {
@@ -1442,7 +1760,7 @@ type ContextKey struct {
 
 func (x *ContextKey) Reset() {
 	*x = ContextKey{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[27]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1454,7 +1772,7 @@ func (x *ContextKey) String() string {
 func (*ContextKey) ProtoMessage() {}
 
 func (x *ContextKey) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[27]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1467,7 +1785,7 @@ func (x *ContextKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContextKey.ProtoReflect.Descriptor instead.
 func (*ContextKey) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{27}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ContextKey) GetKeyId() string {
@@ -1497,7 +1815,7 @@ type DelegateKeyRequest struct {
 
 func (x *DelegateKeyRequest) Reset() {
 	*x = DelegateKeyRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[28]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1509,7 +1827,7 @@ func (x *DelegateKeyRequest) String() string {
 func (*DelegateKeyRequest) ProtoMessage() {}
 
 func (x *DelegateKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[28]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1522,7 +1840,7 @@ func (x *DelegateKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DelegateKeyRequest.ProtoReflect.Descriptor instead.
 func (*DelegateKeyRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{28}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DelegateKeyRequest) GetTenantId() string {
@@ -1559,7 +1877,7 @@ type DelegateKeyResponse struct {
 
 func (x *DelegateKeyResponse) Reset() {
 	*x = DelegateKeyResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[29]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1571,7 +1889,7 @@ func (x *DelegateKeyResponse) String() string {
 func (*DelegateKeyResponse) ProtoMessage() {}
 
 func (x *DelegateKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[29]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1584,7 +1902,7 @@ func (x *DelegateKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DelegateKeyResponse.ProtoReflect.Descriptor instead.
 func (*DelegateKeyResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{29}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DelegateKeyResponse) GetKeyId() string {
@@ -1617,7 +1935,7 @@ type GetKeysetRequest struct {
 
 func (x *GetKeysetRequest) Reset() {
 	*x = GetKeysetRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[30]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1629,7 +1947,7 @@ func (x *GetKeysetRequest) String() string {
 func (*GetKeysetRequest) ProtoMessage() {}
 
 func (x *GetKeysetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[30]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1642,7 +1960,7 @@ func (x *GetKeysetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeysetRequest.ProtoReflect.Descriptor instead.
 func (*GetKeysetRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{30}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetKeysetRequest) GetTenantId() string {
@@ -1664,7 +1982,7 @@ type GetKeysetResponse struct {
 
 func (x *GetKeysetResponse) Reset() {
 	*x = GetKeysetResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[31]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1676,7 +1994,7 @@ func (x *GetKeysetResponse) String() string {
 func (*GetKeysetResponse) ProtoMessage() {}
 
 func (x *GetKeysetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[31]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1689,7 +2007,7 @@ func (x *GetKeysetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeysetResponse.ProtoReflect.Descriptor instead.
 func (*GetKeysetResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{31}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetKeysetResponse) GetKeyset() *v1.Signed {
@@ -1724,7 +2042,7 @@ type DenyRequest struct {
 
 func (x *DenyRequest) Reset() {
 	*x = DenyRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[32]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1736,7 +2054,7 @@ func (x *DenyRequest) String() string {
 func (*DenyRequest) ProtoMessage() {}
 
 func (x *DenyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[32]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1749,7 +2067,7 @@ func (x *DenyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenyRequest.ProtoReflect.Descriptor instead.
 func (*DenyRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{32}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DenyRequest) GetTenantId() string {
@@ -1775,7 +2093,7 @@ type DenyResponse struct {
 
 func (x *DenyResponse) Reset() {
 	*x = DenyResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[33]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +2105,7 @@ func (x *DenyResponse) String() string {
 func (*DenyResponse) ProtoMessage() {}
 
 func (x *DenyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[33]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1800,7 +2118,7 @@ func (x *DenyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenyResponse.ProtoReflect.Descriptor instead.
 func (*DenyResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{33}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DenyResponse) GetRevision() uint64 {
@@ -1820,7 +2138,7 @@ type WatchChangesRequest struct {
 
 func (x *WatchChangesRequest) Reset() {
 	*x = WatchChangesRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[34]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1832,7 +2150,7 @@ func (x *WatchChangesRequest) String() string {
 func (*WatchChangesRequest) ProtoMessage() {}
 
 func (x *WatchChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[34]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1845,7 +2163,7 @@ func (x *WatchChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchChangesRequest.ProtoReflect.Descriptor instead.
 func (*WatchChangesRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{34}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *WatchChangesRequest) GetSince() uint64 {
@@ -1866,7 +2184,7 @@ type WatchChangesResponse struct {
 
 func (x *WatchChangesResponse) Reset() {
 	*x = WatchChangesResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[35]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1878,7 +2196,7 @@ func (x *WatchChangesResponse) String() string {
 func (*WatchChangesResponse) ProtoMessage() {}
 
 func (x *WatchChangesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[35]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1891,7 +2209,7 @@ func (x *WatchChangesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchChangesResponse.ProtoReflect.Descriptor instead.
 func (*WatchChangesResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{35}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *WatchChangesResponse) GetChanges() []*v1.Change {
@@ -1920,7 +2238,7 @@ type ListAuditLogsRequest struct {
 
 func (x *ListAuditLogsRequest) Reset() {
 	*x = ListAuditLogsRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[36]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1932,7 +2250,7 @@ func (x *ListAuditLogsRequest) String() string {
 func (*ListAuditLogsRequest) ProtoMessage() {}
 
 func (x *ListAuditLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[36]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1945,7 +2263,7 @@ func (x *ListAuditLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditLogsRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditLogsRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{36}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListAuditLogsRequest) GetTenantId() string {
@@ -1979,7 +2297,7 @@ type ListAuditLogsResponse struct {
 
 func (x *ListAuditLogsResponse) Reset() {
 	*x = ListAuditLogsResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[37]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1991,7 +2309,7 @@ func (x *ListAuditLogsResponse) String() string {
 func (*ListAuditLogsResponse) ProtoMessage() {}
 
 func (x *ListAuditLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[37]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2004,7 +2322,7 @@ func (x *ListAuditLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditLogsResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditLogsResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{37}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListAuditLogsResponse) GetAuditLogs() []*v1.AuditLog {
@@ -2033,14 +2351,31 @@ const file_cloudvlan_auth_v1_auth_proto_rawDesc = "" +
 	"\x10GetTenantRequest\x12\x1d\n" +
 	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\"H\n" +
 	"\x11GetTenantResponse\x123\n" +
-	"\x06tenant\x18\x01 \x01(\v2\x1b.cloudvlan.entity.v1.TenantR\x06tenant\"U\n" +
+	"\x06tenant\x18\x01 \x01(\v2\x1b.cloudvlan.entity.v1.TenantR\x06tenant\"x\n" +
 	"\x12ListTenantsRequest\x12?\n" +
 	"\n" +
 	"pagination\x18\x01 \x01(\v2\x1f.cloudvlan.entity.v1.PaginationR\n" +
-	"pagination\"\x7f\n" +
+	"pagination\x12!\n" +
+	"\fshow_deleted\x18\x02 \x01(\bR\vshowDeleted\"\x7f\n" +
 	"\x13ListTenantsResponse\x125\n" +
 	"\atenants\x18\x01 \x03(\v2\x1b.cloudvlan.entity.v1.TenantR\atenants\x121\n" +
-	"\x04meta\x18\x02 \x01(\v2\x1d.cloudvlan.entity.v1.ListMetaR\x04meta\"o\n" +
+	"\x04meta\x18\x02 \x01(\v2\x1d.cloudvlan.entity.v1.ListMetaR\x04meta\"\xdb\x01\n" +
+	"\x13UpdateTenantRequest\x12\x1d\n" +
+	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x19\n" +
+	"\x04name\x18\x02 \x01(\tB\x00H\x00R\x04name\x88\x01\x01\x12:\n" +
+	"\x06status\x18\x03 \x01(\x0e2\x1b.cloudvlan.entity.v1.StatusB\x00H\x01R\x06status\x88\x01\x01\x12(\n" +
+	"\rbase_revision\x18\x04 \x01(\x04H\x02R\fbaseRevision\x88\x01\x01B\a\n" +
+	"\x05_nameB\t\n" +
+	"\a_statusB\x10\n" +
+	"\x0e_base_revision\"K\n" +
+	"\x14UpdateTenantResponse\x123\n" +
+	"\x06tenant\x18\x01 \x01(\v2\x1b.cloudvlan.entity.v1.TenantR\x06tenant\"p\n" +
+	"\x13DeleteTenantRequest\x12\x1d\n" +
+	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12(\n" +
+	"\rbase_revision\x18\x02 \x01(\x04H\x00R\fbaseRevision\x88\x01\x01B\x10\n" +
+	"\x0e_base_revision\"K\n" +
+	"\x14DeleteTenantResponse\x123\n" +
+	"\x06tenant\x18\x01 \x01(\v2\x1b.cloudvlan.entity.v1.TenantR\x06tenant\"o\n" +
 	"\x17RotateTenantKeysRequest\x12\x1d\n" +
 	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x125\n" +
 	"\x05which\x18\x02 \x01(\x0e2\x1d.cloudvlan.auth.v1.TenantKeysB\x00R\x05which\"v\n" +
@@ -2055,7 +2390,13 @@ const file_cloudvlan_auth_v1_auth_proto_rawDesc = "" +
 	"ttlSeconds\"i\n" +
 	"\x14CreateApiKeyResponse\x124\n" +
 	"\aapi_key\x18\x01 \x01(\v2\x1b.cloudvlan.entity.v1.ApiKeyR\x06apiKey\x12\x1b\n" +
-	"\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06secret\"t\n" +
+	"\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06secret\"Q\n" +
+	"\x10GetApiKeyRequest\x12\x1d\n" +
+	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x1e\n" +
+	"\n" +
+	"api_key_id\x18\x02 \x01(\tB\x00R\bapiKeyId\"I\n" +
+	"\x11GetApiKeyResponse\x124\n" +
+	"\aapi_key\x18\x01 \x01(\v2\x1b.cloudvlan.entity.v1.ApiKeyR\x06apiKey\"t\n" +
 	"\x12ListApiKeysRequest\x12\x1d\n" +
 	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12?\n" +
 	"\n" +
@@ -2153,26 +2494,28 @@ const file_cloudvlan_auth_v1_auth_proto_rawDesc = "" +
 	"\n" +
 	"TenantKeys\x12\x1b\n" +
 	"\x17TENANT_KEYS_UNSPECIFIED\x10\x00\x12\x14\n" +
-	"\x10TENANT_KEYS_ROOT\x10\x012\xc9\x03\n" +
+	"\x10TENANT_KEYS_ROOT\x10\x012\xa5\x05\n" +
 	"\rTenantService\x12k\n" +
 	"\fCreateTenant\x12&.cloudvlan.auth.v1.CreateTenantRequest\x1a'.cloudvlan.auth.v1.CreateTenantResponse\"\n" +
 	"\x8a\xb5\x18\x06\b\v\x10\x010\x01\x12e\n" +
 	"\tGetTenant\x12#.cloudvlan.auth.v1.GetTenantRequest\x1a$.cloudvlan.auth.v1.GetTenantResponse\"\r\x8a\xb5\x18\x06\b\n" +
 	"\x10\x028\x01\x90\x02\x01\x12k\n" +
 	"\vListTenants\x12%.cloudvlan.auth.v1.ListTenantsRequest\x1a&.cloudvlan.auth.v1.ListTenantsResponse\"\r\x8a\xb5\x18\x06\b\n" +
-	"\x10\x018\x01\x90\x02\x01\x12w\n" +
+	"\x10\x018\x01\x90\x02\x01\x12l\n" +
+	"\fUpdateTenant\x12&.cloudvlan.auth.v1.UpdateTenantRequest\x1a'.cloudvlan.auth.v1.UpdateTenantResponse\"\v\x8a\xb5\x18\x04\b\v\x10\x01\x90\x02\x02\x12l\n" +
+	"\fDeleteTenant\x12&.cloudvlan.auth.v1.DeleteTenantRequest\x1a'.cloudvlan.auth.v1.DeleteTenantResponse\"\v\x8a\xb5\x18\x04\b\v\x10\x01\x90\x02\x02\x12w\n" +
 	"\x10RotateTenantKeys\x12*.cloudvlan.auth.v1.RotateTenantKeysRequest\x1a+.cloudvlan.auth.v1.RotateTenantKeysResponse\"\n" +
-	"\x8a\xb5\x18\x06\b\v\x10\x020\x012\xb6\x03\n" +
+	"\x8a\xb5\x18\x06\b\v\x10\x020\x012\x9d\x04\n" +
 	"\rApiKeyService\x12k\n" +
 	"\fCreateApiKey\x12&.cloudvlan.auth.v1.CreateApiKeyRequest\x1a'.cloudvlan.auth.v1.CreateApiKeyResponse\"\n" +
-	"\x8a\xb5\x18\x06\b\x15\x10\x020\x01\x12k\n" +
+	"\x8a\xb5\x18\x06\b\x15\x10\x020\x01\x12e\n" +
+	"\tGetApiKey\x12#.cloudvlan.auth.v1.GetApiKeyRequest\x1a$.cloudvlan.auth.v1.GetApiKeyResponse\"\r\x8a\xb5\x18\x06\b\x14\x10\x028\x01\x90\x02\x01\x12k\n" +
 	"\vListApiKeys\x12%.cloudvlan.auth.v1.ListApiKeysRequest\x1a&.cloudvlan.auth.v1.ListApiKeysResponse\"\r\x8a\xb5\x18\x06\b\x14\x10\x028\x01\x90\x02\x01\x12l\n" +
 	"\fRevokeApiKey\x12&.cloudvlan.auth.v1.RevokeApiKeyRequest\x1a'.cloudvlan.auth.v1.RevokeApiKeyResponse\"\v\x8a\xb5\x18\x04\b\x15\x10\x02\x90\x02\x02\x12]\n" +
-	"\x06WhoAmI\x12 .cloudvlan.auth.v1.WhoAmIRequest\x1a!.cloudvlan.auth.v1.WhoAmIResponse\"\x0e\x8a\xb5\x18\a\b\x01\x10\x03\x1a\x01\x01\x90\x02\x012\x84\x03\n" +
+	"\x06WhoAmI\x12 .cloudvlan.auth.v1.WhoAmIRequest\x1a!.cloudvlan.auth.v1.WhoAmIResponse\"\x0e\x8a\xb5\x18\a\b\x01\x10\x03\x1a\x01\x01\x90\x02\x012\x87\x03\n" +
 	"\x12CertificateService\x12t\n" +
-	"\x0eGetTrustBundle\x12(.cloudvlan.auth.v1.GetTrustBundleRequest\x1a).cloudvlan.auth.v1.GetTrustBundleResponse\"\r\x8a\xb5\x18\x06\b\x01\x10\x03 \x01\x90\x02\x01\x12~\n" +
-	"\x10RenewCertificate\x12*.cloudvlan.auth.v1.RenewCertificateRequest\x1a+.cloudvlan.auth.v1.RenewCertificateResponse\"\x11\x8a\xb5\x18\n" +
-	"\b\x01\x10\x03\x1a\x02\x03\x02(\x01\x90\x02\x02\x12x\n" +
+	"\x0eGetTrustBundle\x12(.cloudvlan.auth.v1.GetTrustBundleRequest\x1a).cloudvlan.auth.v1.GetTrustBundleResponse\"\r\x8a\xb5\x18\x06\b\x01\x10\x03 \x01\x90\x02\x01\x12\x80\x01\n" +
+	"\x10RenewCertificate\x12*.cloudvlan.auth.v1.RenewCertificateRequest\x1a+.cloudvlan.auth.v1.RenewCertificateResponse\"\x13\x8a\xb5\x18\f\b\x01\x10\x03\x1a\x02\x03\x02(\x01@\x01\x90\x02\x02\x12x\n" +
 	"\x0fMintCertificate\x12).cloudvlan.auth.v1.MintCertificateRequest\x1a*.cloudvlan.auth.v1.MintCertificateResponse\"\x0e\x8a\xb5\x18\a\bd\x10\x01\x1a\x01\x02\x90\x02\x022\x97\x05\n" +
 	"\vAuthService\x12o\n" +
 	"\fAuthenticate\x12&.cloudvlan.auth.v1.AuthenticateRequest\x1a'.cloudvlan.auth.v1.AuthenticateResponse\"\x0e\x8a\xb5\x18\a\bd\x10\x01\x1a\x01\x02\x90\x02\x01\x12u\n" +
@@ -2198,7 +2541,7 @@ func file_cloudvlan_auth_v1_auth_proto_rawDescGZIP() []byte {
 }
 
 var file_cloudvlan_auth_v1_auth_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cloudvlan_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_cloudvlan_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_cloudvlan_auth_v1_auth_proto_goTypes = []any{
 	(TenantKeys)(0),                  // 0: cloudvlan.auth.v1.TenantKeys
 	(*CreateTenantRequest)(nil),      // 1: cloudvlan.auth.v1.CreateTenantRequest
@@ -2207,128 +2550,145 @@ var file_cloudvlan_auth_v1_auth_proto_goTypes = []any{
 	(*GetTenantResponse)(nil),        // 4: cloudvlan.auth.v1.GetTenantResponse
 	(*ListTenantsRequest)(nil),       // 5: cloudvlan.auth.v1.ListTenantsRequest
 	(*ListTenantsResponse)(nil),      // 6: cloudvlan.auth.v1.ListTenantsResponse
-	(*RotateTenantKeysRequest)(nil),  // 7: cloudvlan.auth.v1.RotateTenantKeysRequest
-	(*RotateTenantKeysResponse)(nil), // 8: cloudvlan.auth.v1.RotateTenantKeysResponse
-	(*CreateApiKeyRequest)(nil),      // 9: cloudvlan.auth.v1.CreateApiKeyRequest
-	(*CreateApiKeyResponse)(nil),     // 10: cloudvlan.auth.v1.CreateApiKeyResponse
-	(*ListApiKeysRequest)(nil),       // 11: cloudvlan.auth.v1.ListApiKeysRequest
-	(*ListApiKeysResponse)(nil),      // 12: cloudvlan.auth.v1.ListApiKeysResponse
-	(*RevokeApiKeyRequest)(nil),      // 13: cloudvlan.auth.v1.RevokeApiKeyRequest
-	(*RevokeApiKeyResponse)(nil),     // 14: cloudvlan.auth.v1.RevokeApiKeyResponse
-	(*WhoAmIRequest)(nil),            // 15: cloudvlan.auth.v1.WhoAmIRequest
-	(*WhoAmIResponse)(nil),           // 16: cloudvlan.auth.v1.WhoAmIResponse
-	(*GetTrustBundleRequest)(nil),    // 17: cloudvlan.auth.v1.GetTrustBundleRequest
-	(*GetTrustBundleResponse)(nil),   // 18: cloudvlan.auth.v1.GetTrustBundleResponse
-	(*RenewCertificateRequest)(nil),  // 19: cloudvlan.auth.v1.RenewCertificateRequest
-	(*RenewCertificateResponse)(nil), // 20: cloudvlan.auth.v1.RenewCertificateResponse
-	(*MintCertificateRequest)(nil),   // 21: cloudvlan.auth.v1.MintCertificateRequest
-	(*MintCertificateResponse)(nil),  // 22: cloudvlan.auth.v1.MintCertificateResponse
-	(*CallContext)(nil),              // 23: cloudvlan.auth.v1.CallContext
-	(*AuthenticateRequest)(nil),      // 24: cloudvlan.auth.v1.AuthenticateRequest
-	(*AuthenticateResponse)(nil),     // 25: cloudvlan.auth.v1.AuthenticateResponse
-	(*GetContextKeysRequest)(nil),    // 26: cloudvlan.auth.v1.GetContextKeysRequest
-	(*GetContextKeysResponse)(nil),   // 27: cloudvlan.auth.v1.GetContextKeysResponse
-	(*ContextKey)(nil),               // 28: cloudvlan.auth.v1.ContextKey
-	(*DelegateKeyRequest)(nil),       // 29: cloudvlan.auth.v1.DelegateKeyRequest
-	(*DelegateKeyResponse)(nil),      // 30: cloudvlan.auth.v1.DelegateKeyResponse
-	(*GetKeysetRequest)(nil),         // 31: cloudvlan.auth.v1.GetKeysetRequest
-	(*GetKeysetResponse)(nil),        // 32: cloudvlan.auth.v1.GetKeysetResponse
-	(*DenyRequest)(nil),              // 33: cloudvlan.auth.v1.DenyRequest
-	(*DenyResponse)(nil),             // 34: cloudvlan.auth.v1.DenyResponse
-	(*WatchChangesRequest)(nil),      // 35: cloudvlan.auth.v1.WatchChangesRequest
-	(*WatchChangesResponse)(nil),     // 36: cloudvlan.auth.v1.WatchChangesResponse
-	(*ListAuditLogsRequest)(nil),     // 37: cloudvlan.auth.v1.ListAuditLogsRequest
-	(*ListAuditLogsResponse)(nil),    // 38: cloudvlan.auth.v1.ListAuditLogsResponse
-	(*v1.Tenant)(nil),                // 39: cloudvlan.entity.v1.Tenant
-	(*v1.Pagination)(nil),            // 40: cloudvlan.entity.v1.Pagination
-	(*v1.ListMeta)(nil),              // 41: cloudvlan.entity.v1.ListMeta
-	(*v1.ApiScope)(nil),              // 42: cloudvlan.entity.v1.ApiScope
-	(*v1.ApiKey)(nil),                // 43: cloudvlan.entity.v1.ApiKey
-	(v11.Permission)(0),              // 44: cloudvlan.options.v1.Permission
-	(*v1.TrustBundle)(nil),           // 45: cloudvlan.entity.v1.TrustBundle
-	(*v1.Certificate)(nil),           // 46: cloudvlan.entity.v1.Certificate
-	(*timestamppb.Timestamp)(nil),    // 47: google.protobuf.Timestamp
-	(*v1.Signed)(nil),                // 48: cloudvlan.entity.v1.Signed
-	(v1.KeyRole)(0),                  // 49: cloudvlan.entity.v1.KeyRole
-	(*v1.Change)(nil),                // 50: cloudvlan.entity.v1.Change
-	(*v1.AuditFilter)(nil),           // 51: cloudvlan.entity.v1.AuditFilter
-	(*v1.AuditLog)(nil),              // 52: cloudvlan.entity.v1.AuditLog
+	(*UpdateTenantRequest)(nil),      // 7: cloudvlan.auth.v1.UpdateTenantRequest
+	(*UpdateTenantResponse)(nil),     // 8: cloudvlan.auth.v1.UpdateTenantResponse
+	(*DeleteTenantRequest)(nil),      // 9: cloudvlan.auth.v1.DeleteTenantRequest
+	(*DeleteTenantResponse)(nil),     // 10: cloudvlan.auth.v1.DeleteTenantResponse
+	(*RotateTenantKeysRequest)(nil),  // 11: cloudvlan.auth.v1.RotateTenantKeysRequest
+	(*RotateTenantKeysResponse)(nil), // 12: cloudvlan.auth.v1.RotateTenantKeysResponse
+	(*CreateApiKeyRequest)(nil),      // 13: cloudvlan.auth.v1.CreateApiKeyRequest
+	(*CreateApiKeyResponse)(nil),     // 14: cloudvlan.auth.v1.CreateApiKeyResponse
+	(*GetApiKeyRequest)(nil),         // 15: cloudvlan.auth.v1.GetApiKeyRequest
+	(*GetApiKeyResponse)(nil),        // 16: cloudvlan.auth.v1.GetApiKeyResponse
+	(*ListApiKeysRequest)(nil),       // 17: cloudvlan.auth.v1.ListApiKeysRequest
+	(*ListApiKeysResponse)(nil),      // 18: cloudvlan.auth.v1.ListApiKeysResponse
+	(*RevokeApiKeyRequest)(nil),      // 19: cloudvlan.auth.v1.RevokeApiKeyRequest
+	(*RevokeApiKeyResponse)(nil),     // 20: cloudvlan.auth.v1.RevokeApiKeyResponse
+	(*WhoAmIRequest)(nil),            // 21: cloudvlan.auth.v1.WhoAmIRequest
+	(*WhoAmIResponse)(nil),           // 22: cloudvlan.auth.v1.WhoAmIResponse
+	(*GetTrustBundleRequest)(nil),    // 23: cloudvlan.auth.v1.GetTrustBundleRequest
+	(*GetTrustBundleResponse)(nil),   // 24: cloudvlan.auth.v1.GetTrustBundleResponse
+	(*RenewCertificateRequest)(nil),  // 25: cloudvlan.auth.v1.RenewCertificateRequest
+	(*RenewCertificateResponse)(nil), // 26: cloudvlan.auth.v1.RenewCertificateResponse
+	(*MintCertificateRequest)(nil),   // 27: cloudvlan.auth.v1.MintCertificateRequest
+	(*MintCertificateResponse)(nil),  // 28: cloudvlan.auth.v1.MintCertificateResponse
+	(*CallContext)(nil),              // 29: cloudvlan.auth.v1.CallContext
+	(*AuthenticateRequest)(nil),      // 30: cloudvlan.auth.v1.AuthenticateRequest
+	(*AuthenticateResponse)(nil),     // 31: cloudvlan.auth.v1.AuthenticateResponse
+	(*GetContextKeysRequest)(nil),    // 32: cloudvlan.auth.v1.GetContextKeysRequest
+	(*GetContextKeysResponse)(nil),   // 33: cloudvlan.auth.v1.GetContextKeysResponse
+	(*ContextKey)(nil),               // 34: cloudvlan.auth.v1.ContextKey
+	(*DelegateKeyRequest)(nil),       // 35: cloudvlan.auth.v1.DelegateKeyRequest
+	(*DelegateKeyResponse)(nil),      // 36: cloudvlan.auth.v1.DelegateKeyResponse
+	(*GetKeysetRequest)(nil),         // 37: cloudvlan.auth.v1.GetKeysetRequest
+	(*GetKeysetResponse)(nil),        // 38: cloudvlan.auth.v1.GetKeysetResponse
+	(*DenyRequest)(nil),              // 39: cloudvlan.auth.v1.DenyRequest
+	(*DenyResponse)(nil),             // 40: cloudvlan.auth.v1.DenyResponse
+	(*WatchChangesRequest)(nil),      // 41: cloudvlan.auth.v1.WatchChangesRequest
+	(*WatchChangesResponse)(nil),     // 42: cloudvlan.auth.v1.WatchChangesResponse
+	(*ListAuditLogsRequest)(nil),     // 43: cloudvlan.auth.v1.ListAuditLogsRequest
+	(*ListAuditLogsResponse)(nil),    // 44: cloudvlan.auth.v1.ListAuditLogsResponse
+	(*v1.Tenant)(nil),                // 45: cloudvlan.entity.v1.Tenant
+	(*v1.Pagination)(nil),            // 46: cloudvlan.entity.v1.Pagination
+	(*v1.ListMeta)(nil),              // 47: cloudvlan.entity.v1.ListMeta
+	(v1.Status)(0),                   // 48: cloudvlan.entity.v1.Status
+	(*v1.ApiScope)(nil),              // 49: cloudvlan.entity.v1.ApiScope
+	(*v1.ApiKey)(nil),                // 50: cloudvlan.entity.v1.ApiKey
+	(v11.Permission)(0),              // 51: cloudvlan.options.v1.Permission
+	(*v1.TrustBundle)(nil),           // 52: cloudvlan.entity.v1.TrustBundle
+	(*v1.Certificate)(nil),           // 53: cloudvlan.entity.v1.Certificate
+	(*timestamppb.Timestamp)(nil),    // 54: google.protobuf.Timestamp
+	(*v1.Signed)(nil),                // 55: cloudvlan.entity.v1.Signed
+	(v1.KeyRole)(0),                  // 56: cloudvlan.entity.v1.KeyRole
+	(*v1.Change)(nil),                // 57: cloudvlan.entity.v1.Change
+	(*v1.AuditFilter)(nil),           // 58: cloudvlan.entity.v1.AuditFilter
+	(*v1.AuditLog)(nil),              // 59: cloudvlan.entity.v1.AuditLog
 }
 var file_cloudvlan_auth_v1_auth_proto_depIdxs = []int32{
-	39, // 0: cloudvlan.auth.v1.CreateTenantResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
-	39, // 1: cloudvlan.auth.v1.GetTenantResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
-	40, // 2: cloudvlan.auth.v1.ListTenantsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	39, // 3: cloudvlan.auth.v1.ListTenantsResponse.tenants:type_name -> cloudvlan.entity.v1.Tenant
-	41, // 4: cloudvlan.auth.v1.ListTenantsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	0,  // 5: cloudvlan.auth.v1.RotateTenantKeysRequest.which:type_name -> cloudvlan.auth.v1.TenantKeys
-	39, // 6: cloudvlan.auth.v1.RotateTenantKeysResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
-	42, // 7: cloudvlan.auth.v1.CreateApiKeyRequest.scope:type_name -> cloudvlan.entity.v1.ApiScope
-	43, // 8: cloudvlan.auth.v1.CreateApiKeyResponse.api_key:type_name -> cloudvlan.entity.v1.ApiKey
-	40, // 9: cloudvlan.auth.v1.ListApiKeysRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	43, // 10: cloudvlan.auth.v1.ListApiKeysResponse.api_keys:type_name -> cloudvlan.entity.v1.ApiKey
-	41, // 11: cloudvlan.auth.v1.ListApiKeysResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	43, // 12: cloudvlan.auth.v1.RevokeApiKeyResponse.api_key:type_name -> cloudvlan.entity.v1.ApiKey
-	44, // 13: cloudvlan.auth.v1.WhoAmIResponse.permissions:type_name -> cloudvlan.options.v1.Permission
-	45, // 14: cloudvlan.auth.v1.GetTrustBundleResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
-	46, // 15: cloudvlan.auth.v1.RenewCertificateResponse.certificate:type_name -> cloudvlan.entity.v1.Certificate
-	45, // 16: cloudvlan.auth.v1.RenewCertificateResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
-	46, // 17: cloudvlan.auth.v1.MintCertificateResponse.certificate:type_name -> cloudvlan.entity.v1.Certificate
-	45, // 18: cloudvlan.auth.v1.MintCertificateResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
-	44, // 19: cloudvlan.auth.v1.CallContext.permissions:type_name -> cloudvlan.options.v1.Permission
-	47, // 20: cloudvlan.auth.v1.CallContext.issued_at:type_name -> google.protobuf.Timestamp
-	47, // 21: cloudvlan.auth.v1.CallContext.expires_at:type_name -> google.protobuf.Timestamp
-	48, // 22: cloudvlan.auth.v1.AuthenticateResponse.context:type_name -> cloudvlan.entity.v1.Signed
-	28, // 23: cloudvlan.auth.v1.GetContextKeysResponse.keys:type_name -> cloudvlan.auth.v1.ContextKey
-	49, // 24: cloudvlan.auth.v1.DelegateKeyRequest.role:type_name -> cloudvlan.entity.v1.KeyRole
-	48, // 25: cloudvlan.auth.v1.DelegateKeyResponse.keyset:type_name -> cloudvlan.entity.v1.Signed
-	48, // 26: cloudvlan.auth.v1.GetKeysetResponse.keyset:type_name -> cloudvlan.entity.v1.Signed
-	48, // 27: cloudvlan.auth.v1.GetKeysetResponse.root_transitions:type_name -> cloudvlan.entity.v1.Signed
-	50, // 28: cloudvlan.auth.v1.WatchChangesResponse.changes:type_name -> cloudvlan.entity.v1.Change
-	51, // 29: cloudvlan.auth.v1.ListAuditLogsRequest.filter:type_name -> cloudvlan.entity.v1.AuditFilter
-	40, // 30: cloudvlan.auth.v1.ListAuditLogsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	52, // 31: cloudvlan.auth.v1.ListAuditLogsResponse.audit_logs:type_name -> cloudvlan.entity.v1.AuditLog
-	41, // 32: cloudvlan.auth.v1.ListAuditLogsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	1,  // 33: cloudvlan.auth.v1.TenantService.CreateTenant:input_type -> cloudvlan.auth.v1.CreateTenantRequest
-	3,  // 34: cloudvlan.auth.v1.TenantService.GetTenant:input_type -> cloudvlan.auth.v1.GetTenantRequest
-	5,  // 35: cloudvlan.auth.v1.TenantService.ListTenants:input_type -> cloudvlan.auth.v1.ListTenantsRequest
-	7,  // 36: cloudvlan.auth.v1.TenantService.RotateTenantKeys:input_type -> cloudvlan.auth.v1.RotateTenantKeysRequest
-	9,  // 37: cloudvlan.auth.v1.ApiKeyService.CreateApiKey:input_type -> cloudvlan.auth.v1.CreateApiKeyRequest
-	11, // 38: cloudvlan.auth.v1.ApiKeyService.ListApiKeys:input_type -> cloudvlan.auth.v1.ListApiKeysRequest
-	13, // 39: cloudvlan.auth.v1.ApiKeyService.RevokeApiKey:input_type -> cloudvlan.auth.v1.RevokeApiKeyRequest
-	15, // 40: cloudvlan.auth.v1.ApiKeyService.WhoAmI:input_type -> cloudvlan.auth.v1.WhoAmIRequest
-	17, // 41: cloudvlan.auth.v1.CertificateService.GetTrustBundle:input_type -> cloudvlan.auth.v1.GetTrustBundleRequest
-	19, // 42: cloudvlan.auth.v1.CertificateService.RenewCertificate:input_type -> cloudvlan.auth.v1.RenewCertificateRequest
-	21, // 43: cloudvlan.auth.v1.CertificateService.MintCertificate:input_type -> cloudvlan.auth.v1.MintCertificateRequest
-	24, // 44: cloudvlan.auth.v1.AuthService.Authenticate:input_type -> cloudvlan.auth.v1.AuthenticateRequest
-	26, // 45: cloudvlan.auth.v1.AuthService.GetContextKeys:input_type -> cloudvlan.auth.v1.GetContextKeysRequest
-	29, // 46: cloudvlan.auth.v1.AuthService.DelegateKey:input_type -> cloudvlan.auth.v1.DelegateKeyRequest
-	31, // 47: cloudvlan.auth.v1.AuthService.GetKeyset:input_type -> cloudvlan.auth.v1.GetKeysetRequest
-	33, // 48: cloudvlan.auth.v1.AuthService.Deny:input_type -> cloudvlan.auth.v1.DenyRequest
-	35, // 49: cloudvlan.auth.v1.AuthService.WatchChanges:input_type -> cloudvlan.auth.v1.WatchChangesRequest
-	37, // 50: cloudvlan.auth.v1.AuditService.ListAuditLogs:input_type -> cloudvlan.auth.v1.ListAuditLogsRequest
-	2,  // 51: cloudvlan.auth.v1.TenantService.CreateTenant:output_type -> cloudvlan.auth.v1.CreateTenantResponse
-	4,  // 52: cloudvlan.auth.v1.TenantService.GetTenant:output_type -> cloudvlan.auth.v1.GetTenantResponse
-	6,  // 53: cloudvlan.auth.v1.TenantService.ListTenants:output_type -> cloudvlan.auth.v1.ListTenantsResponse
-	8,  // 54: cloudvlan.auth.v1.TenantService.RotateTenantKeys:output_type -> cloudvlan.auth.v1.RotateTenantKeysResponse
-	10, // 55: cloudvlan.auth.v1.ApiKeyService.CreateApiKey:output_type -> cloudvlan.auth.v1.CreateApiKeyResponse
-	12, // 56: cloudvlan.auth.v1.ApiKeyService.ListApiKeys:output_type -> cloudvlan.auth.v1.ListApiKeysResponse
-	14, // 57: cloudvlan.auth.v1.ApiKeyService.RevokeApiKey:output_type -> cloudvlan.auth.v1.RevokeApiKeyResponse
-	16, // 58: cloudvlan.auth.v1.ApiKeyService.WhoAmI:output_type -> cloudvlan.auth.v1.WhoAmIResponse
-	18, // 59: cloudvlan.auth.v1.CertificateService.GetTrustBundle:output_type -> cloudvlan.auth.v1.GetTrustBundleResponse
-	20, // 60: cloudvlan.auth.v1.CertificateService.RenewCertificate:output_type -> cloudvlan.auth.v1.RenewCertificateResponse
-	22, // 61: cloudvlan.auth.v1.CertificateService.MintCertificate:output_type -> cloudvlan.auth.v1.MintCertificateResponse
-	25, // 62: cloudvlan.auth.v1.AuthService.Authenticate:output_type -> cloudvlan.auth.v1.AuthenticateResponse
-	27, // 63: cloudvlan.auth.v1.AuthService.GetContextKeys:output_type -> cloudvlan.auth.v1.GetContextKeysResponse
-	30, // 64: cloudvlan.auth.v1.AuthService.DelegateKey:output_type -> cloudvlan.auth.v1.DelegateKeyResponse
-	32, // 65: cloudvlan.auth.v1.AuthService.GetKeyset:output_type -> cloudvlan.auth.v1.GetKeysetResponse
-	34, // 66: cloudvlan.auth.v1.AuthService.Deny:output_type -> cloudvlan.auth.v1.DenyResponse
-	36, // 67: cloudvlan.auth.v1.AuthService.WatchChanges:output_type -> cloudvlan.auth.v1.WatchChangesResponse
-	38, // 68: cloudvlan.auth.v1.AuditService.ListAuditLogs:output_type -> cloudvlan.auth.v1.ListAuditLogsResponse
-	51, // [51:69] is the sub-list for method output_type
-	33, // [33:51] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	45, // 0: cloudvlan.auth.v1.CreateTenantResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
+	45, // 1: cloudvlan.auth.v1.GetTenantResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
+	46, // 2: cloudvlan.auth.v1.ListTenantsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	45, // 3: cloudvlan.auth.v1.ListTenantsResponse.tenants:type_name -> cloudvlan.entity.v1.Tenant
+	47, // 4: cloudvlan.auth.v1.ListTenantsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	48, // 5: cloudvlan.auth.v1.UpdateTenantRequest.status:type_name -> cloudvlan.entity.v1.Status
+	45, // 6: cloudvlan.auth.v1.UpdateTenantResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
+	45, // 7: cloudvlan.auth.v1.DeleteTenantResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
+	0,  // 8: cloudvlan.auth.v1.RotateTenantKeysRequest.which:type_name -> cloudvlan.auth.v1.TenantKeys
+	45, // 9: cloudvlan.auth.v1.RotateTenantKeysResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
+	49, // 10: cloudvlan.auth.v1.CreateApiKeyRequest.scope:type_name -> cloudvlan.entity.v1.ApiScope
+	50, // 11: cloudvlan.auth.v1.CreateApiKeyResponse.api_key:type_name -> cloudvlan.entity.v1.ApiKey
+	50, // 12: cloudvlan.auth.v1.GetApiKeyResponse.api_key:type_name -> cloudvlan.entity.v1.ApiKey
+	46, // 13: cloudvlan.auth.v1.ListApiKeysRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	50, // 14: cloudvlan.auth.v1.ListApiKeysResponse.api_keys:type_name -> cloudvlan.entity.v1.ApiKey
+	47, // 15: cloudvlan.auth.v1.ListApiKeysResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	50, // 16: cloudvlan.auth.v1.RevokeApiKeyResponse.api_key:type_name -> cloudvlan.entity.v1.ApiKey
+	51, // 17: cloudvlan.auth.v1.WhoAmIResponse.permissions:type_name -> cloudvlan.options.v1.Permission
+	52, // 18: cloudvlan.auth.v1.GetTrustBundleResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
+	53, // 19: cloudvlan.auth.v1.RenewCertificateResponse.certificate:type_name -> cloudvlan.entity.v1.Certificate
+	52, // 20: cloudvlan.auth.v1.RenewCertificateResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
+	53, // 21: cloudvlan.auth.v1.MintCertificateResponse.certificate:type_name -> cloudvlan.entity.v1.Certificate
+	52, // 22: cloudvlan.auth.v1.MintCertificateResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
+	51, // 23: cloudvlan.auth.v1.CallContext.permissions:type_name -> cloudvlan.options.v1.Permission
+	54, // 24: cloudvlan.auth.v1.CallContext.issued_at:type_name -> google.protobuf.Timestamp
+	54, // 25: cloudvlan.auth.v1.CallContext.expires_at:type_name -> google.protobuf.Timestamp
+	55, // 26: cloudvlan.auth.v1.AuthenticateResponse.context:type_name -> cloudvlan.entity.v1.Signed
+	34, // 27: cloudvlan.auth.v1.GetContextKeysResponse.keys:type_name -> cloudvlan.auth.v1.ContextKey
+	56, // 28: cloudvlan.auth.v1.DelegateKeyRequest.role:type_name -> cloudvlan.entity.v1.KeyRole
+	55, // 29: cloudvlan.auth.v1.DelegateKeyResponse.keyset:type_name -> cloudvlan.entity.v1.Signed
+	55, // 30: cloudvlan.auth.v1.GetKeysetResponse.keyset:type_name -> cloudvlan.entity.v1.Signed
+	55, // 31: cloudvlan.auth.v1.GetKeysetResponse.root_transitions:type_name -> cloudvlan.entity.v1.Signed
+	57, // 32: cloudvlan.auth.v1.WatchChangesResponse.changes:type_name -> cloudvlan.entity.v1.Change
+	58, // 33: cloudvlan.auth.v1.ListAuditLogsRequest.filter:type_name -> cloudvlan.entity.v1.AuditFilter
+	46, // 34: cloudvlan.auth.v1.ListAuditLogsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	59, // 35: cloudvlan.auth.v1.ListAuditLogsResponse.audit_logs:type_name -> cloudvlan.entity.v1.AuditLog
+	47, // 36: cloudvlan.auth.v1.ListAuditLogsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	1,  // 37: cloudvlan.auth.v1.TenantService.CreateTenant:input_type -> cloudvlan.auth.v1.CreateTenantRequest
+	3,  // 38: cloudvlan.auth.v1.TenantService.GetTenant:input_type -> cloudvlan.auth.v1.GetTenantRequest
+	5,  // 39: cloudvlan.auth.v1.TenantService.ListTenants:input_type -> cloudvlan.auth.v1.ListTenantsRequest
+	7,  // 40: cloudvlan.auth.v1.TenantService.UpdateTenant:input_type -> cloudvlan.auth.v1.UpdateTenantRequest
+	9,  // 41: cloudvlan.auth.v1.TenantService.DeleteTenant:input_type -> cloudvlan.auth.v1.DeleteTenantRequest
+	11, // 42: cloudvlan.auth.v1.TenantService.RotateTenantKeys:input_type -> cloudvlan.auth.v1.RotateTenantKeysRequest
+	13, // 43: cloudvlan.auth.v1.ApiKeyService.CreateApiKey:input_type -> cloudvlan.auth.v1.CreateApiKeyRequest
+	15, // 44: cloudvlan.auth.v1.ApiKeyService.GetApiKey:input_type -> cloudvlan.auth.v1.GetApiKeyRequest
+	17, // 45: cloudvlan.auth.v1.ApiKeyService.ListApiKeys:input_type -> cloudvlan.auth.v1.ListApiKeysRequest
+	19, // 46: cloudvlan.auth.v1.ApiKeyService.RevokeApiKey:input_type -> cloudvlan.auth.v1.RevokeApiKeyRequest
+	21, // 47: cloudvlan.auth.v1.ApiKeyService.WhoAmI:input_type -> cloudvlan.auth.v1.WhoAmIRequest
+	23, // 48: cloudvlan.auth.v1.CertificateService.GetTrustBundle:input_type -> cloudvlan.auth.v1.GetTrustBundleRequest
+	25, // 49: cloudvlan.auth.v1.CertificateService.RenewCertificate:input_type -> cloudvlan.auth.v1.RenewCertificateRequest
+	27, // 50: cloudvlan.auth.v1.CertificateService.MintCertificate:input_type -> cloudvlan.auth.v1.MintCertificateRequest
+	30, // 51: cloudvlan.auth.v1.AuthService.Authenticate:input_type -> cloudvlan.auth.v1.AuthenticateRequest
+	32, // 52: cloudvlan.auth.v1.AuthService.GetContextKeys:input_type -> cloudvlan.auth.v1.GetContextKeysRequest
+	35, // 53: cloudvlan.auth.v1.AuthService.DelegateKey:input_type -> cloudvlan.auth.v1.DelegateKeyRequest
+	37, // 54: cloudvlan.auth.v1.AuthService.GetKeyset:input_type -> cloudvlan.auth.v1.GetKeysetRequest
+	39, // 55: cloudvlan.auth.v1.AuthService.Deny:input_type -> cloudvlan.auth.v1.DenyRequest
+	41, // 56: cloudvlan.auth.v1.AuthService.WatchChanges:input_type -> cloudvlan.auth.v1.WatchChangesRequest
+	43, // 57: cloudvlan.auth.v1.AuditService.ListAuditLogs:input_type -> cloudvlan.auth.v1.ListAuditLogsRequest
+	2,  // 58: cloudvlan.auth.v1.TenantService.CreateTenant:output_type -> cloudvlan.auth.v1.CreateTenantResponse
+	4,  // 59: cloudvlan.auth.v1.TenantService.GetTenant:output_type -> cloudvlan.auth.v1.GetTenantResponse
+	6,  // 60: cloudvlan.auth.v1.TenantService.ListTenants:output_type -> cloudvlan.auth.v1.ListTenantsResponse
+	8,  // 61: cloudvlan.auth.v1.TenantService.UpdateTenant:output_type -> cloudvlan.auth.v1.UpdateTenantResponse
+	10, // 62: cloudvlan.auth.v1.TenantService.DeleteTenant:output_type -> cloudvlan.auth.v1.DeleteTenantResponse
+	12, // 63: cloudvlan.auth.v1.TenantService.RotateTenantKeys:output_type -> cloudvlan.auth.v1.RotateTenantKeysResponse
+	14, // 64: cloudvlan.auth.v1.ApiKeyService.CreateApiKey:output_type -> cloudvlan.auth.v1.CreateApiKeyResponse
+	16, // 65: cloudvlan.auth.v1.ApiKeyService.GetApiKey:output_type -> cloudvlan.auth.v1.GetApiKeyResponse
+	18, // 66: cloudvlan.auth.v1.ApiKeyService.ListApiKeys:output_type -> cloudvlan.auth.v1.ListApiKeysResponse
+	20, // 67: cloudvlan.auth.v1.ApiKeyService.RevokeApiKey:output_type -> cloudvlan.auth.v1.RevokeApiKeyResponse
+	22, // 68: cloudvlan.auth.v1.ApiKeyService.WhoAmI:output_type -> cloudvlan.auth.v1.WhoAmIResponse
+	24, // 69: cloudvlan.auth.v1.CertificateService.GetTrustBundle:output_type -> cloudvlan.auth.v1.GetTrustBundleResponse
+	26, // 70: cloudvlan.auth.v1.CertificateService.RenewCertificate:output_type -> cloudvlan.auth.v1.RenewCertificateResponse
+	28, // 71: cloudvlan.auth.v1.CertificateService.MintCertificate:output_type -> cloudvlan.auth.v1.MintCertificateResponse
+	31, // 72: cloudvlan.auth.v1.AuthService.Authenticate:output_type -> cloudvlan.auth.v1.AuthenticateResponse
+	33, // 73: cloudvlan.auth.v1.AuthService.GetContextKeys:output_type -> cloudvlan.auth.v1.GetContextKeysResponse
+	36, // 74: cloudvlan.auth.v1.AuthService.DelegateKey:output_type -> cloudvlan.auth.v1.DelegateKeyResponse
+	38, // 75: cloudvlan.auth.v1.AuthService.GetKeyset:output_type -> cloudvlan.auth.v1.GetKeysetResponse
+	40, // 76: cloudvlan.auth.v1.AuthService.Deny:output_type -> cloudvlan.auth.v1.DenyResponse
+	42, // 77: cloudvlan.auth.v1.AuthService.WatchChanges:output_type -> cloudvlan.auth.v1.WatchChangesResponse
+	44, // 78: cloudvlan.auth.v1.AuditService.ListAuditLogs:output_type -> cloudvlan.auth.v1.ListAuditLogsResponse
+	58, // [58:79] is the sub-list for method output_type
+	37, // [37:58] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_cloudvlan_auth_v1_auth_proto_init() }
@@ -2336,13 +2696,15 @@ func file_cloudvlan_auth_v1_auth_proto_init() {
 	if File_cloudvlan_auth_v1_auth_proto != nil {
 		return
 	}
+	file_cloudvlan_auth_v1_auth_proto_msgTypes[6].OneofWrappers = []any{}
+	file_cloudvlan_auth_v1_auth_proto_msgTypes[8].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cloudvlan_auth_v1_auth_proto_rawDesc), len(file_cloudvlan_auth_v1_auth_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   38,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

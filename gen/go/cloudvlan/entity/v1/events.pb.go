@@ -88,6 +88,7 @@ type Change struct {
 	//	*Change_Removal
 	//	*Change_Dns
 	//	*Change_Settings
+	//	*Change_Tenant
 	Change        isChange_Change `protobuf_oneof:"change"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -216,6 +217,15 @@ func (x *Change) GetSettings() *EffectiveSettings {
 	return nil
 }
 
+func (x *Change) GetTenant() *TenantStanding {
+	if x != nil {
+		if x, ok := x.Change.(*Change_Tenant); ok {
+			return x.Tenant
+		}
+	}
+	return nil
+}
+
 type isChange_Change interface {
 	isChange_Change()
 }
@@ -259,6 +269,10 @@ type Change_Settings struct {
 	Settings *EffectiveSettings `protobuf:"bytes,10,opt,name=settings,proto3,oneof"`
 }
 
+type Change_Tenant struct {
+	Tenant *TenantStanding `protobuf:"bytes,11,opt,name=tenant,proto3,oneof"`
+}
+
 func (*Change_Node) isChange_Change() {}
 
 func (*Change_Rule) isChange_Change() {}
@@ -274,6 +288,8 @@ func (*Change_Removal) isChange_Change() {}
 func (*Change_Dns) isChange_Change() {}
 
 func (*Change_Settings) isChange_Change() {}
+
+func (*Change_Tenant) isChange_Change() {}
 
 type Removal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -322,7 +338,7 @@ func (x *Removal) GetKind() ObjectKind {
 // Credentials of an identity issued before an instant are refused everywhere.
 type Denial struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// SPIFFE id, or `apikey:<id>`.
+	// SPIFFE id, `apikey:<id>`, or `tenant:<id>` for all that is of a tenant.
 	Subject       string                 `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
 	IssuedBefore  *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=issued_before,json=issuedBefore,proto3" json:"issued_before,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -373,11 +389,73 @@ func (x *Denial) GetIssuedBefore() *timestamppb.Timestamp {
 	return nil
 }
 
+// How a tenant stands. One that was never told of is active.
+type TenantStanding struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	TenantId string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	Status   Status                 `protobuf:"varint,2,opt,name=status,proto3,enum=cloudvlan.entity.v1.Status" json:"status,omitempty"`
+	// Of the tenant; the greater one counts.
+	Revision      uint64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TenantStanding) Reset() {
+	*x = TenantStanding{}
+	mi := &file_cloudvlan_entity_v1_events_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TenantStanding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TenantStanding) ProtoMessage() {}
+
+func (x *TenantStanding) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_entity_v1_events_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TenantStanding.ProtoReflect.Descriptor instead.
+func (*TenantStanding) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_entity_v1_events_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *TenantStanding) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *TenantStanding) GetStatus() Status {
+	if x != nil {
+		return x.Status
+	}
+	return Status_STATUS_UNSPECIFIED
+}
+
+func (x *TenantStanding) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 var File_cloudvlan_entity_v1_events_proto protoreflect.FileDescriptor
 
 const file_cloudvlan_entity_v1_events_proto_rawDesc = "" +
 	"\n" +
-	" cloudvlan/entity/v1/events.proto\x12\x13cloudvlan.entity.v1\x1a\"cloudvlan/entity/v1/settings.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfa\x02\n" +
+	" cloudvlan/entity/v1/events.proto\x12\x13cloudvlan.entity.v1\x1a cloudvlan/entity/v1/common.proto\x1a\"cloudvlan/entity/v1/settings.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb9\x03\n" +
 	"\x06Change\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1b\n" +
 	"\tobject_id\x18\x02 \x01(\tR\bobjectId\x12\x14\n" +
@@ -389,13 +467,18 @@ const file_cloudvlan_entity_v1_events_proto_rawDesc = "" +
 	"\aremoval\x18\b \x01(\v2\x1c.cloudvlan.entity.v1.RemovalH\x00R\aremoval\x12\x12\n" +
 	"\x03dns\x18\t \x01(\fH\x00R\x03dns\x12D\n" +
 	"\bsettings\x18\n" +
-	" \x01(\v2&.cloudvlan.entity.v1.EffectiveSettingsH\x00R\bsettingsB\b\n" +
+	" \x01(\v2&.cloudvlan.entity.v1.EffectiveSettingsH\x00R\bsettings\x12=\n" +
+	"\x06tenant\x18\v \x01(\v2#.cloudvlan.entity.v1.TenantStandingH\x00R\x06tenantB\b\n" +
 	"\x06change\">\n" +
 	"\aRemoval\x123\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1f.cloudvlan.entity.v1.ObjectKindR\x04kind\"c\n" +
 	"\x06Denial\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x12?\n" +
-	"\rissued_before\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\fissuedBefore*U\n" +
+	"\rissued_before\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\fissuedBefore\"~\n" +
+	"\x0eTenantStanding\x12\x1b\n" +
+	"\ttenant_id\x18\x01 \x01(\tR\btenantId\x123\n" +
+	"\x06status\x18\x02 \x01(\x0e2\x1b.cloudvlan.entity.v1.StatusR\x06status\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision*U\n" +
 	"\n" +
 	"ObjectKind\x12\x1b\n" +
 	"\x17OBJECT_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
@@ -416,26 +499,30 @@ func file_cloudvlan_entity_v1_events_proto_rawDescGZIP() []byte {
 }
 
 var file_cloudvlan_entity_v1_events_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cloudvlan_entity_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_cloudvlan_entity_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_cloudvlan_entity_v1_events_proto_goTypes = []any{
 	(ObjectKind)(0),               // 0: cloudvlan.entity.v1.ObjectKind
 	(*Change)(nil),                // 1: cloudvlan.entity.v1.Change
 	(*Removal)(nil),               // 2: cloudvlan.entity.v1.Removal
 	(*Denial)(nil),                // 3: cloudvlan.entity.v1.Denial
-	(*EffectiveSettings)(nil),     // 4: cloudvlan.entity.v1.EffectiveSettings
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*TenantStanding)(nil),        // 4: cloudvlan.entity.v1.TenantStanding
+	(*EffectiveSettings)(nil),     // 5: cloudvlan.entity.v1.EffectiveSettings
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(Status)(0),                   // 7: cloudvlan.entity.v1.Status
 }
 var file_cloudvlan_entity_v1_events_proto_depIdxs = []int32{
 	3, // 0: cloudvlan.entity.v1.Change.denial:type_name -> cloudvlan.entity.v1.Denial
 	2, // 1: cloudvlan.entity.v1.Change.removal:type_name -> cloudvlan.entity.v1.Removal
-	4, // 2: cloudvlan.entity.v1.Change.settings:type_name -> cloudvlan.entity.v1.EffectiveSettings
-	0, // 3: cloudvlan.entity.v1.Removal.kind:type_name -> cloudvlan.entity.v1.ObjectKind
-	5, // 4: cloudvlan.entity.v1.Denial.issued_before:type_name -> google.protobuf.Timestamp
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	5, // 2: cloudvlan.entity.v1.Change.settings:type_name -> cloudvlan.entity.v1.EffectiveSettings
+	4, // 3: cloudvlan.entity.v1.Change.tenant:type_name -> cloudvlan.entity.v1.TenantStanding
+	0, // 4: cloudvlan.entity.v1.Removal.kind:type_name -> cloudvlan.entity.v1.ObjectKind
+	6, // 5: cloudvlan.entity.v1.Denial.issued_before:type_name -> google.protobuf.Timestamp
+	7, // 6: cloudvlan.entity.v1.TenantStanding.status:type_name -> cloudvlan.entity.v1.Status
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_cloudvlan_entity_v1_events_proto_init() }
@@ -443,6 +530,7 @@ func file_cloudvlan_entity_v1_events_proto_init() {
 	if File_cloudvlan_entity_v1_events_proto != nil {
 		return
 	}
+	file_cloudvlan_entity_v1_common_proto_init()
 	file_cloudvlan_entity_v1_settings_proto_init()
 	file_cloudvlan_entity_v1_events_proto_msgTypes[0].OneofWrappers = []any{
 		(*Change_Node)(nil),
@@ -453,6 +541,7 @@ func file_cloudvlan_entity_v1_events_proto_init() {
 		(*Change_Removal)(nil),
 		(*Change_Dns)(nil),
 		(*Change_Settings)(nil),
+		(*Change_Tenant)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -460,7 +549,7 @@ func file_cloudvlan_entity_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cloudvlan_entity_v1_events_proto_rawDesc), len(file_cloudvlan_entity_v1_events_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1274,7 +1274,9 @@ type MapUpdate struct {
 	RootTransitions [][]byte `protobuf:"bytes,13,rep,name=root_transitions,json=rootTransitions,proto3" json:"root_transitions,omitempty"`
 	// Only on a map stream whose viewer asked for `continued_heads`: so many bytes, from its beginning, of the head that came
 	// before on the stream come before those of `head`. Together they are the head; nothing is believed before.
-	HeadKept      uint32 `protobuf:"varint,14,opt,name=head_kept,json=headKept,proto3" json:"head_kept,omitempty"`
+	HeadKept uint32 `protobuf:"varint,14,opt,name=head_kept,json=headKept,proto3" json:"head_kept,omitempty"`
+	// Set with `full` while the tenant is suspended: there are no peers until it is active again.
+	Suspended     bool `protobuf:"varint,15,opt,name=suspended,proto3" json:"suspended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1405,6 +1407,13 @@ func (x *MapUpdate) GetHeadKept() uint32 {
 		return x.HeadKept
 	}
 	return 0
+}
+
+func (x *MapUpdate) GetSuspended() bool {
+	if x != nil {
+		return x.Suspended
+	}
+	return false
 }
 
 // Where a peer may be reached; unsigned.
@@ -1556,7 +1565,7 @@ const file_cloudvlan_entity_v1_netmap_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12%\n" +
 	"\x0ekeyset_version\x18\a \x01(\x04R\rkeysetVersion\x12C\n" +
-	"\fstale_policy\x18\b \x01(\x0e2 .cloudvlan.entity.v1.StalePolicyR\vstalePolicy\"\xa0\x03\n" +
+	"\fstale_policy\x18\b \x01(\x0e2 .cloudvlan.entity.v1.StalePolicyR\vstalePolicy\"\xbe\x03\n" +
 	"\tMapUpdate\x12\x1a\n" +
 	"\bprevious\x18\x01 \x01(\x04R\bprevious\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x12\n" +
@@ -1572,7 +1581,8 @@ const file_cloudvlan_entity_v1_netmap_proto_rawDesc = "" +
 	"\x05hints\x18\v \x03(\v2!.cloudvlan.entity.v1.EndpointHintR\x05hints\x12\x10\n" +
 	"\x03dns\x18\f \x01(\fR\x03dns\x12)\n" +
 	"\x10root_transitions\x18\r \x03(\fR\x0frootTransitions\x12\x1b\n" +
-	"\thead_kept\x18\x0e \x01(\rR\bheadKept\"h\n" +
+	"\thead_kept\x18\x0e \x01(\rR\bheadKept\x12\x1c\n" +
+	"\tsuspended\x18\x0f \x01(\bR\tsuspended\"h\n" +
 	"\fEndpointHint\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12?\n" +
 	"\tendpoints\x18\x02 \x03(\v2!.cloudvlan.entity.v1.NodeEndpointR\tendpoints*^\n" +

@@ -33,7 +33,9 @@ type Tenant struct {
 	RootKeySha256 []byte      `protobuf:"bytes,4,opt,name=root_key_sha256,json=rootKeySha256,proto3" json:"root_key_sha256,omitempty"`
 	Provenance    *Provenance `protobuf:"bytes,5,opt,name=provenance,proto3" json:"provenance,omitempty"`
 	// The installation that owns the tenant.
-	ClusterId     string `protobuf:"bytes,6,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	ClusterId string `protobuf:"bytes,6,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	// Grows by one with each change of name or status, from 1.
+	Revision      uint64 `protobuf:"varint,7,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -110,6 +112,13 @@ func (x *Tenant) GetClusterId() string {
 	return ""
 }
 
+func (x *Tenant) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 type TenantStats struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Cvlans        uint64                 `protobuf:"varint,1,opt,name=cvlans,proto3" json:"cvlans,omitempty"`
@@ -166,7 +175,7 @@ var File_cloudvlan_entity_v1_tenant_proto protoreflect.FileDescriptor
 
 const file_cloudvlan_entity_v1_tenant_proto_rawDesc = "" +
 	"\n" +
-	" cloudvlan/entity/v1/tenant.proto\x12\x13cloudvlan.entity.v1\x1a cloudvlan/entity/v1/common.proto\"\xeb\x01\n" +
+	" cloudvlan/entity/v1/tenant.proto\x12\x13cloudvlan.entity.v1\x1a cloudvlan/entity/v1/common.proto\"\x87\x02\n" +
 	"\x06Tenant\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x04name\x18\x02 \x01(\tB\x00R\x04name\x123\n" +
@@ -176,7 +185,8 @@ const file_cloudvlan_entity_v1_tenant_proto_rawDesc = "" +
 	"provenance\x18\x05 \x01(\v2\x1f.cloudvlan.entity.v1.ProvenanceR\n" +
 	"provenance\x12\x1d\n" +
 	"\n" +
-	"cluster_id\x18\x06 \x01(\tR\tclusterId\";\n" +
+	"cluster_id\x18\x06 \x01(\tR\tclusterId\x12\x1a\n" +
+	"\brevision\x18\a \x01(\x04R\brevision\";\n" +
 	"\vTenantStats\x12\x16\n" +
 	"\x06cvlans\x18\x01 \x01(\x04R\x06cvlans\x12\x14\n" +
 	"\x05nodes\x18\x02 \x01(\x04R\x05nodesB\xc3\x01\n" +

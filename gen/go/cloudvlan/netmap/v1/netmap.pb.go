@@ -1026,10 +1026,10 @@ const file_cloudvlan_netmap_v1_netmap_proto_rawDesc = "" +
 	"\x15ListAuditLogsResponse\x12<\n" +
 	"\n" +
 	"audit_logs\x18\x01 \x03(\v2\x1d.cloudvlan.entity.v1.AuditLogR\tauditLogs\x121\n" +
-	"\x04meta\x18\x02 \x01(\v2\x1d.cloudvlan.entity.v1.ListMetaR\x04meta2\xd0\x02\n" +
-	"\rNetmapService\x12b\n" +
-	"\x05Watch\x12!.cloudvlan.netmap.v1.WatchRequest\x1a\".cloudvlan.netmap.v1.WatchResponse\"\x10\x8a\xb5\x18\t\b\x01\x10\x03\x1a\x01\x038\x01\x90\x02\x010\x01\x12]\n" +
-	"\x04Poll\x12 .cloudvlan.netmap.v1.PollRequest\x1a!.cloudvlan.netmap.v1.PollResponse\"\x10\x8a\xb5\x18\t\b\x01\x10\x03\x1a\x01\x038\x01\x90\x02\x01\x12|\n" +
+	"\x04meta\x18\x02 \x01(\v2\x1d.cloudvlan.entity.v1.ListMetaR\x04meta2\xd4\x02\n" +
+	"\rNetmapService\x12d\n" +
+	"\x05Watch\x12!.cloudvlan.netmap.v1.WatchRequest\x1a\".cloudvlan.netmap.v1.WatchResponse\"\x12\x8a\xb5\x18\v\b\x01\x10\x03\x1a\x01\x038\x01@\x01\x90\x02\x010\x01\x12_\n" +
+	"\x04Poll\x12 .cloudvlan.netmap.v1.PollRequest\x1a!.cloudvlan.netmap.v1.PollResponse\"\x12\x8a\xb5\x18\v\b\x01\x10\x03\x1a\x01\x038\x01@\x01\x90\x02\x01\x12|\n" +
 	"\x0fReportEndpoints\x12+.cloudvlan.netmap.v1.ReportEndpointsRequest\x1a,.cloudvlan.netmap.v1.ReportEndpointsResponse\"\x0e\x8a\xb5\x18\a\b\x01\x10\x03\x1a\x01\x03\x90\x02\x022\x85\x01\n" +
 	"\x0fPresenceService\x12r\n" +
 	"\fListPresence\x12(.cloudvlan.netmap.v1.ListPresenceRequest\x1a).cloudvlan.netmap.v1.ListPresenceResponse\"\r\x8a\xb5\x18\x06\b(\x10\x028\x01\x90\x02\x012k\n" +

@@ -264,7 +264,9 @@ type Access struct {
 	// True when a repetition is NOT safe. Otherwise the method must carry `idempotency_level`.
 	Once bool `protobuf:"varint,6,opt,name=once,proto3" json:"once,omitempty"`
 	// True when the response carries tenant data that residency rules cover.
-	Residency     bool `protobuf:"varint,7,opt,name=residency,proto3" json:"residency,omitempty"`
+	Residency bool `protobuf:"varint,7,opt,name=residency,proto3" json:"residency,omitempty"`
+	// True when nodes of a suspended tenant are let in, so that they hear of it.
+	Suspended     bool `protobuf:"varint,8,opt,name=suspended,proto3" json:"suspended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -348,6 +350,13 @@ func (x *Access) GetResidency() bool {
 	return false
 }
 
+func (x *Access) GetSuspended() bool {
+	if x != nil {
+		return x.Suspended
+	}
+	return false
+}
+
 var file_cloudvlan_options_v1_options_proto_extTypes = []protoimpl.ExtensionInfo{
 	{
 		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
@@ -371,7 +380,7 @@ var File_cloudvlan_options_v1_options_proto protoreflect.FileDescriptor
 
 const file_cloudvlan_options_v1_options_proto_rawDesc = "" +
 	"\n" +
-	"\"cloudvlan/options/v1/options.proto\x12\x14cloudvlan.options.v1\x1a google/protobuf/descriptor.proto\"\xba\x02\n" +
+	"\"cloudvlan/options/v1/options.proto\x12\x14cloudvlan.options.v1\x1a google/protobuf/descriptor.proto\"\xd8\x02\n" +
 	"\x06Access\x12@\n" +
 	"\n" +
 	"permission\x18\x01 \x01(\x0e2 .cloudvlan.options.v1.PermissionR\n" +
@@ -381,7 +390,8 @@ const file_cloudvlan_options_v1_options_proto_rawDesc = "" +
 	"\tanonymous\x18\x04 \x01(\bR\tanonymous\x12/\n" +
 	"\x13expired_certificate\x18\x05 \x01(\bR\x12expiredCertificate\x12\x12\n" +
 	"\x04once\x18\x06 \x01(\bR\x04once\x12\x1c\n" +
-	"\tresidency\x18\a \x01(\bR\tresidency*d\n" +
+	"\tresidency\x18\a \x01(\bR\tresidency\x12\x1c\n" +
+	"\tsuspended\x18\b \x01(\bR\tsuspended*d\n" +
 	"\x05Scope\x12\x15\n" +
 	"\x11SCOPE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSCOPE_PLATFORM\x10\x01\x12\x10\n" +

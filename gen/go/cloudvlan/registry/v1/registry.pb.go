@@ -2672,6 +2672,102 @@ func (x *CreateJoinTokenResponse) GetJoinString() string {
 	return ""
 }
 
+type GetJoinTokenRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TenantId      string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	TokenId       string                 `protobuf:"bytes,2,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetJoinTokenRequest) Reset() {
+	*x = GetJoinTokenRequest{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetJoinTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetJoinTokenRequest) ProtoMessage() {}
+
+func (x *GetJoinTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetJoinTokenRequest.ProtoReflect.Descriptor instead.
+func (*GetJoinTokenRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *GetJoinTokenRequest) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *GetJoinTokenRequest) GetTokenId() string {
+	if x != nil {
+		return x.TokenId
+	}
+	return ""
+}
+
+type GetJoinTokenResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         *v1.JoinToken          `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetJoinTokenResponse) Reset() {
+	*x = GetJoinTokenResponse{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetJoinTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetJoinTokenResponse) ProtoMessage() {}
+
+func (x *GetJoinTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetJoinTokenResponse.ProtoReflect.Descriptor instead.
+func (*GetJoinTokenResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *GetJoinTokenResponse) GetToken() *v1.JoinToken {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
 type ListJoinTokensRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TenantId      string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
@@ -2683,7 +2779,7 @@ type ListJoinTokensRequest struct {
 
 func (x *ListJoinTokensRequest) Reset() {
 	*x = ListJoinTokensRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[52]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2695,7 +2791,7 @@ func (x *ListJoinTokensRequest) String() string {
 func (*ListJoinTokensRequest) ProtoMessage() {}
 
 func (x *ListJoinTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[52]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2708,7 +2804,7 @@ func (x *ListJoinTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJoinTokensRequest.ProtoReflect.Descriptor instead.
 func (*ListJoinTokensRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{52}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListJoinTokensRequest) GetTenantId() string {
@@ -2742,7 +2838,7 @@ type ListJoinTokensResponse struct {
 
 func (x *ListJoinTokensResponse) Reset() {
 	*x = ListJoinTokensResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[53]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2754,7 +2850,7 @@ func (x *ListJoinTokensResponse) String() string {
 func (*ListJoinTokensResponse) ProtoMessage() {}
 
 func (x *ListJoinTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[53]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2767,7 +2863,7 @@ func (x *ListJoinTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJoinTokensResponse.ProtoReflect.Descriptor instead.
 func (*ListJoinTokensResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{53}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListJoinTokensResponse) GetTokens() []*v1.JoinToken {
@@ -2794,7 +2890,7 @@ type RevokeJoinTokenRequest struct {
 
 func (x *RevokeJoinTokenRequest) Reset() {
 	*x = RevokeJoinTokenRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[54]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2806,7 +2902,7 @@ func (x *RevokeJoinTokenRequest) String() string {
 func (*RevokeJoinTokenRequest) ProtoMessage() {}
 
 func (x *RevokeJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[54]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2819,7 +2915,7 @@ func (x *RevokeJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*RevokeJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{54}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *RevokeJoinTokenRequest) GetTenantId() string {
@@ -2845,7 +2941,7 @@ type RevokeJoinTokenResponse struct {
 
 func (x *RevokeJoinTokenResponse) Reset() {
 	*x = RevokeJoinTokenResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[55]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2857,7 +2953,7 @@ func (x *RevokeJoinTokenResponse) String() string {
 func (*RevokeJoinTokenResponse) ProtoMessage() {}
 
 func (x *RevokeJoinTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[55]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2870,7 +2966,7 @@ func (x *RevokeJoinTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeJoinTokenResponse.ProtoReflect.Descriptor instead.
 func (*RevokeJoinTokenResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{55}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *RevokeJoinTokenResponse) GetToken() *v1.JoinToken {
@@ -2893,7 +2989,7 @@ type GetSettingsRequest struct {
 
 func (x *GetSettingsRequest) Reset() {
 	*x = GetSettingsRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[56]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2905,7 +3001,7 @@ func (x *GetSettingsRequest) String() string {
 func (*GetSettingsRequest) ProtoMessage() {}
 
 func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[56]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2918,7 +3014,7 @@ func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSettingsRequest.ProtoReflect.Descriptor instead.
 func (*GetSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{56}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *GetSettingsRequest) GetLayer() v1.SettingsLayer {
@@ -2953,7 +3049,7 @@ type GetSettingsResponse struct {
 
 func (x *GetSettingsResponse) Reset() {
 	*x = GetSettingsResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[57]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2965,7 +3061,7 @@ func (x *GetSettingsResponse) String() string {
 func (*GetSettingsResponse) ProtoMessage() {}
 
 func (x *GetSettingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[57]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2978,7 +3074,7 @@ func (x *GetSettingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSettingsResponse.ProtoReflect.Descriptor instead.
 func (*GetSettingsResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{57}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *GetSettingsResponse) GetOwn() *v1.LayerSettings {
@@ -3011,7 +3107,7 @@ type UpdateSettingsRequest struct {
 
 func (x *UpdateSettingsRequest) Reset() {
 	*x = UpdateSettingsRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[58]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3023,7 +3119,7 @@ func (x *UpdateSettingsRequest) String() string {
 func (*UpdateSettingsRequest) ProtoMessage() {}
 
 func (x *UpdateSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[58]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3036,7 +3132,7 @@ func (x *UpdateSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSettingsRequest.ProtoReflect.Descriptor instead.
 func (*UpdateSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{58}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *UpdateSettingsRequest) GetLayer() v1.SettingsLayer {
@@ -3085,7 +3181,7 @@ type UpdateSettingsResponse struct {
 
 func (x *UpdateSettingsResponse) Reset() {
 	*x = UpdateSettingsResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[59]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3097,7 +3193,7 @@ func (x *UpdateSettingsResponse) String() string {
 func (*UpdateSettingsResponse) ProtoMessage() {}
 
 func (x *UpdateSettingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[59]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3110,7 +3206,7 @@ func (x *UpdateSettingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSettingsResponse.ProtoReflect.Descriptor instead.
 func (*UpdateSettingsResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{59}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *UpdateSettingsResponse) GetOwn() *v1.LayerSettings {
@@ -3135,7 +3231,7 @@ type BeginJoinRequest struct {
 
 func (x *BeginJoinRequest) Reset() {
 	*x = BeginJoinRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[60]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3147,7 +3243,7 @@ func (x *BeginJoinRequest) String() string {
 func (*BeginJoinRequest) ProtoMessage() {}
 
 func (x *BeginJoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[60]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3160,7 +3256,7 @@ func (x *BeginJoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginJoinRequest.ProtoReflect.Descriptor instead.
 func (*BeginJoinRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{60}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{62}
 }
 
 type BeginJoinResponse struct {
@@ -3175,7 +3271,7 @@ type BeginJoinResponse struct {
 
 func (x *BeginJoinResponse) Reset() {
 	*x = BeginJoinResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[61]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3187,7 +3283,7 @@ func (x *BeginJoinResponse) String() string {
 func (*BeginJoinResponse) ProtoMessage() {}
 
 func (x *BeginJoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[61]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3200,7 +3296,7 @@ func (x *BeginJoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginJoinResponse.ProtoReflect.Descriptor instead.
 func (*BeginJoinResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{61}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *BeginJoinResponse) GetServerPublicKey() []byte {
@@ -3242,7 +3338,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[62]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3254,7 +3350,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[62]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3267,7 +3363,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{62}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *JoinRequest) GetTenantId() string {
@@ -3365,7 +3461,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[63]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3377,7 +3473,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[63]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3390,7 +3486,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{63}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *JoinResponse) GetNode() *v1.Node {
@@ -3453,7 +3549,7 @@ type ResolveTargetsRequest struct {
 
 func (x *ResolveTargetsRequest) Reset() {
 	*x = ResolveTargetsRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[64]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3465,7 +3561,7 @@ func (x *ResolveTargetsRequest) String() string {
 func (*ResolveTargetsRequest) ProtoMessage() {}
 
 func (x *ResolveTargetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[64]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3478,7 +3574,7 @@ func (x *ResolveTargetsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveTargetsRequest.ProtoReflect.Descriptor instead.
 func (*ResolveTargetsRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{64}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ResolveTargetsRequest) GetTenantId() string {
@@ -3512,7 +3608,7 @@ type ResolveTargetsResponse struct {
 
 func (x *ResolveTargetsResponse) Reset() {
 	*x = ResolveTargetsResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[65]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3524,7 +3620,7 @@ func (x *ResolveTargetsResponse) String() string {
 func (*ResolveTargetsResponse) ProtoMessage() {}
 
 func (x *ResolveTargetsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[65]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3537,7 +3633,7 @@ func (x *ResolveTargetsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveTargetsResponse.ProtoReflect.Descriptor instead.
 func (*ResolveTargetsResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{65}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ResolveTargetsResponse) GetTargets() []*ResolvedTarget {
@@ -3557,7 +3653,7 @@ type ResolvedTarget struct {
 
 func (x *ResolvedTarget) Reset() {
 	*x = ResolvedTarget{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[66]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3569,7 +3665,7 @@ func (x *ResolvedTarget) String() string {
 func (*ResolvedTarget) ProtoMessage() {}
 
 func (x *ResolvedTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[66]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3582,7 +3678,7 @@ func (x *ResolvedTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolvedTarget.ProtoReflect.Descriptor instead.
 func (*ResolvedTarget) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{66}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ResolvedTarget) GetSelector() *v1.RuleSelector {
@@ -3603,7 +3699,7 @@ type WatchChangesRequest struct {
 
 func (x *WatchChangesRequest) Reset() {
 	*x = WatchChangesRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[67]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3615,7 +3711,7 @@ func (x *WatchChangesRequest) String() string {
 func (*WatchChangesRequest) ProtoMessage() {}
 
 func (x *WatchChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[67]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3628,7 +3724,7 @@ func (x *WatchChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchChangesRequest.ProtoReflect.Descriptor instead.
 func (*WatchChangesRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{67}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *WatchChangesRequest) GetTenantId() string {
@@ -3662,7 +3758,7 @@ type WatchChangesResponse struct {
 
 func (x *WatchChangesResponse) Reset() {
 	*x = WatchChangesResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[68]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3674,7 +3770,7 @@ func (x *WatchChangesResponse) String() string {
 func (*WatchChangesResponse) ProtoMessage() {}
 
 func (x *WatchChangesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[68]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3687,7 +3783,7 @@ func (x *WatchChangesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchChangesResponse.ProtoReflect.Descriptor instead.
 func (*WatchChangesResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{68}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *WatchChangesResponse) GetChanges() []*v1.Change {
@@ -3716,7 +3812,7 @@ type ListAuditLogsRequest struct {
 
 func (x *ListAuditLogsRequest) Reset() {
 	*x = ListAuditLogsRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[69]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3728,7 +3824,7 @@ func (x *ListAuditLogsRequest) String() string {
 func (*ListAuditLogsRequest) ProtoMessage() {}
 
 func (x *ListAuditLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[69]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3741,7 +3837,7 @@ func (x *ListAuditLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditLogsRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditLogsRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{69}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ListAuditLogsRequest) GetTenantId() string {
@@ -3775,7 +3871,7 @@ type ListAuditLogsResponse struct {
 
 func (x *ListAuditLogsResponse) Reset() {
 	*x = ListAuditLogsResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[70]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3787,7 +3883,7 @@ func (x *ListAuditLogsResponse) String() string {
 func (*ListAuditLogsResponse) ProtoMessage() {}
 
 func (x *ListAuditLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[70]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3800,7 +3896,7 @@ func (x *ListAuditLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditLogsResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditLogsResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{70}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ListAuditLogsResponse) GetAuditLogs() []*v1.AuditLog {
@@ -3990,7 +4086,12 @@ const file_cloudvlan_registry_v1_registry_proto_rawDesc = "" +
 	"\x17CreateJoinTokenResponse\x124\n" +
 	"\x05token\x18\x01 \x01(\v2\x1e.cloudvlan.entity.v1.JoinTokenR\x05token\x12$\n" +
 	"\vjoin_string\x18\x02 \x01(\tB\x03\x80\x01\x01R\n" +
-	"joinString\"\x94\x01\n" +
+	"joinString\"Q\n" +
+	"\x13GetJoinTokenRequest\x12\x1d\n" +
+	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x1b\n" +
+	"\btoken_id\x18\x02 \x01(\tB\x00R\atokenId\"L\n" +
+	"\x14GetJoinTokenResponse\x124\n" +
+	"\x05token\x18\x01 \x01(\v2\x1e.cloudvlan.entity.v1.JoinTokenR\x05token\"\x94\x01\n" +
 	"\x15ListJoinTokensRequest\x12\x1d\n" +
 	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x1b\n" +
 	"\bcvlan_id\x18\x02 \x01(\tB\x00R\acvlanId\x12?\n" +
@@ -4112,10 +4213,11 @@ const file_cloudvlan_registry_v1_registry_proto_rawDesc = "" +
 	"\fDeleteRegion\x12*.cloudvlan.registry.v1.DeleteRegionRequest\x1a+.cloudvlan.registry.v1.DeleteRegionResponse\"\v\x8a\xb5\x18\x04\b[\x10\x01\x90\x02\x022\x82\x02\n" +
 	"\x0fSettingsService\x12s\n" +
 	"\vGetSettings\x12).cloudvlan.registry.v1.GetSettingsRequest\x1a*.cloudvlan.registry.v1.GetSettingsResponse\"\r\x8a\xb5\x18\x06\b\x1e\x10\x028\x01\x90\x02\x01\x12z\n" +
-	"\x0eUpdateSettings\x12,.cloudvlan.registry.v1.UpdateSettingsRequest\x1a-.cloudvlan.registry.v1.UpdateSettingsResponse\"\v\x8a\xb5\x18\x04\b\x1f\x10\x02\x90\x02\x022\xdd\x04\n" +
+	"\x0eUpdateSettings\x12,.cloudvlan.registry.v1.UpdateSettingsRequest\x1a-.cloudvlan.registry.v1.UpdateSettingsResponse\"\v\x8a\xb5\x18\x04\b\x1f\x10\x02\x90\x02\x022\xd5\x05\n" +
 	"\x11EnrollmentService\x12|\n" +
 	"\x0fCreateJoinToken\x12-.cloudvlan.registry.v1.CreateJoinTokenRequest\x1a..cloudvlan.registry.v1.CreateJoinTokenResponse\"\n" +
-	"\x8a\xb5\x18\x06\b3\x10\x020\x01\x12|\n" +
+	"\x8a\xb5\x18\x06\b3\x10\x020\x01\x12v\n" +
+	"\fGetJoinToken\x12*.cloudvlan.registry.v1.GetJoinTokenRequest\x1a+.cloudvlan.registry.v1.GetJoinTokenResponse\"\r\x8a\xb5\x18\x06\b2\x10\x028\x01\x90\x02\x01\x12|\n" +
 	"\x0eListJoinTokens\x12,.cloudvlan.registry.v1.ListJoinTokensRequest\x1a-.cloudvlan.registry.v1.ListJoinTokensResponse\"\r\x8a\xb5\x18\x06\b2\x10\x028\x01\x90\x02\x01\x12}\n" +
 	"\x0fRevokeJoinToken\x12-.cloudvlan.registry.v1.RevokeJoinTokenRequest\x1a..cloudvlan.registry.v1.RevokeJoinTokenResponse\"\v\x8a\xb5\x18\x04\b3\x10\x02\x90\x02\x02\x12m\n" +
 	"\tBeginJoin\x12'.cloudvlan.registry.v1.BeginJoinRequest\x1a(.cloudvlan.registry.v1.BeginJoinResponse\"\r\x8a\xb5\x18\x06\b\x01\x10\x03 \x01\x90\x02\x01\x12^\n" +
@@ -4139,7 +4241,7 @@ func file_cloudvlan_registry_v1_registry_proto_rawDescGZIP() []byte {
 	return file_cloudvlan_registry_v1_registry_proto_rawDescData
 }
 
-var file_cloudvlan_registry_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 72)
+var file_cloudvlan_registry_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 74)
 var file_cloudvlan_registry_v1_registry_proto_goTypes = []any{
 	(*CreateCvlanRequest)(nil),        // 0: cloudvlan.registry.v1.CreateCvlanRequest
 	(*CreateCvlanResponse)(nil),       // 1: cloudvlan.registry.v1.CreateCvlanResponse
@@ -4193,188 +4295,193 @@ var file_cloudvlan_registry_v1_registry_proto_goTypes = []any{
 	(*DeleteRegionResponse)(nil),      // 49: cloudvlan.registry.v1.DeleteRegionResponse
 	(*CreateJoinTokenRequest)(nil),    // 50: cloudvlan.registry.v1.CreateJoinTokenRequest
 	(*CreateJoinTokenResponse)(nil),   // 51: cloudvlan.registry.v1.CreateJoinTokenResponse
-	(*ListJoinTokensRequest)(nil),     // 52: cloudvlan.registry.v1.ListJoinTokensRequest
-	(*ListJoinTokensResponse)(nil),    // 53: cloudvlan.registry.v1.ListJoinTokensResponse
-	(*RevokeJoinTokenRequest)(nil),    // 54: cloudvlan.registry.v1.RevokeJoinTokenRequest
-	(*RevokeJoinTokenResponse)(nil),   // 55: cloudvlan.registry.v1.RevokeJoinTokenResponse
-	(*GetSettingsRequest)(nil),        // 56: cloudvlan.registry.v1.GetSettingsRequest
-	(*GetSettingsResponse)(nil),       // 57: cloudvlan.registry.v1.GetSettingsResponse
-	(*UpdateSettingsRequest)(nil),     // 58: cloudvlan.registry.v1.UpdateSettingsRequest
-	(*UpdateSettingsResponse)(nil),    // 59: cloudvlan.registry.v1.UpdateSettingsResponse
-	(*BeginJoinRequest)(nil),          // 60: cloudvlan.registry.v1.BeginJoinRequest
-	(*BeginJoinResponse)(nil),         // 61: cloudvlan.registry.v1.BeginJoinResponse
-	(*JoinRequest)(nil),               // 62: cloudvlan.registry.v1.JoinRequest
-	(*JoinResponse)(nil),              // 63: cloudvlan.registry.v1.JoinResponse
-	(*ResolveTargetsRequest)(nil),     // 64: cloudvlan.registry.v1.ResolveTargetsRequest
-	(*ResolveTargetsResponse)(nil),    // 65: cloudvlan.registry.v1.ResolveTargetsResponse
-	(*ResolvedTarget)(nil),            // 66: cloudvlan.registry.v1.ResolvedTarget
-	(*WatchChangesRequest)(nil),       // 67: cloudvlan.registry.v1.WatchChangesRequest
-	(*WatchChangesResponse)(nil),      // 68: cloudvlan.registry.v1.WatchChangesResponse
-	(*ListAuditLogsRequest)(nil),      // 69: cloudvlan.registry.v1.ListAuditLogsRequest
-	(*ListAuditLogsResponse)(nil),     // 70: cloudvlan.registry.v1.ListAuditLogsResponse
-	nil,                               // 71: cloudvlan.registry.v1.TagSet.TagsEntry
-	(*v1.Cvlan)(nil),                  // 72: cloudvlan.entity.v1.Cvlan
-	(*v1.CvlanStats)(nil),             // 73: cloudvlan.entity.v1.CvlanStats
-	(*v1.Pagination)(nil),             // 74: cloudvlan.entity.v1.Pagination
-	(*v1.ListMeta)(nil),               // 75: cloudvlan.entity.v1.ListMeta
-	(*v1.TenantStats)(nil),            // 76: cloudvlan.entity.v1.TenantStats
-	(*v1.Node)(nil),                   // 77: cloudvlan.entity.v1.Node
-	(*v1.NodeRoute)(nil),              // 78: cloudvlan.entity.v1.NodeRoute
-	(*v1.Group)(nil),                  // 79: cloudvlan.entity.v1.Group
-	(*v1.GroupWithCount)(nil),         // 80: cloudvlan.entity.v1.GroupWithCount
-	(*v1.GroupMember)(nil),            // 81: cloudvlan.entity.v1.GroupMember
-	(*v1.TagSummary)(nil),             // 82: cloudvlan.entity.v1.TagSummary
-	(*v1.Region)(nil),                 // 83: cloudvlan.entity.v1.Region
-	(v1.NodeKind)(0),                  // 84: cloudvlan.entity.v1.NodeKind
-	(*v1.JoinToken)(nil),              // 85: cloudvlan.entity.v1.JoinToken
-	(v1.SettingsLayer)(0),             // 86: cloudvlan.entity.v1.SettingsLayer
-	(*v1.LayerSettings)(nil),          // 87: cloudvlan.entity.v1.LayerSettings
-	(*v1.EffectiveSettings)(nil),      // 88: cloudvlan.entity.v1.EffectiveSettings
-	(*v1.Settings)(nil),               // 89: cloudvlan.entity.v1.Settings
-	(*v1.Certificate)(nil),            // 90: cloudvlan.entity.v1.Certificate
-	(*v1.TrustBundle)(nil),            // 91: cloudvlan.entity.v1.TrustBundle
-	(*v1.Signed)(nil),                 // 92: cloudvlan.entity.v1.Signed
-	(*v1.PolicyTarget)(nil),           // 93: cloudvlan.entity.v1.PolicyTarget
-	(*v1.RuleSelector)(nil),           // 94: cloudvlan.entity.v1.RuleSelector
-	(*v1.Change)(nil),                 // 95: cloudvlan.entity.v1.Change
-	(*v1.AuditFilter)(nil),            // 96: cloudvlan.entity.v1.AuditFilter
-	(*v1.AuditLog)(nil),               // 97: cloudvlan.entity.v1.AuditLog
+	(*GetJoinTokenRequest)(nil),       // 52: cloudvlan.registry.v1.GetJoinTokenRequest
+	(*GetJoinTokenResponse)(nil),      // 53: cloudvlan.registry.v1.GetJoinTokenResponse
+	(*ListJoinTokensRequest)(nil),     // 54: cloudvlan.registry.v1.ListJoinTokensRequest
+	(*ListJoinTokensResponse)(nil),    // 55: cloudvlan.registry.v1.ListJoinTokensResponse
+	(*RevokeJoinTokenRequest)(nil),    // 56: cloudvlan.registry.v1.RevokeJoinTokenRequest
+	(*RevokeJoinTokenResponse)(nil),   // 57: cloudvlan.registry.v1.RevokeJoinTokenResponse
+	(*GetSettingsRequest)(nil),        // 58: cloudvlan.registry.v1.GetSettingsRequest
+	(*GetSettingsResponse)(nil),       // 59: cloudvlan.registry.v1.GetSettingsResponse
+	(*UpdateSettingsRequest)(nil),     // 60: cloudvlan.registry.v1.UpdateSettingsRequest
+	(*UpdateSettingsResponse)(nil),    // 61: cloudvlan.registry.v1.UpdateSettingsResponse
+	(*BeginJoinRequest)(nil),          // 62: cloudvlan.registry.v1.BeginJoinRequest
+	(*BeginJoinResponse)(nil),         // 63: cloudvlan.registry.v1.BeginJoinResponse
+	(*JoinRequest)(nil),               // 64: cloudvlan.registry.v1.JoinRequest
+	(*JoinResponse)(nil),              // 65: cloudvlan.registry.v1.JoinResponse
+	(*ResolveTargetsRequest)(nil),     // 66: cloudvlan.registry.v1.ResolveTargetsRequest
+	(*ResolveTargetsResponse)(nil),    // 67: cloudvlan.registry.v1.ResolveTargetsResponse
+	(*ResolvedTarget)(nil),            // 68: cloudvlan.registry.v1.ResolvedTarget
+	(*WatchChangesRequest)(nil),       // 69: cloudvlan.registry.v1.WatchChangesRequest
+	(*WatchChangesResponse)(nil),      // 70: cloudvlan.registry.v1.WatchChangesResponse
+	(*ListAuditLogsRequest)(nil),      // 71: cloudvlan.registry.v1.ListAuditLogsRequest
+	(*ListAuditLogsResponse)(nil),     // 72: cloudvlan.registry.v1.ListAuditLogsResponse
+	nil,                               // 73: cloudvlan.registry.v1.TagSet.TagsEntry
+	(*v1.Cvlan)(nil),                  // 74: cloudvlan.entity.v1.Cvlan
+	(*v1.CvlanStats)(nil),             // 75: cloudvlan.entity.v1.CvlanStats
+	(*v1.Pagination)(nil),             // 76: cloudvlan.entity.v1.Pagination
+	(*v1.ListMeta)(nil),               // 77: cloudvlan.entity.v1.ListMeta
+	(*v1.TenantStats)(nil),            // 78: cloudvlan.entity.v1.TenantStats
+	(*v1.Node)(nil),                   // 79: cloudvlan.entity.v1.Node
+	(*v1.NodeRoute)(nil),              // 80: cloudvlan.entity.v1.NodeRoute
+	(*v1.Group)(nil),                  // 81: cloudvlan.entity.v1.Group
+	(*v1.GroupWithCount)(nil),         // 82: cloudvlan.entity.v1.GroupWithCount
+	(*v1.GroupMember)(nil),            // 83: cloudvlan.entity.v1.GroupMember
+	(*v1.TagSummary)(nil),             // 84: cloudvlan.entity.v1.TagSummary
+	(*v1.Region)(nil),                 // 85: cloudvlan.entity.v1.Region
+	(v1.NodeKind)(0),                  // 86: cloudvlan.entity.v1.NodeKind
+	(*v1.JoinToken)(nil),              // 87: cloudvlan.entity.v1.JoinToken
+	(v1.SettingsLayer)(0),             // 88: cloudvlan.entity.v1.SettingsLayer
+	(*v1.LayerSettings)(nil),          // 89: cloudvlan.entity.v1.LayerSettings
+	(*v1.EffectiveSettings)(nil),      // 90: cloudvlan.entity.v1.EffectiveSettings
+	(*v1.Settings)(nil),               // 91: cloudvlan.entity.v1.Settings
+	(*v1.Certificate)(nil),            // 92: cloudvlan.entity.v1.Certificate
+	(*v1.TrustBundle)(nil),            // 93: cloudvlan.entity.v1.TrustBundle
+	(*v1.Signed)(nil),                 // 94: cloudvlan.entity.v1.Signed
+	(*v1.PolicyTarget)(nil),           // 95: cloudvlan.entity.v1.PolicyTarget
+	(*v1.RuleSelector)(nil),           // 96: cloudvlan.entity.v1.RuleSelector
+	(*v1.Change)(nil),                 // 97: cloudvlan.entity.v1.Change
+	(*v1.AuditFilter)(nil),            // 98: cloudvlan.entity.v1.AuditFilter
+	(*v1.AuditLog)(nil),               // 99: cloudvlan.entity.v1.AuditLog
 }
 var file_cloudvlan_registry_v1_registry_proto_depIdxs = []int32{
-	72, // 0: cloudvlan.registry.v1.CreateCvlanResponse.cvlan:type_name -> cloudvlan.entity.v1.Cvlan
-	72, // 1: cloudvlan.registry.v1.GetCvlanResponse.cvlan:type_name -> cloudvlan.entity.v1.Cvlan
-	73, // 2: cloudvlan.registry.v1.GetCvlanResponse.stats:type_name -> cloudvlan.entity.v1.CvlanStats
-	74, // 3: cloudvlan.registry.v1.ListCvlansRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	72, // 4: cloudvlan.registry.v1.ListCvlansResponse.cvlans:type_name -> cloudvlan.entity.v1.Cvlan
-	75, // 5: cloudvlan.registry.v1.ListCvlansResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	72, // 6: cloudvlan.registry.v1.UpdateCvlanResponse.cvlan:type_name -> cloudvlan.entity.v1.Cvlan
-	76, // 7: cloudvlan.registry.v1.GetTenantStatsResponse.stats:type_name -> cloudvlan.entity.v1.TenantStats
-	77, // 8: cloudvlan.registry.v1.GetNodeResponse.node:type_name -> cloudvlan.entity.v1.Node
-	74, // 9: cloudvlan.registry.v1.ListNodesRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	77, // 10: cloudvlan.registry.v1.ListNodesResponse.nodes:type_name -> cloudvlan.entity.v1.Node
-	75, // 11: cloudvlan.registry.v1.ListNodesResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	74, // 0: cloudvlan.registry.v1.CreateCvlanResponse.cvlan:type_name -> cloudvlan.entity.v1.Cvlan
+	74, // 1: cloudvlan.registry.v1.GetCvlanResponse.cvlan:type_name -> cloudvlan.entity.v1.Cvlan
+	75, // 2: cloudvlan.registry.v1.GetCvlanResponse.stats:type_name -> cloudvlan.entity.v1.CvlanStats
+	76, // 3: cloudvlan.registry.v1.ListCvlansRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	74, // 4: cloudvlan.registry.v1.ListCvlansResponse.cvlans:type_name -> cloudvlan.entity.v1.Cvlan
+	77, // 5: cloudvlan.registry.v1.ListCvlansResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	74, // 6: cloudvlan.registry.v1.UpdateCvlanResponse.cvlan:type_name -> cloudvlan.entity.v1.Cvlan
+	78, // 7: cloudvlan.registry.v1.GetTenantStatsResponse.stats:type_name -> cloudvlan.entity.v1.TenantStats
+	79, // 8: cloudvlan.registry.v1.GetNodeResponse.node:type_name -> cloudvlan.entity.v1.Node
+	76, // 9: cloudvlan.registry.v1.ListNodesRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	79, // 10: cloudvlan.registry.v1.ListNodesResponse.nodes:type_name -> cloudvlan.entity.v1.Node
+	77, // 11: cloudvlan.registry.v1.ListNodesResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
 	17, // 12: cloudvlan.registry.v1.UpdateNodeRequest.tags:type_name -> cloudvlan.registry.v1.TagSet
 	18, // 13: cloudvlan.registry.v1.UpdateNodeRequest.routes:type_name -> cloudvlan.registry.v1.RouteSet
-	71, // 14: cloudvlan.registry.v1.TagSet.tags:type_name -> cloudvlan.registry.v1.TagSet.TagsEntry
-	78, // 15: cloudvlan.registry.v1.RouteSet.routes:type_name -> cloudvlan.entity.v1.NodeRoute
-	77, // 16: cloudvlan.registry.v1.UpdateNodeResponse.node:type_name -> cloudvlan.entity.v1.Node
-	77, // 17: cloudvlan.registry.v1.RevokeNodeResponse.node:type_name -> cloudvlan.entity.v1.Node
-	79, // 18: cloudvlan.registry.v1.CreateGroupResponse.group:type_name -> cloudvlan.entity.v1.Group
-	74, // 19: cloudvlan.registry.v1.ListGroupsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	80, // 20: cloudvlan.registry.v1.ListGroupsResponse.groups:type_name -> cloudvlan.entity.v1.GroupWithCount
-	75, // 21: cloudvlan.registry.v1.ListGroupsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	80, // 22: cloudvlan.registry.v1.GetGroupResponse.group:type_name -> cloudvlan.entity.v1.GroupWithCount
-	79, // 23: cloudvlan.registry.v1.UpdateGroupResponse.group:type_name -> cloudvlan.entity.v1.Group
-	74, // 24: cloudvlan.registry.v1.ListGroupMembersRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	81, // 25: cloudvlan.registry.v1.ListGroupMembersResponse.members:type_name -> cloudvlan.entity.v1.GroupMember
-	75, // 26: cloudvlan.registry.v1.ListGroupMembersResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	82, // 27: cloudvlan.registry.v1.ListTagsResponse.tags:type_name -> cloudvlan.entity.v1.TagSummary
-	83, // 28: cloudvlan.registry.v1.CreateRegionResponse.region:type_name -> cloudvlan.entity.v1.Region
-	74, // 29: cloudvlan.registry.v1.ListRegionsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	83, // 30: cloudvlan.registry.v1.ListRegionsResponse.regions:type_name -> cloudvlan.entity.v1.Region
-	75, // 31: cloudvlan.registry.v1.ListRegionsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	83, // 32: cloudvlan.registry.v1.GetRegionResponse.region:type_name -> cloudvlan.entity.v1.Region
-	83, // 33: cloudvlan.registry.v1.UpdateRegionResponse.region:type_name -> cloudvlan.entity.v1.Region
+	73, // 14: cloudvlan.registry.v1.TagSet.tags:type_name -> cloudvlan.registry.v1.TagSet.TagsEntry
+	80, // 15: cloudvlan.registry.v1.RouteSet.routes:type_name -> cloudvlan.entity.v1.NodeRoute
+	79, // 16: cloudvlan.registry.v1.UpdateNodeResponse.node:type_name -> cloudvlan.entity.v1.Node
+	79, // 17: cloudvlan.registry.v1.RevokeNodeResponse.node:type_name -> cloudvlan.entity.v1.Node
+	81, // 18: cloudvlan.registry.v1.CreateGroupResponse.group:type_name -> cloudvlan.entity.v1.Group
+	76, // 19: cloudvlan.registry.v1.ListGroupsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	82, // 20: cloudvlan.registry.v1.ListGroupsResponse.groups:type_name -> cloudvlan.entity.v1.GroupWithCount
+	77, // 21: cloudvlan.registry.v1.ListGroupsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	82, // 22: cloudvlan.registry.v1.GetGroupResponse.group:type_name -> cloudvlan.entity.v1.GroupWithCount
+	81, // 23: cloudvlan.registry.v1.UpdateGroupResponse.group:type_name -> cloudvlan.entity.v1.Group
+	76, // 24: cloudvlan.registry.v1.ListGroupMembersRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	83, // 25: cloudvlan.registry.v1.ListGroupMembersResponse.members:type_name -> cloudvlan.entity.v1.GroupMember
+	77, // 26: cloudvlan.registry.v1.ListGroupMembersResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	84, // 27: cloudvlan.registry.v1.ListTagsResponse.tags:type_name -> cloudvlan.entity.v1.TagSummary
+	85, // 28: cloudvlan.registry.v1.CreateRegionResponse.region:type_name -> cloudvlan.entity.v1.Region
+	76, // 29: cloudvlan.registry.v1.ListRegionsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	85, // 30: cloudvlan.registry.v1.ListRegionsResponse.regions:type_name -> cloudvlan.entity.v1.Region
+	77, // 31: cloudvlan.registry.v1.ListRegionsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	85, // 32: cloudvlan.registry.v1.GetRegionResponse.region:type_name -> cloudvlan.entity.v1.Region
+	85, // 33: cloudvlan.registry.v1.UpdateRegionResponse.region:type_name -> cloudvlan.entity.v1.Region
 	17, // 34: cloudvlan.registry.v1.CreateJoinTokenRequest.tags:type_name -> cloudvlan.registry.v1.TagSet
-	84, // 35: cloudvlan.registry.v1.CreateJoinTokenRequest.node_kind:type_name -> cloudvlan.entity.v1.NodeKind
-	85, // 36: cloudvlan.registry.v1.CreateJoinTokenResponse.token:type_name -> cloudvlan.entity.v1.JoinToken
-	74, // 37: cloudvlan.registry.v1.ListJoinTokensRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	85, // 38: cloudvlan.registry.v1.ListJoinTokensResponse.tokens:type_name -> cloudvlan.entity.v1.JoinToken
-	75, // 39: cloudvlan.registry.v1.ListJoinTokensResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	85, // 40: cloudvlan.registry.v1.RevokeJoinTokenResponse.token:type_name -> cloudvlan.entity.v1.JoinToken
-	86, // 41: cloudvlan.registry.v1.GetSettingsRequest.layer:type_name -> cloudvlan.entity.v1.SettingsLayer
-	87, // 42: cloudvlan.registry.v1.GetSettingsResponse.own:type_name -> cloudvlan.entity.v1.LayerSettings
-	88, // 43: cloudvlan.registry.v1.GetSettingsResponse.effective:type_name -> cloudvlan.entity.v1.EffectiveSettings
-	86, // 44: cloudvlan.registry.v1.UpdateSettingsRequest.layer:type_name -> cloudvlan.entity.v1.SettingsLayer
-	89, // 45: cloudvlan.registry.v1.UpdateSettingsRequest.settings:type_name -> cloudvlan.entity.v1.Settings
-	87, // 46: cloudvlan.registry.v1.UpdateSettingsResponse.own:type_name -> cloudvlan.entity.v1.LayerSettings
-	88, // 47: cloudvlan.registry.v1.UpdateSettingsResponse.effective:type_name -> cloudvlan.entity.v1.EffectiveSettings
-	77, // 48: cloudvlan.registry.v1.JoinResponse.node:type_name -> cloudvlan.entity.v1.Node
-	90, // 49: cloudvlan.registry.v1.JoinResponse.certificate:type_name -> cloudvlan.entity.v1.Certificate
-	91, // 50: cloudvlan.registry.v1.JoinResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
-	92, // 51: cloudvlan.registry.v1.JoinResponse.keyset:type_name -> cloudvlan.entity.v1.Signed
-	92, // 52: cloudvlan.registry.v1.JoinResponse.root_transitions:type_name -> cloudvlan.entity.v1.Signed
-	93, // 53: cloudvlan.registry.v1.ResolveTargetsRequest.targets:type_name -> cloudvlan.entity.v1.PolicyTarget
-	66, // 54: cloudvlan.registry.v1.ResolveTargetsResponse.targets:type_name -> cloudvlan.registry.v1.ResolvedTarget
-	94, // 55: cloudvlan.registry.v1.ResolvedTarget.selector:type_name -> cloudvlan.entity.v1.RuleSelector
-	95, // 56: cloudvlan.registry.v1.WatchChangesResponse.changes:type_name -> cloudvlan.entity.v1.Change
-	96, // 57: cloudvlan.registry.v1.ListAuditLogsRequest.filter:type_name -> cloudvlan.entity.v1.AuditFilter
-	74, // 58: cloudvlan.registry.v1.ListAuditLogsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	97, // 59: cloudvlan.registry.v1.ListAuditLogsResponse.audit_logs:type_name -> cloudvlan.entity.v1.AuditLog
-	75, // 60: cloudvlan.registry.v1.ListAuditLogsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	0,  // 61: cloudvlan.registry.v1.CvlanService.CreateCvlan:input_type -> cloudvlan.registry.v1.CreateCvlanRequest
-	2,  // 62: cloudvlan.registry.v1.CvlanService.GetCvlan:input_type -> cloudvlan.registry.v1.GetCvlanRequest
-	4,  // 63: cloudvlan.registry.v1.CvlanService.ListCvlans:input_type -> cloudvlan.registry.v1.ListCvlansRequest
-	6,  // 64: cloudvlan.registry.v1.CvlanService.UpdateCvlan:input_type -> cloudvlan.registry.v1.UpdateCvlanRequest
-	8,  // 65: cloudvlan.registry.v1.CvlanService.DeleteCvlan:input_type -> cloudvlan.registry.v1.DeleteCvlanRequest
-	10, // 66: cloudvlan.registry.v1.CvlanService.GetTenantStats:input_type -> cloudvlan.registry.v1.GetTenantStatsRequest
-	12, // 67: cloudvlan.registry.v1.NodeService.GetNode:input_type -> cloudvlan.registry.v1.GetNodeRequest
-	14, // 68: cloudvlan.registry.v1.NodeService.ListNodes:input_type -> cloudvlan.registry.v1.ListNodesRequest
-	16, // 69: cloudvlan.registry.v1.NodeService.UpdateNode:input_type -> cloudvlan.registry.v1.UpdateNodeRequest
-	20, // 70: cloudvlan.registry.v1.NodeService.RevokeNode:input_type -> cloudvlan.registry.v1.RevokeNodeRequest
-	22, // 71: cloudvlan.registry.v1.GroupService.CreateGroup:input_type -> cloudvlan.registry.v1.CreateGroupRequest
-	26, // 72: cloudvlan.registry.v1.GroupService.GetGroup:input_type -> cloudvlan.registry.v1.GetGroupRequest
-	24, // 73: cloudvlan.registry.v1.GroupService.ListGroups:input_type -> cloudvlan.registry.v1.ListGroupsRequest
-	28, // 74: cloudvlan.registry.v1.GroupService.UpdateGroup:input_type -> cloudvlan.registry.v1.UpdateGroupRequest
-	32, // 75: cloudvlan.registry.v1.GroupService.DeleteGroup:input_type -> cloudvlan.registry.v1.DeleteGroupRequest
-	34, // 76: cloudvlan.registry.v1.GroupService.AddGroupMember:input_type -> cloudvlan.registry.v1.AddGroupMemberRequest
-	30, // 77: cloudvlan.registry.v1.GroupService.ListGroupMembers:input_type -> cloudvlan.registry.v1.ListGroupMembersRequest
-	36, // 78: cloudvlan.registry.v1.GroupService.RemoveGroupMember:input_type -> cloudvlan.registry.v1.RemoveGroupMemberRequest
-	38, // 79: cloudvlan.registry.v1.TagService.ListTags:input_type -> cloudvlan.registry.v1.ListTagsRequest
-	40, // 80: cloudvlan.registry.v1.RegionService.CreateRegion:input_type -> cloudvlan.registry.v1.CreateRegionRequest
-	44, // 81: cloudvlan.registry.v1.RegionService.GetRegion:input_type -> cloudvlan.registry.v1.GetRegionRequest
-	42, // 82: cloudvlan.registry.v1.RegionService.ListRegions:input_type -> cloudvlan.registry.v1.ListRegionsRequest
-	46, // 83: cloudvlan.registry.v1.RegionService.UpdateRegion:input_type -> cloudvlan.registry.v1.UpdateRegionRequest
-	48, // 84: cloudvlan.registry.v1.RegionService.DeleteRegion:input_type -> cloudvlan.registry.v1.DeleteRegionRequest
-	56, // 85: cloudvlan.registry.v1.SettingsService.GetSettings:input_type -> cloudvlan.registry.v1.GetSettingsRequest
-	58, // 86: cloudvlan.registry.v1.SettingsService.UpdateSettings:input_type -> cloudvlan.registry.v1.UpdateSettingsRequest
-	50, // 87: cloudvlan.registry.v1.EnrollmentService.CreateJoinToken:input_type -> cloudvlan.registry.v1.CreateJoinTokenRequest
-	52, // 88: cloudvlan.registry.v1.EnrollmentService.ListJoinTokens:input_type -> cloudvlan.registry.v1.ListJoinTokensRequest
-	54, // 89: cloudvlan.registry.v1.EnrollmentService.RevokeJoinToken:input_type -> cloudvlan.registry.v1.RevokeJoinTokenRequest
-	60, // 90: cloudvlan.registry.v1.EnrollmentService.BeginJoin:input_type -> cloudvlan.registry.v1.BeginJoinRequest
-	62, // 91: cloudvlan.registry.v1.EnrollmentService.Join:input_type -> cloudvlan.registry.v1.JoinRequest
-	64, // 92: cloudvlan.registry.v1.RegistryService.ResolveTargets:input_type -> cloudvlan.registry.v1.ResolveTargetsRequest
-	67, // 93: cloudvlan.registry.v1.RegistryService.WatchChanges:input_type -> cloudvlan.registry.v1.WatchChangesRequest
-	69, // 94: cloudvlan.registry.v1.AuditService.ListAuditLogs:input_type -> cloudvlan.registry.v1.ListAuditLogsRequest
-	1,  // 95: cloudvlan.registry.v1.CvlanService.CreateCvlan:output_type -> cloudvlan.registry.v1.CreateCvlanResponse
-	3,  // 96: cloudvlan.registry.v1.CvlanService.GetCvlan:output_type -> cloudvlan.registry.v1.GetCvlanResponse
-	5,  // 97: cloudvlan.registry.v1.CvlanService.ListCvlans:output_type -> cloudvlan.registry.v1.ListCvlansResponse
-	7,  // 98: cloudvlan.registry.v1.CvlanService.UpdateCvlan:output_type -> cloudvlan.registry.v1.UpdateCvlanResponse
-	9,  // 99: cloudvlan.registry.v1.CvlanService.DeleteCvlan:output_type -> cloudvlan.registry.v1.DeleteCvlanResponse
-	11, // 100: cloudvlan.registry.v1.CvlanService.GetTenantStats:output_type -> cloudvlan.registry.v1.GetTenantStatsResponse
-	13, // 101: cloudvlan.registry.v1.NodeService.GetNode:output_type -> cloudvlan.registry.v1.GetNodeResponse
-	15, // 102: cloudvlan.registry.v1.NodeService.ListNodes:output_type -> cloudvlan.registry.v1.ListNodesResponse
-	19, // 103: cloudvlan.registry.v1.NodeService.UpdateNode:output_type -> cloudvlan.registry.v1.UpdateNodeResponse
-	21, // 104: cloudvlan.registry.v1.NodeService.RevokeNode:output_type -> cloudvlan.registry.v1.RevokeNodeResponse
-	23, // 105: cloudvlan.registry.v1.GroupService.CreateGroup:output_type -> cloudvlan.registry.v1.CreateGroupResponse
-	27, // 106: cloudvlan.registry.v1.GroupService.GetGroup:output_type -> cloudvlan.registry.v1.GetGroupResponse
-	25, // 107: cloudvlan.registry.v1.GroupService.ListGroups:output_type -> cloudvlan.registry.v1.ListGroupsResponse
-	29, // 108: cloudvlan.registry.v1.GroupService.UpdateGroup:output_type -> cloudvlan.registry.v1.UpdateGroupResponse
-	33, // 109: cloudvlan.registry.v1.GroupService.DeleteGroup:output_type -> cloudvlan.registry.v1.DeleteGroupResponse
-	35, // 110: cloudvlan.registry.v1.GroupService.AddGroupMember:output_type -> cloudvlan.registry.v1.AddGroupMemberResponse
-	31, // 111: cloudvlan.registry.v1.GroupService.ListGroupMembers:output_type -> cloudvlan.registry.v1.ListGroupMembersResponse
-	37, // 112: cloudvlan.registry.v1.GroupService.RemoveGroupMember:output_type -> cloudvlan.registry.v1.RemoveGroupMemberResponse
-	39, // 113: cloudvlan.registry.v1.TagService.ListTags:output_type -> cloudvlan.registry.v1.ListTagsResponse
-	41, // 114: cloudvlan.registry.v1.RegionService.CreateRegion:output_type -> cloudvlan.registry.v1.CreateRegionResponse
-	45, // 115: cloudvlan.registry.v1.RegionService.GetRegion:output_type -> cloudvlan.registry.v1.GetRegionResponse
-	43, // 116: cloudvlan.registry.v1.RegionService.ListRegions:output_type -> cloudvlan.registry.v1.ListRegionsResponse
-	47, // 117: cloudvlan.registry.v1.RegionService.UpdateRegion:output_type -> cloudvlan.registry.v1.UpdateRegionResponse
-	49, // 118: cloudvlan.registry.v1.RegionService.DeleteRegion:output_type -> cloudvlan.registry.v1.DeleteRegionResponse
-	57, // 119: cloudvlan.registry.v1.SettingsService.GetSettings:output_type -> cloudvlan.registry.v1.GetSettingsResponse
-	59, // 120: cloudvlan.registry.v1.SettingsService.UpdateSettings:output_type -> cloudvlan.registry.v1.UpdateSettingsResponse
-	51, // 121: cloudvlan.registry.v1.EnrollmentService.CreateJoinToken:output_type -> cloudvlan.registry.v1.CreateJoinTokenResponse
-	53, // 122: cloudvlan.registry.v1.EnrollmentService.ListJoinTokens:output_type -> cloudvlan.registry.v1.ListJoinTokensResponse
-	55, // 123: cloudvlan.registry.v1.EnrollmentService.RevokeJoinToken:output_type -> cloudvlan.registry.v1.RevokeJoinTokenResponse
-	61, // 124: cloudvlan.registry.v1.EnrollmentService.BeginJoin:output_type -> cloudvlan.registry.v1.BeginJoinResponse
-	63, // 125: cloudvlan.registry.v1.EnrollmentService.Join:output_type -> cloudvlan.registry.v1.JoinResponse
-	65, // 126: cloudvlan.registry.v1.RegistryService.ResolveTargets:output_type -> cloudvlan.registry.v1.ResolveTargetsResponse
-	68, // 127: cloudvlan.registry.v1.RegistryService.WatchChanges:output_type -> cloudvlan.registry.v1.WatchChangesResponse
-	70, // 128: cloudvlan.registry.v1.AuditService.ListAuditLogs:output_type -> cloudvlan.registry.v1.ListAuditLogsResponse
-	95, // [95:129] is the sub-list for method output_type
-	61, // [61:95] is the sub-list for method input_type
-	61, // [61:61] is the sub-list for extension type_name
-	61, // [61:61] is the sub-list for extension extendee
-	0,  // [0:61] is the sub-list for field type_name
+	86, // 35: cloudvlan.registry.v1.CreateJoinTokenRequest.node_kind:type_name -> cloudvlan.entity.v1.NodeKind
+	87, // 36: cloudvlan.registry.v1.CreateJoinTokenResponse.token:type_name -> cloudvlan.entity.v1.JoinToken
+	87, // 37: cloudvlan.registry.v1.GetJoinTokenResponse.token:type_name -> cloudvlan.entity.v1.JoinToken
+	76, // 38: cloudvlan.registry.v1.ListJoinTokensRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	87, // 39: cloudvlan.registry.v1.ListJoinTokensResponse.tokens:type_name -> cloudvlan.entity.v1.JoinToken
+	77, // 40: cloudvlan.registry.v1.ListJoinTokensResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	87, // 41: cloudvlan.registry.v1.RevokeJoinTokenResponse.token:type_name -> cloudvlan.entity.v1.JoinToken
+	88, // 42: cloudvlan.registry.v1.GetSettingsRequest.layer:type_name -> cloudvlan.entity.v1.SettingsLayer
+	89, // 43: cloudvlan.registry.v1.GetSettingsResponse.own:type_name -> cloudvlan.entity.v1.LayerSettings
+	90, // 44: cloudvlan.registry.v1.GetSettingsResponse.effective:type_name -> cloudvlan.entity.v1.EffectiveSettings
+	88, // 45: cloudvlan.registry.v1.UpdateSettingsRequest.layer:type_name -> cloudvlan.entity.v1.SettingsLayer
+	91, // 46: cloudvlan.registry.v1.UpdateSettingsRequest.settings:type_name -> cloudvlan.entity.v1.Settings
+	89, // 47: cloudvlan.registry.v1.UpdateSettingsResponse.own:type_name -> cloudvlan.entity.v1.LayerSettings
+	90, // 48: cloudvlan.registry.v1.UpdateSettingsResponse.effective:type_name -> cloudvlan.entity.v1.EffectiveSettings
+	79, // 49: cloudvlan.registry.v1.JoinResponse.node:type_name -> cloudvlan.entity.v1.Node
+	92, // 50: cloudvlan.registry.v1.JoinResponse.certificate:type_name -> cloudvlan.entity.v1.Certificate
+	93, // 51: cloudvlan.registry.v1.JoinResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
+	94, // 52: cloudvlan.registry.v1.JoinResponse.keyset:type_name -> cloudvlan.entity.v1.Signed
+	94, // 53: cloudvlan.registry.v1.JoinResponse.root_transitions:type_name -> cloudvlan.entity.v1.Signed
+	95, // 54: cloudvlan.registry.v1.ResolveTargetsRequest.targets:type_name -> cloudvlan.entity.v1.PolicyTarget
+	68, // 55: cloudvlan.registry.v1.ResolveTargetsResponse.targets:type_name -> cloudvlan.registry.v1.ResolvedTarget
+	96, // 56: cloudvlan.registry.v1.ResolvedTarget.selector:type_name -> cloudvlan.entity.v1.RuleSelector
+	97, // 57: cloudvlan.registry.v1.WatchChangesResponse.changes:type_name -> cloudvlan.entity.v1.Change
+	98, // 58: cloudvlan.registry.v1.ListAuditLogsRequest.filter:type_name -> cloudvlan.entity.v1.AuditFilter
+	76, // 59: cloudvlan.registry.v1.ListAuditLogsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	99, // 60: cloudvlan.registry.v1.ListAuditLogsResponse.audit_logs:type_name -> cloudvlan.entity.v1.AuditLog
+	77, // 61: cloudvlan.registry.v1.ListAuditLogsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	0,  // 62: cloudvlan.registry.v1.CvlanService.CreateCvlan:input_type -> cloudvlan.registry.v1.CreateCvlanRequest
+	2,  // 63: cloudvlan.registry.v1.CvlanService.GetCvlan:input_type -> cloudvlan.registry.v1.GetCvlanRequest
+	4,  // 64: cloudvlan.registry.v1.CvlanService.ListCvlans:input_type -> cloudvlan.registry.v1.ListCvlansRequest
+	6,  // 65: cloudvlan.registry.v1.CvlanService.UpdateCvlan:input_type -> cloudvlan.registry.v1.UpdateCvlanRequest
+	8,  // 66: cloudvlan.registry.v1.CvlanService.DeleteCvlan:input_type -> cloudvlan.registry.v1.DeleteCvlanRequest
+	10, // 67: cloudvlan.registry.v1.CvlanService.GetTenantStats:input_type -> cloudvlan.registry.v1.GetTenantStatsRequest
+	12, // 68: cloudvlan.registry.v1.NodeService.GetNode:input_type -> cloudvlan.registry.v1.GetNodeRequest
+	14, // 69: cloudvlan.registry.v1.NodeService.ListNodes:input_type -> cloudvlan.registry.v1.ListNodesRequest
+	16, // 70: cloudvlan.registry.v1.NodeService.UpdateNode:input_type -> cloudvlan.registry.v1.UpdateNodeRequest
+	20, // 71: cloudvlan.registry.v1.NodeService.RevokeNode:input_type -> cloudvlan.registry.v1.RevokeNodeRequest
+	22, // 72: cloudvlan.registry.v1.GroupService.CreateGroup:input_type -> cloudvlan.registry.v1.CreateGroupRequest
+	26, // 73: cloudvlan.registry.v1.GroupService.GetGroup:input_type -> cloudvlan.registry.v1.GetGroupRequest
+	24, // 74: cloudvlan.registry.v1.GroupService.ListGroups:input_type -> cloudvlan.registry.v1.ListGroupsRequest
+	28, // 75: cloudvlan.registry.v1.GroupService.UpdateGroup:input_type -> cloudvlan.registry.v1.UpdateGroupRequest
+	32, // 76: cloudvlan.registry.v1.GroupService.DeleteGroup:input_type -> cloudvlan.registry.v1.DeleteGroupRequest
+	34, // 77: cloudvlan.registry.v1.GroupService.AddGroupMember:input_type -> cloudvlan.registry.v1.AddGroupMemberRequest
+	30, // 78: cloudvlan.registry.v1.GroupService.ListGroupMembers:input_type -> cloudvlan.registry.v1.ListGroupMembersRequest
+	36, // 79: cloudvlan.registry.v1.GroupService.RemoveGroupMember:input_type -> cloudvlan.registry.v1.RemoveGroupMemberRequest
+	38, // 80: cloudvlan.registry.v1.TagService.ListTags:input_type -> cloudvlan.registry.v1.ListTagsRequest
+	40, // 81: cloudvlan.registry.v1.RegionService.CreateRegion:input_type -> cloudvlan.registry.v1.CreateRegionRequest
+	44, // 82: cloudvlan.registry.v1.RegionService.GetRegion:input_type -> cloudvlan.registry.v1.GetRegionRequest
+	42, // 83: cloudvlan.registry.v1.RegionService.ListRegions:input_type -> cloudvlan.registry.v1.ListRegionsRequest
+	46, // 84: cloudvlan.registry.v1.RegionService.UpdateRegion:input_type -> cloudvlan.registry.v1.UpdateRegionRequest
+	48, // 85: cloudvlan.registry.v1.RegionService.DeleteRegion:input_type -> cloudvlan.registry.v1.DeleteRegionRequest
+	58, // 86: cloudvlan.registry.v1.SettingsService.GetSettings:input_type -> cloudvlan.registry.v1.GetSettingsRequest
+	60, // 87: cloudvlan.registry.v1.SettingsService.UpdateSettings:input_type -> cloudvlan.registry.v1.UpdateSettingsRequest
+	50, // 88: cloudvlan.registry.v1.EnrollmentService.CreateJoinToken:input_type -> cloudvlan.registry.v1.CreateJoinTokenRequest
+	52, // 89: cloudvlan.registry.v1.EnrollmentService.GetJoinToken:input_type -> cloudvlan.registry.v1.GetJoinTokenRequest
+	54, // 90: cloudvlan.registry.v1.EnrollmentService.ListJoinTokens:input_type -> cloudvlan.registry.v1.ListJoinTokensRequest
+	56, // 91: cloudvlan.registry.v1.EnrollmentService.RevokeJoinToken:input_type -> cloudvlan.registry.v1.RevokeJoinTokenRequest
+	62, // 92: cloudvlan.registry.v1.EnrollmentService.BeginJoin:input_type -> cloudvlan.registry.v1.BeginJoinRequest
+	64, // 93: cloudvlan.registry.v1.EnrollmentService.Join:input_type -> cloudvlan.registry.v1.JoinRequest
+	66, // 94: cloudvlan.registry.v1.RegistryService.ResolveTargets:input_type -> cloudvlan.registry.v1.ResolveTargetsRequest
+	69, // 95: cloudvlan.registry.v1.RegistryService.WatchChanges:input_type -> cloudvlan.registry.v1.WatchChangesRequest
+	71, // 96: cloudvlan.registry.v1.AuditService.ListAuditLogs:input_type -> cloudvlan.registry.v1.ListAuditLogsRequest
+	1,  // 97: cloudvlan.registry.v1.CvlanService.CreateCvlan:output_type -> cloudvlan.registry.v1.CreateCvlanResponse
+	3,  // 98: cloudvlan.registry.v1.CvlanService.GetCvlan:output_type -> cloudvlan.registry.v1.GetCvlanResponse
+	5,  // 99: cloudvlan.registry.v1.CvlanService.ListCvlans:output_type -> cloudvlan.registry.v1.ListCvlansResponse
+	7,  // 100: cloudvlan.registry.v1.CvlanService.UpdateCvlan:output_type -> cloudvlan.registry.v1.UpdateCvlanResponse
+	9,  // 101: cloudvlan.registry.v1.CvlanService.DeleteCvlan:output_type -> cloudvlan.registry.v1.DeleteCvlanResponse
+	11, // 102: cloudvlan.registry.v1.CvlanService.GetTenantStats:output_type -> cloudvlan.registry.v1.GetTenantStatsResponse
+	13, // 103: cloudvlan.registry.v1.NodeService.GetNode:output_type -> cloudvlan.registry.v1.GetNodeResponse
+	15, // 104: cloudvlan.registry.v1.NodeService.ListNodes:output_type -> cloudvlan.registry.v1.ListNodesResponse
+	19, // 105: cloudvlan.registry.v1.NodeService.UpdateNode:output_type -> cloudvlan.registry.v1.UpdateNodeResponse
+	21, // 106: cloudvlan.registry.v1.NodeService.RevokeNode:output_type -> cloudvlan.registry.v1.RevokeNodeResponse
+	23, // 107: cloudvlan.registry.v1.GroupService.CreateGroup:output_type -> cloudvlan.registry.v1.CreateGroupResponse
+	27, // 108: cloudvlan.registry.v1.GroupService.GetGroup:output_type -> cloudvlan.registry.v1.GetGroupResponse
+	25, // 109: cloudvlan.registry.v1.GroupService.ListGroups:output_type -> cloudvlan.registry.v1.ListGroupsResponse
+	29, // 110: cloudvlan.registry.v1.GroupService.UpdateGroup:output_type -> cloudvlan.registry.v1.UpdateGroupResponse
+	33, // 111: cloudvlan.registry.v1.GroupService.DeleteGroup:output_type -> cloudvlan.registry.v1.DeleteGroupResponse
+	35, // 112: cloudvlan.registry.v1.GroupService.AddGroupMember:output_type -> cloudvlan.registry.v1.AddGroupMemberResponse
+	31, // 113: cloudvlan.registry.v1.GroupService.ListGroupMembers:output_type -> cloudvlan.registry.v1.ListGroupMembersResponse
+	37, // 114: cloudvlan.registry.v1.GroupService.RemoveGroupMember:output_type -> cloudvlan.registry.v1.RemoveGroupMemberResponse
+	39, // 115: cloudvlan.registry.v1.TagService.ListTags:output_type -> cloudvlan.registry.v1.ListTagsResponse
+	41, // 116: cloudvlan.registry.v1.RegionService.CreateRegion:output_type -> cloudvlan.registry.v1.CreateRegionResponse
+	45, // 117: cloudvlan.registry.v1.RegionService.GetRegion:output_type -> cloudvlan.registry.v1.GetRegionResponse
+	43, // 118: cloudvlan.registry.v1.RegionService.ListRegions:output_type -> cloudvlan.registry.v1.ListRegionsResponse
+	47, // 119: cloudvlan.registry.v1.RegionService.UpdateRegion:output_type -> cloudvlan.registry.v1.UpdateRegionResponse
+	49, // 120: cloudvlan.registry.v1.RegionService.DeleteRegion:output_type -> cloudvlan.registry.v1.DeleteRegionResponse
+	59, // 121: cloudvlan.registry.v1.SettingsService.GetSettings:output_type -> cloudvlan.registry.v1.GetSettingsResponse
+	61, // 122: cloudvlan.registry.v1.SettingsService.UpdateSettings:output_type -> cloudvlan.registry.v1.UpdateSettingsResponse
+	51, // 123: cloudvlan.registry.v1.EnrollmentService.CreateJoinToken:output_type -> cloudvlan.registry.v1.CreateJoinTokenResponse
+	53, // 124: cloudvlan.registry.v1.EnrollmentService.GetJoinToken:output_type -> cloudvlan.registry.v1.GetJoinTokenResponse
+	55, // 125: cloudvlan.registry.v1.EnrollmentService.ListJoinTokens:output_type -> cloudvlan.registry.v1.ListJoinTokensResponse
+	57, // 126: cloudvlan.registry.v1.EnrollmentService.RevokeJoinToken:output_type -> cloudvlan.registry.v1.RevokeJoinTokenResponse
+	63, // 127: cloudvlan.registry.v1.EnrollmentService.BeginJoin:output_type -> cloudvlan.registry.v1.BeginJoinResponse
+	65, // 128: cloudvlan.registry.v1.EnrollmentService.Join:output_type -> cloudvlan.registry.v1.JoinResponse
+	67, // 129: cloudvlan.registry.v1.RegistryService.ResolveTargets:output_type -> cloudvlan.registry.v1.ResolveTargetsResponse
+	70, // 130: cloudvlan.registry.v1.RegistryService.WatchChanges:output_type -> cloudvlan.registry.v1.WatchChangesResponse
+	72, // 131: cloudvlan.registry.v1.AuditService.ListAuditLogs:output_type -> cloudvlan.registry.v1.ListAuditLogsResponse
+	97, // [97:132] is the sub-list for method output_type
+	62, // [62:97] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_cloudvlan_registry_v1_registry_proto_init() }
@@ -4385,14 +4492,14 @@ func file_cloudvlan_registry_v1_registry_proto_init() {
 	file_cloudvlan_registry_v1_registry_proto_msgTypes[6].OneofWrappers = []any{}
 	file_cloudvlan_registry_v1_registry_proto_msgTypes[16].OneofWrappers = []any{}
 	file_cloudvlan_registry_v1_registry_proto_msgTypes[46].OneofWrappers = []any{}
-	file_cloudvlan_registry_v1_registry_proto_msgTypes[58].OneofWrappers = []any{}
+	file_cloudvlan_registry_v1_registry_proto_msgTypes[60].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cloudvlan_registry_v1_registry_proto_rawDesc), len(file_cloudvlan_registry_v1_registry_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   72,
+			NumMessages:   74,
 			NumExtensions: 0,
 			NumServices:   9,
 		},

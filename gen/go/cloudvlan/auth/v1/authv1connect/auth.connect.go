@@ -51,12 +51,20 @@ const (
 	// TenantServiceListTenantsProcedure is the fully-qualified name of the TenantService's ListTenants
 	// RPC.
 	TenantServiceListTenantsProcedure = "/cloudvlan.auth.v1.TenantService/ListTenants"
+	// TenantServiceUpdateTenantProcedure is the fully-qualified name of the TenantService's
+	// UpdateTenant RPC.
+	TenantServiceUpdateTenantProcedure = "/cloudvlan.auth.v1.TenantService/UpdateTenant"
+	// TenantServiceDeleteTenantProcedure is the fully-qualified name of the TenantService's
+	// DeleteTenant RPC.
+	TenantServiceDeleteTenantProcedure = "/cloudvlan.auth.v1.TenantService/DeleteTenant"
 	// TenantServiceRotateTenantKeysProcedure is the fully-qualified name of the TenantService's
 	// RotateTenantKeys RPC.
 	TenantServiceRotateTenantKeysProcedure = "/cloudvlan.auth.v1.TenantService/RotateTenantKeys"
 	// ApiKeyServiceCreateApiKeyProcedure is the fully-qualified name of the ApiKeyService's
 	// CreateApiKey RPC.
 	ApiKeyServiceCreateApiKeyProcedure = "/cloudvlan.auth.v1.ApiKeyService/CreateApiKey"
+	// ApiKeyServiceGetApiKeyProcedure is the fully-qualified name of the ApiKeyService's GetApiKey RPC.
+	ApiKeyServiceGetApiKeyProcedure = "/cloudvlan.auth.v1.ApiKeyService/GetApiKey"
 	// ApiKeyServiceListApiKeysProcedure is the fully-qualified name of the ApiKeyService's ListApiKeys
 	// RPC.
 	ApiKeyServiceListApiKeysProcedure = "/cloudvlan.auth.v1.ApiKeyService/ListApiKeys"
@@ -99,6 +107,12 @@ type TenantServiceClient interface {
 	CreateTenant(context.Context, *connect.Request[v1.CreateTenantRequest]) (*connect.Response[v1.CreateTenantResponse], error)
 	GetTenant(context.Context, *connect.Request[v1.GetTenantRequest]) (*connect.Response[v1.GetTenantResponse], error)
 	ListTenants(context.Context, *connect.Request[v1.ListTenantsRequest]) (*connect.Response[v1.ListTenantsResponse], error)
+	// Replaces the name and the status that are set in the request. A suspended tenant keeps everything and may do nothing: its
+	// API keys are refused, and the maps of its nodes have no peers; they come back by themselves when it is active again.
+	UpdateTenant(context.Context, *connect.Request[v1.UpdateTenantRequest]) (*connect.Response[v1.UpdateTenantResponse], error)
+	// Ends a suspended tenant for good: its API keys and nodes are refused for ever, its memberships end, its cvlans go. Its id
+	// is never given out again; its name is free. Refused while it is not suspended.
+	DeleteTenant(context.Context, *connect.Request[v1.DeleteTenantRequest]) (*connect.Response[v1.DeleteTenantResponse], error)
 	// Replaces keys that sign for the tenant while its nodes go on: nobody joins again, no packet is lost. The former root key
 	// signs its successor, and nodes that were away follow step by step.
 	RotateTenantKeys(context.Context, *connect.Request[v1.RotateTenantKeysRequest]) (*connect.Response[v1.RotateTenantKeysResponse], error)
@@ -135,6 +149,20 @@ func NewTenantServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		updateTenant: connect.NewClient[v1.UpdateTenantRequest, v1.UpdateTenantResponse](
+			httpClient,
+			baseURL+TenantServiceUpdateTenantProcedure,
+			connect.WithSchema(tenantServiceMethods.ByName("UpdateTenant")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		deleteTenant: connect.NewClient[v1.DeleteTenantRequest, v1.DeleteTenantResponse](
+			httpClient,
+			baseURL+TenantServiceDeleteTenantProcedure,
+			connect.WithSchema(tenantServiceMethods.ByName("DeleteTenant")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 		rotateTenantKeys: connect.NewClient[v1.RotateTenantKeysRequest, v1.RotateTenantKeysResponse](
 			httpClient,
 			baseURL+TenantServiceRotateTenantKeysProcedure,
@@ -149,6 +177,8 @@ type tenantServiceClient struct {
 	createTenant     *connect.Client[v1.CreateTenantRequest, v1.CreateTenantResponse]
 	getTenant        *connect.Client[v1.GetTenantRequest, v1.GetTenantResponse]
 	listTenants      *connect.Client[v1.ListTenantsRequest, v1.ListTenantsResponse]
+	updateTenant     *connect.Client[v1.UpdateTenantRequest, v1.UpdateTenantResponse]
+	deleteTenant     *connect.Client[v1.DeleteTenantRequest, v1.DeleteTenantResponse]
 	rotateTenantKeys *connect.Client[v1.RotateTenantKeysRequest, v1.RotateTenantKeysResponse]
 }
 
@@ -167,6 +197,16 @@ func (c *tenantServiceClient) ListTenants(ctx context.Context, req *connect.Requ
 	return c.listTenants.CallUnary(ctx, req)
 }
 
+// UpdateTenant calls cloudvlan.auth.v1.TenantService.UpdateTenant.
+func (c *tenantServiceClient) UpdateTenant(ctx context.Context, req *connect.Request[v1.UpdateTenantRequest]) (*connect.Response[v1.UpdateTenantResponse], error) {
+	return c.updateTenant.CallUnary(ctx, req)
+}
+
+// DeleteTenant calls cloudvlan.auth.v1.TenantService.DeleteTenant.
+func (c *tenantServiceClient) DeleteTenant(ctx context.Context, req *connect.Request[v1.DeleteTenantRequest]) (*connect.Response[v1.DeleteTenantResponse], error) {
+	return c.deleteTenant.CallUnary(ctx, req)
+}
+
 // RotateTenantKeys calls cloudvlan.auth.v1.TenantService.RotateTenantKeys.
 func (c *tenantServiceClient) RotateTenantKeys(ctx context.Context, req *connect.Request[v1.RotateTenantKeysRequest]) (*connect.Response[v1.RotateTenantKeysResponse], error) {
 	return c.rotateTenantKeys.CallUnary(ctx, req)
@@ -177,6 +217,12 @@ type TenantServiceHandler interface {
 	CreateTenant(context.Context, *connect.Request[v1.CreateTenantRequest]) (*connect.Response[v1.CreateTenantResponse], error)
 	GetTenant(context.Context, *connect.Request[v1.GetTenantRequest]) (*connect.Response[v1.GetTenantResponse], error)
 	ListTenants(context.Context, *connect.Request[v1.ListTenantsRequest]) (*connect.Response[v1.ListTenantsResponse], error)
+	// Replaces the name and the status that are set in the request. A suspended tenant keeps everything and may do nothing: its
+	// API keys are refused, and the maps of its nodes have no peers; they come back by themselves when it is active again.
+	UpdateTenant(context.Context, *connect.Request[v1.UpdateTenantRequest]) (*connect.Response[v1.UpdateTenantResponse], error)
+	// Ends a suspended tenant for good: its API keys and nodes are refused for ever, its memberships end, its cvlans go. Its id
+	// is never given out again; its name is free. Refused while it is not suspended.
+	DeleteTenant(context.Context, *connect.Request[v1.DeleteTenantRequest]) (*connect.Response[v1.DeleteTenantResponse], error)
 	// Replaces keys that sign for the tenant while its nodes go on: nobody joins again, no packet is lost. The former root key
 	// signs its successor, and nodes that were away follow step by step.
 	RotateTenantKeys(context.Context, *connect.Request[v1.RotateTenantKeysRequest]) (*connect.Response[v1.RotateTenantKeysResponse], error)
@@ -209,6 +255,20 @@ func NewTenantServiceHandler(svc TenantServiceHandler, opts ...connect.HandlerOp
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	tenantServiceUpdateTenantHandler := connect.NewUnaryHandler(
+		TenantServiceUpdateTenantProcedure,
+		svc.UpdateTenant,
+		connect.WithSchema(tenantServiceMethods.ByName("UpdateTenant")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	tenantServiceDeleteTenantHandler := connect.NewUnaryHandler(
+		TenantServiceDeleteTenantProcedure,
+		svc.DeleteTenant,
+		connect.WithSchema(tenantServiceMethods.ByName("DeleteTenant")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	tenantServiceRotateTenantKeysHandler := connect.NewUnaryHandler(
 		TenantServiceRotateTenantKeysProcedure,
 		svc.RotateTenantKeys,
@@ -223,6 +283,10 @@ func NewTenantServiceHandler(svc TenantServiceHandler, opts ...connect.HandlerOp
 			tenantServiceGetTenantHandler.ServeHTTP(w, r)
 		case TenantServiceListTenantsProcedure:
 			tenantServiceListTenantsHandler.ServeHTTP(w, r)
+		case TenantServiceUpdateTenantProcedure:
+			tenantServiceUpdateTenantHandler.ServeHTTP(w, r)
+		case TenantServiceDeleteTenantProcedure:
+			tenantServiceDeleteTenantHandler.ServeHTTP(w, r)
 		case TenantServiceRotateTenantKeysProcedure:
 			tenantServiceRotateTenantKeysHandler.ServeHTTP(w, r)
 		default:
@@ -246,6 +310,14 @@ func (UnimplementedTenantServiceHandler) ListTenants(context.Context, *connect.R
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.auth.v1.TenantService.ListTenants is not implemented"))
 }
 
+func (UnimplementedTenantServiceHandler) UpdateTenant(context.Context, *connect.Request[v1.UpdateTenantRequest]) (*connect.Response[v1.UpdateTenantResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.auth.v1.TenantService.UpdateTenant is not implemented"))
+}
+
+func (UnimplementedTenantServiceHandler) DeleteTenant(context.Context, *connect.Request[v1.DeleteTenantRequest]) (*connect.Response[v1.DeleteTenantResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.auth.v1.TenantService.DeleteTenant is not implemented"))
+}
+
 func (UnimplementedTenantServiceHandler) RotateTenantKeys(context.Context, *connect.Request[v1.RotateTenantKeysRequest]) (*connect.Response[v1.RotateTenantKeysResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.auth.v1.TenantService.RotateTenantKeys is not implemented"))
 }
@@ -253,6 +325,7 @@ func (UnimplementedTenantServiceHandler) RotateTenantKeys(context.Context, *conn
 // ApiKeyServiceClient is a client for the cloudvlan.auth.v1.ApiKeyService service.
 type ApiKeyServiceClient interface {
 	CreateApiKey(context.Context, *connect.Request[v1.CreateApiKeyRequest]) (*connect.Response[v1.CreateApiKeyResponse], error)
+	GetApiKey(context.Context, *connect.Request[v1.GetApiKeyRequest]) (*connect.Response[v1.GetApiKeyResponse], error)
 	ListApiKeys(context.Context, *connect.Request[v1.ListApiKeysRequest]) (*connect.Response[v1.ListApiKeysResponse], error)
 	RevokeApiKey(context.Context, *connect.Request[v1.RevokeApiKeyRequest]) (*connect.Response[v1.RevokeApiKeyResponse], error)
 	// Who the caller is and what it may do.
@@ -274,6 +347,13 @@ func NewApiKeyServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			httpClient,
 			baseURL+ApiKeyServiceCreateApiKeyProcedure,
 			connect.WithSchema(apiKeyServiceMethods.ByName("CreateApiKey")),
+			connect.WithClientOptions(opts...),
+		),
+		getApiKey: connect.NewClient[v1.GetApiKeyRequest, v1.GetApiKeyResponse](
+			httpClient,
+			baseURL+ApiKeyServiceGetApiKeyProcedure,
+			connect.WithSchema(apiKeyServiceMethods.ByName("GetApiKey")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
 		listApiKeys: connect.NewClient[v1.ListApiKeysRequest, v1.ListApiKeysResponse](
@@ -303,6 +383,7 @@ func NewApiKeyServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 // apiKeyServiceClient implements ApiKeyServiceClient.
 type apiKeyServiceClient struct {
 	createApiKey *connect.Client[v1.CreateApiKeyRequest, v1.CreateApiKeyResponse]
+	getApiKey    *connect.Client[v1.GetApiKeyRequest, v1.GetApiKeyResponse]
 	listApiKeys  *connect.Client[v1.ListApiKeysRequest, v1.ListApiKeysResponse]
 	revokeApiKey *connect.Client[v1.RevokeApiKeyRequest, v1.RevokeApiKeyResponse]
 	whoAmI       *connect.Client[v1.WhoAmIRequest, v1.WhoAmIResponse]
@@ -311,6 +392,11 @@ type apiKeyServiceClient struct {
 // CreateApiKey calls cloudvlan.auth.v1.ApiKeyService.CreateApiKey.
 func (c *apiKeyServiceClient) CreateApiKey(ctx context.Context, req *connect.Request[v1.CreateApiKeyRequest]) (*connect.Response[v1.CreateApiKeyResponse], error) {
 	return c.createApiKey.CallUnary(ctx, req)
+}
+
+// GetApiKey calls cloudvlan.auth.v1.ApiKeyService.GetApiKey.
+func (c *apiKeyServiceClient) GetApiKey(ctx context.Context, req *connect.Request[v1.GetApiKeyRequest]) (*connect.Response[v1.GetApiKeyResponse], error) {
+	return c.getApiKey.CallUnary(ctx, req)
 }
 
 // ListApiKeys calls cloudvlan.auth.v1.ApiKeyService.ListApiKeys.
@@ -331,6 +417,7 @@ func (c *apiKeyServiceClient) WhoAmI(ctx context.Context, req *connect.Request[v
 // ApiKeyServiceHandler is an implementation of the cloudvlan.auth.v1.ApiKeyService service.
 type ApiKeyServiceHandler interface {
 	CreateApiKey(context.Context, *connect.Request[v1.CreateApiKeyRequest]) (*connect.Response[v1.CreateApiKeyResponse], error)
+	GetApiKey(context.Context, *connect.Request[v1.GetApiKeyRequest]) (*connect.Response[v1.GetApiKeyResponse], error)
 	ListApiKeys(context.Context, *connect.Request[v1.ListApiKeysRequest]) (*connect.Response[v1.ListApiKeysResponse], error)
 	RevokeApiKey(context.Context, *connect.Request[v1.RevokeApiKeyRequest]) (*connect.Response[v1.RevokeApiKeyResponse], error)
 	// Who the caller is and what it may do.
@@ -348,6 +435,13 @@ func NewApiKeyServiceHandler(svc ApiKeyServiceHandler, opts ...connect.HandlerOp
 		ApiKeyServiceCreateApiKeyProcedure,
 		svc.CreateApiKey,
 		connect.WithSchema(apiKeyServiceMethods.ByName("CreateApiKey")),
+		connect.WithHandlerOptions(opts...),
+	)
+	apiKeyServiceGetApiKeyHandler := connect.NewUnaryHandler(
+		ApiKeyServiceGetApiKeyProcedure,
+		svc.GetApiKey,
+		connect.WithSchema(apiKeyServiceMethods.ByName("GetApiKey")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
 	apiKeyServiceListApiKeysHandler := connect.NewUnaryHandler(
@@ -375,6 +469,8 @@ func NewApiKeyServiceHandler(svc ApiKeyServiceHandler, opts ...connect.HandlerOp
 		switch r.URL.Path {
 		case ApiKeyServiceCreateApiKeyProcedure:
 			apiKeyServiceCreateApiKeyHandler.ServeHTTP(w, r)
+		case ApiKeyServiceGetApiKeyProcedure:
+			apiKeyServiceGetApiKeyHandler.ServeHTTP(w, r)
 		case ApiKeyServiceListApiKeysProcedure:
 			apiKeyServiceListApiKeysHandler.ServeHTTP(w, r)
 		case ApiKeyServiceRevokeApiKeyProcedure:
@@ -392,6 +488,10 @@ type UnimplementedApiKeyServiceHandler struct{}
 
 func (UnimplementedApiKeyServiceHandler) CreateApiKey(context.Context, *connect.Request[v1.CreateApiKeyRequest]) (*connect.Response[v1.CreateApiKeyResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.auth.v1.ApiKeyService.CreateApiKey is not implemented"))
+}
+
+func (UnimplementedApiKeyServiceHandler) GetApiKey(context.Context, *connect.Request[v1.GetApiKeyRequest]) (*connect.Response[v1.GetApiKeyResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.auth.v1.ApiKeyService.GetApiKey is not implemented"))
 }
 
 func (UnimplementedApiKeyServiceHandler) ListApiKeys(context.Context, *connect.Request[v1.ListApiKeysRequest]) (*connect.Response[v1.ListApiKeysResponse], error) {
@@ -554,7 +654,7 @@ type AuthServiceClient interface {
 	GetKeyset(context.Context, *connect.Request[v1.GetKeysetRequest]) (*connect.Response[v1.GetKeysetResponse], error)
 	// Refuses what an identity was issued before now, everywhere.
 	Deny(context.Context, *connect.Request[v1.DenyRequest]) (*connect.Response[v1.DenyResponse], error)
-	// Denials and keysets, from a cursor on. The stream sends at least one message each 5 s, so that a listener which
+	// Denials, keysets and how tenants stand, from a cursor on. The stream sends at least one message each 5 s, so that a listener which
 	// hears nothing knows that it is deaf and fails closed.
 	WatchChanges(context.Context, *connect.Request[v1.WatchChangesRequest]) (*connect.ServerStreamForClient[v1.WatchChangesResponse], error)
 }
@@ -666,7 +766,7 @@ type AuthServiceHandler interface {
 	GetKeyset(context.Context, *connect.Request[v1.GetKeysetRequest]) (*connect.Response[v1.GetKeysetResponse], error)
 	// Refuses what an identity was issued before now, everywhere.
 	Deny(context.Context, *connect.Request[v1.DenyRequest]) (*connect.Response[v1.DenyResponse], error)
-	// Denials and keysets, from a cursor on. The stream sends at least one message each 5 s, so that a listener which
+	// Denials, keysets and how tenants stand, from a cursor on. The stream sends at least one message each 5 s, so that a listener which
 	// hears nothing knows that it is deaf and fails closed.
 	WatchChanges(context.Context, *connect.Request[v1.WatchChangesRequest], *connect.ServerStream[v1.WatchChangesResponse]) error
 }

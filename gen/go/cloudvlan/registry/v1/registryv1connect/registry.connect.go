@@ -122,6 +122,9 @@ const (
 	// EnrollmentServiceCreateJoinTokenProcedure is the fully-qualified name of the EnrollmentService's
 	// CreateJoinToken RPC.
 	EnrollmentServiceCreateJoinTokenProcedure = "/cloudvlan.registry.v1.EnrollmentService/CreateJoinToken"
+	// EnrollmentServiceGetJoinTokenProcedure is the fully-qualified name of the EnrollmentService's
+	// GetJoinToken RPC.
+	EnrollmentServiceGetJoinTokenProcedure = "/cloudvlan.registry.v1.EnrollmentService/GetJoinToken"
 	// EnrollmentServiceListJoinTokensProcedure is the fully-qualified name of the EnrollmentService's
 	// ListJoinTokens RPC.
 	EnrollmentServiceListJoinTokensProcedure = "/cloudvlan.registry.v1.EnrollmentService/ListJoinTokens"
@@ -1155,6 +1158,7 @@ func (UnimplementedSettingsServiceHandler) UpdateSettings(context.Context, *conn
 // EnrollmentServiceClient is a client for the cloudvlan.registry.v1.EnrollmentService service.
 type EnrollmentServiceClient interface {
 	CreateJoinToken(context.Context, *connect.Request[v1.CreateJoinTokenRequest]) (*connect.Response[v1.CreateJoinTokenResponse], error)
+	GetJoinToken(context.Context, *connect.Request[v1.GetJoinTokenRequest]) (*connect.Response[v1.GetJoinTokenResponse], error)
 	ListJoinTokens(context.Context, *connect.Request[v1.ListJoinTokensRequest]) (*connect.Response[v1.ListJoinTokensResponse], error)
 	RevokeJoinToken(context.Context, *connect.Request[v1.RevokeJoinTokenRequest]) (*connect.Response[v1.RevokeJoinTokenResponse], error)
 	// A key to prove possession against. Nothing is stored; the challenge is good for 5 minutes.
@@ -1179,6 +1183,13 @@ func NewEnrollmentServiceClient(httpClient connect.HTTPClient, baseURL string, o
 			httpClient,
 			baseURL+EnrollmentServiceCreateJoinTokenProcedure,
 			connect.WithSchema(enrollmentServiceMethods.ByName("CreateJoinToken")),
+			connect.WithClientOptions(opts...),
+		),
+		getJoinToken: connect.NewClient[v1.GetJoinTokenRequest, v1.GetJoinTokenResponse](
+			httpClient,
+			baseURL+EnrollmentServiceGetJoinTokenProcedure,
+			connect.WithSchema(enrollmentServiceMethods.ByName("GetJoinToken")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
 		listJoinTokens: connect.NewClient[v1.ListJoinTokensRequest, v1.ListJoinTokensResponse](
@@ -1215,6 +1226,7 @@ func NewEnrollmentServiceClient(httpClient connect.HTTPClient, baseURL string, o
 // enrollmentServiceClient implements EnrollmentServiceClient.
 type enrollmentServiceClient struct {
 	createJoinToken *connect.Client[v1.CreateJoinTokenRequest, v1.CreateJoinTokenResponse]
+	getJoinToken    *connect.Client[v1.GetJoinTokenRequest, v1.GetJoinTokenResponse]
 	listJoinTokens  *connect.Client[v1.ListJoinTokensRequest, v1.ListJoinTokensResponse]
 	revokeJoinToken *connect.Client[v1.RevokeJoinTokenRequest, v1.RevokeJoinTokenResponse]
 	beginJoin       *connect.Client[v1.BeginJoinRequest, v1.BeginJoinResponse]
@@ -1224,6 +1236,11 @@ type enrollmentServiceClient struct {
 // CreateJoinToken calls cloudvlan.registry.v1.EnrollmentService.CreateJoinToken.
 func (c *enrollmentServiceClient) CreateJoinToken(ctx context.Context, req *connect.Request[v1.CreateJoinTokenRequest]) (*connect.Response[v1.CreateJoinTokenResponse], error) {
 	return c.createJoinToken.CallUnary(ctx, req)
+}
+
+// GetJoinToken calls cloudvlan.registry.v1.EnrollmentService.GetJoinToken.
+func (c *enrollmentServiceClient) GetJoinToken(ctx context.Context, req *connect.Request[v1.GetJoinTokenRequest]) (*connect.Response[v1.GetJoinTokenResponse], error) {
+	return c.getJoinToken.CallUnary(ctx, req)
 }
 
 // ListJoinTokens calls cloudvlan.registry.v1.EnrollmentService.ListJoinTokens.
@@ -1250,6 +1267,7 @@ func (c *enrollmentServiceClient) Join(ctx context.Context, req *connect.Request
 // service.
 type EnrollmentServiceHandler interface {
 	CreateJoinToken(context.Context, *connect.Request[v1.CreateJoinTokenRequest]) (*connect.Response[v1.CreateJoinTokenResponse], error)
+	GetJoinToken(context.Context, *connect.Request[v1.GetJoinTokenRequest]) (*connect.Response[v1.GetJoinTokenResponse], error)
 	ListJoinTokens(context.Context, *connect.Request[v1.ListJoinTokensRequest]) (*connect.Response[v1.ListJoinTokensResponse], error)
 	RevokeJoinToken(context.Context, *connect.Request[v1.RevokeJoinTokenRequest]) (*connect.Response[v1.RevokeJoinTokenResponse], error)
 	// A key to prove possession against. Nothing is stored; the challenge is good for 5 minutes.
@@ -1270,6 +1288,13 @@ func NewEnrollmentServiceHandler(svc EnrollmentServiceHandler, opts ...connect.H
 		EnrollmentServiceCreateJoinTokenProcedure,
 		svc.CreateJoinToken,
 		connect.WithSchema(enrollmentServiceMethods.ByName("CreateJoinToken")),
+		connect.WithHandlerOptions(opts...),
+	)
+	enrollmentServiceGetJoinTokenHandler := connect.NewUnaryHandler(
+		EnrollmentServiceGetJoinTokenProcedure,
+		svc.GetJoinToken,
+		connect.WithSchema(enrollmentServiceMethods.ByName("GetJoinToken")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
 	enrollmentServiceListJoinTokensHandler := connect.NewUnaryHandler(
@@ -1304,6 +1329,8 @@ func NewEnrollmentServiceHandler(svc EnrollmentServiceHandler, opts ...connect.H
 		switch r.URL.Path {
 		case EnrollmentServiceCreateJoinTokenProcedure:
 			enrollmentServiceCreateJoinTokenHandler.ServeHTTP(w, r)
+		case EnrollmentServiceGetJoinTokenProcedure:
+			enrollmentServiceGetJoinTokenHandler.ServeHTTP(w, r)
 		case EnrollmentServiceListJoinTokensProcedure:
 			enrollmentServiceListJoinTokensHandler.ServeHTTP(w, r)
 		case EnrollmentServiceRevokeJoinTokenProcedure:
@@ -1323,6 +1350,10 @@ type UnimplementedEnrollmentServiceHandler struct{}
 
 func (UnimplementedEnrollmentServiceHandler) CreateJoinToken(context.Context, *connect.Request[v1.CreateJoinTokenRequest]) (*connect.Response[v1.CreateJoinTokenResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.registry.v1.EnrollmentService.CreateJoinToken is not implemented"))
+}
+
+func (UnimplementedEnrollmentServiceHandler) GetJoinToken(context.Context, *connect.Request[v1.GetJoinTokenRequest]) (*connect.Response[v1.GetJoinTokenResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.registry.v1.EnrollmentService.GetJoinToken is not implemented"))
 }
 
 func (UnimplementedEnrollmentServiceHandler) ListJoinTokens(context.Context, *connect.Request[v1.ListJoinTokensRequest]) (*connect.Response[v1.ListJoinTokensResponse], error) {

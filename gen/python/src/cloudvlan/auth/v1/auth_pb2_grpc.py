@@ -50,6 +50,16 @@ class TenantServiceStub:
                 request_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListTenantsRequest.SerializeToString,
                 response_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListTenantsResponse.FromString,
                 _registered_method=True)
+        self.UpdateTenant = channel.unary_unary(
+                '/cloudvlan.auth.v1.TenantService/UpdateTenant',
+                request_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.UpdateTenantRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.UpdateTenantResponse.FromString,
+                _registered_method=True)
+        self.DeleteTenant = channel.unary_unary(
+                '/cloudvlan.auth.v1.TenantService/DeleteTenant',
+                request_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.DeleteTenantRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.DeleteTenantResponse.FromString,
+                _registered_method=True)
         self.RotateTenantKeys = channel.unary_unary(
                 '/cloudvlan.auth.v1.TenantService/RotateTenantKeys',
                 request_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.RotateTenantKeysRequest.SerializeToString,
@@ -79,6 +89,22 @@ class TenantServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateTenant(self, request, context):
+        """Replaces the name and the status that are set in the request. A suspended tenant keeps everything and may do nothing: its
+        API keys are refused, and the maps of its nodes have no peers; they come back by themselves when it is active again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteTenant(self, request, context):
+        """Ends a suspended tenant for good: its API keys and nodes are refused for ever, its memberships end, its cvlans go. Its id
+        is never given out again; its name is free. Refused while it is not suspended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RotateTenantKeys(self, request, context):
         """Replaces keys that sign for the tenant while its nodes go on: nobody joins again, no packet is lost. The former root key
         signs its successor, and nodes that were away follow step by step.
@@ -104,6 +130,16 @@ def add_TenantServiceServicer_to_server(servicer, server):
                     servicer.ListTenants,
                     request_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListTenantsRequest.FromString,
                     response_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListTenantsResponse.SerializeToString,
+            ),
+            'UpdateTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateTenant,
+                    request_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.UpdateTenantRequest.FromString,
+                    response_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.UpdateTenantResponse.SerializeToString,
+            ),
+            'DeleteTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTenant,
+                    request_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.DeleteTenantRequest.FromString,
+                    response_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.DeleteTenantResponse.SerializeToString,
             ),
             'RotateTenantKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.RotateTenantKeys,
@@ -204,6 +240,60 @@ class TenantService:
             _registered_method=True)
 
     @staticmethod
+    def UpdateTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.auth.v1.TenantService/UpdateTenant',
+            cloudvlan_dot_auth_dot_v1_dot_auth__pb2.UpdateTenantRequest.SerializeToString,
+            cloudvlan_dot_auth_dot_v1_dot_auth__pb2.UpdateTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.auth.v1.TenantService/DeleteTenant',
+            cloudvlan_dot_auth_dot_v1_dot_auth__pb2.DeleteTenantRequest.SerializeToString,
+            cloudvlan_dot_auth_dot_v1_dot_auth__pb2.DeleteTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def RotateTenantKeys(request,
             target,
             options=(),
@@ -246,6 +336,11 @@ class ApiKeyServiceStub:
                 request_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.CreateApiKeyRequest.SerializeToString,
                 response_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.CreateApiKeyResponse.FromString,
                 _registered_method=True)
+        self.GetApiKey = channel.unary_unary(
+                '/cloudvlan.auth.v1.ApiKeyService/GetApiKey',
+                request_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.GetApiKeyRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.GetApiKeyResponse.FromString,
+                _registered_method=True)
         self.ListApiKeys = channel.unary_unary(
                 '/cloudvlan.auth.v1.ApiKeyService/ListApiKeys',
                 request_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListApiKeysRequest.SerializeToString,
@@ -268,6 +363,12 @@ class ApiKeyServiceServicer:
     """
 
     def CreateApiKey(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetApiKey(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -299,6 +400,11 @@ def add_ApiKeyServiceServicer_to_server(servicer, server):
                     servicer.CreateApiKey,
                     request_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.CreateApiKeyRequest.FromString,
                     response_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.CreateApiKeyResponse.SerializeToString,
+            ),
+            'GetApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetApiKey,
+                    request_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.GetApiKeyRequest.FromString,
+                    response_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.GetApiKeyResponse.SerializeToString,
             ),
             'ListApiKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.ListApiKeys,
@@ -344,6 +450,33 @@ class ApiKeyService:
             '/cloudvlan.auth.v1.ApiKeyService/CreateApiKey',
             cloudvlan_dot_auth_dot_v1_dot_auth__pb2.CreateApiKeyRequest.SerializeToString,
             cloudvlan_dot_auth_dot_v1_dot_auth__pb2.CreateApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.auth.v1.ApiKeyService/GetApiKey',
+            cloudvlan_dot_auth_dot_v1_dot_auth__pb2.GetApiKeyRequest.SerializeToString,
+            cloudvlan_dot_auth_dot_v1_dot_auth__pb2.GetApiKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -682,7 +815,7 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchChanges(self, request, context):
-        """Denials and keysets, from a cursor on. The stream sends at least one message each 5 s, so that a listener which
+        """Denials, keysets and how tenants stand, from a cursor on. The stream sends at least one message each 5 s, so that a listener which
         hears nothing knows that it is deaf and fails closed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

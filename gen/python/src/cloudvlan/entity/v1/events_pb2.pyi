@@ -1,5 +1,6 @@
 import datetime
 
+from cloudvlan.entity.v1 import common_pb2 as _common_pb2
 from cloudvlan.entity.v1 import settings_pb2 as _settings_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -20,7 +21,7 @@ OBJECT_KIND_NODE: ObjectKind
 OBJECT_KIND_RULE: ObjectKind
 
 class Change(_message.Message):
-    __slots__ = ("revision", "object_id", "node", "rule", "manifest", "keyset", "denial", "removal", "dns", "settings")
+    __slots__ = ("revision", "object_id", "node", "rule", "manifest", "keyset", "denial", "removal", "dns", "settings", "tenant")
     REVISION_FIELD_NUMBER: _ClassVar[int]
     OBJECT_ID_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +32,7 @@ class Change(_message.Message):
     REMOVAL_FIELD_NUMBER: _ClassVar[int]
     DNS_FIELD_NUMBER: _ClassVar[int]
     SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
     revision: int
     object_id: str
     node: bytes
@@ -41,7 +43,8 @@ class Change(_message.Message):
     removal: Removal
     dns: bytes
     settings: _settings_pb2.EffectiveSettings
-    def __init__(self, revision: _Optional[int] = ..., object_id: _Optional[str] = ..., node: _Optional[bytes] = ..., rule: _Optional[bytes] = ..., manifest: _Optional[bytes] = ..., keyset: _Optional[bytes] = ..., denial: _Optional[_Union[Denial, _Mapping]] = ..., removal: _Optional[_Union[Removal, _Mapping]] = ..., dns: _Optional[bytes] = ..., settings: _Optional[_Union[_settings_pb2.EffectiveSettings, _Mapping]] = ...) -> None: ...
+    tenant: TenantStanding
+    def __init__(self, revision: _Optional[int] = ..., object_id: _Optional[str] = ..., node: _Optional[bytes] = ..., rule: _Optional[bytes] = ..., manifest: _Optional[bytes] = ..., keyset: _Optional[bytes] = ..., denial: _Optional[_Union[Denial, _Mapping]] = ..., removal: _Optional[_Union[Removal, _Mapping]] = ..., dns: _Optional[bytes] = ..., settings: _Optional[_Union[_settings_pb2.EffectiveSettings, _Mapping]] = ..., tenant: _Optional[_Union[TenantStanding, _Mapping]] = ...) -> None: ...
 
 class Removal(_message.Message):
     __slots__ = ("kind",)
@@ -56,3 +59,13 @@ class Denial(_message.Message):
     subject: str
     issued_before: _timestamp_pb2.Timestamp
     def __init__(self, subject: _Optional[str] = ..., issued_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class TenantStanding(_message.Message):
+    __slots__ = ("tenant_id", "status", "revision")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    status: _common_pb2.Status
+    revision: int
+    def __init__(self, tenant_id: _Optional[str] = ..., status: _Optional[_Union[_common_pb2.Status, str]] = ..., revision: _Optional[int] = ...) -> None: ...

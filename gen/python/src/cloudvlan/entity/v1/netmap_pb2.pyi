@@ -225,7 +225,7 @@ class MapHead(_message.Message):
     def __init__(self, tenant_id: _Optional[str] = ..., cvlan_id: _Optional[str] = ..., epoch: _Optional[int] = ..., revision: _Optional[int] = ..., issued_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., keyset_version: _Optional[int] = ..., stale_policy: _Optional[_Union[StalePolicy, str]] = ...) -> None: ...
 
 class MapUpdate(_message.Message):
-    __slots__ = ("previous", "revision", "full", "more", "head", "keyset", "nodes", "rules", "removed_nodes", "removed_rules", "hints", "dns", "root_transitions", "head_kept")
+    __slots__ = ("previous", "revision", "full", "more", "head", "keyset", "nodes", "rules", "removed_nodes", "removed_rules", "hints", "dns", "root_transitions", "head_kept", "suspended")
     PREVIOUS_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     FULL_FIELD_NUMBER: _ClassVar[int]
@@ -240,6 +240,7 @@ class MapUpdate(_message.Message):
     DNS_FIELD_NUMBER: _ClassVar[int]
     ROOT_TRANSITIONS_FIELD_NUMBER: _ClassVar[int]
     HEAD_KEPT_FIELD_NUMBER: _ClassVar[int]
+    SUSPENDED_FIELD_NUMBER: _ClassVar[int]
     previous: int
     revision: int
     full: bool
@@ -254,7 +255,8 @@ class MapUpdate(_message.Message):
     dns: bytes
     root_transitions: _containers.RepeatedScalarFieldContainer[bytes]
     head_kept: int
-    def __init__(self, previous: _Optional[int] = ..., revision: _Optional[int] = ..., full: _Optional[bool] = ..., more: _Optional[bool] = ..., head: _Optional[bytes] = ..., keyset: _Optional[bytes] = ..., nodes: _Optional[_Iterable[bytes]] = ..., rules: _Optional[_Iterable[bytes]] = ..., removed_nodes: _Optional[_Iterable[str]] = ..., removed_rules: _Optional[_Iterable[bytes]] = ..., hints: _Optional[_Iterable[_Union[EndpointHint, _Mapping]]] = ..., dns: _Optional[bytes] = ..., root_transitions: _Optional[_Iterable[bytes]] = ..., head_kept: _Optional[int] = ...) -> None: ...
+    suspended: bool
+    def __init__(self, previous: _Optional[int] = ..., revision: _Optional[int] = ..., full: _Optional[bool] = ..., more: _Optional[bool] = ..., head: _Optional[bytes] = ..., keyset: _Optional[bytes] = ..., nodes: _Optional[_Iterable[bytes]] = ..., rules: _Optional[_Iterable[bytes]] = ..., removed_nodes: _Optional[_Iterable[str]] = ..., removed_rules: _Optional[_Iterable[bytes]] = ..., hints: _Optional[_Iterable[_Union[EndpointHint, _Mapping]]] = ..., dns: _Optional[bytes] = ..., root_transitions: _Optional[_Iterable[bytes]] = ..., head_kept: _Optional[int] = ..., suspended: _Optional[bool] = ...) -> None: ...
 
 class EndpointHint(_message.Message):
     __slots__ = ("node_id", "endpoints")

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from cloudvlan.entity.v1 import common_pb2 as cloudvlan_dot_entity_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n cloudvlan/entity/v1/tenant.proto\x12\x13\x63loudvlan.entity.v1\x1a cloudvlan/entity/v1/common.proto\"\xeb\x01\n\x06Tenant\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n\x04name\x18\x02 \x01(\tB\x00R\x04name\x12\x33\n\x06status\x18\x03 \x01(\x0e\x32\x1b.cloudvlan.entity.v1.StatusR\x06status\x12&\n\x0froot_key_sha256\x18\x04 \x01(\x0cR\rrootKeySha256\x12?\n\nprovenance\x18\x05 \x01(\x0b\x32\x1f.cloudvlan.entity.v1.ProvenanceR\nprovenance\x12\x1d\n\ncluster_id\x18\x06 \x01(\tR\tclusterId\";\n\x0bTenantStats\x12\x16\n\x06\x63vlans\x18\x01 \x01(\x04R\x06\x63vlans\x12\x14\n\x05nodes\x18\x02 \x01(\x04R\x05nodesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n cloudvlan/entity/v1/tenant.proto\x12\x13\x63loudvlan.entity.v1\x1a cloudvlan/entity/v1/common.proto\"\x87\x02\n\x06Tenant\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n\x04name\x18\x02 \x01(\tB\x00R\x04name\x12\x33\n\x06status\x18\x03 \x01(\x0e\x32\x1b.cloudvlan.entity.v1.StatusR\x06status\x12&\n\x0froot_key_sha256\x18\x04 \x01(\x0cR\rrootKeySha256\x12?\n\nprovenance\x18\x05 \x01(\x0b\x32\x1f.cloudvlan.entity.v1.ProvenanceR\nprovenance\x12\x1d\n\ncluster_id\x18\x06 \x01(\tR\tclusterId\x12\x1a\n\x08revision\x18\x07 \x01(\x04R\x08revision\";\n\x0bTenantStats\x12\x16\n\x06\x63vlans\x18\x01 \x01(\x04R\x06\x63vlans\x12\x14\n\x05nodes\x18\x02 \x01(\x04R\x05nodesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,7 +33,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cloudvlan.entity.v1.tenant_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TENANT']._serialized_start=92
-  _globals['_TENANT']._serialized_end=327
-  _globals['_TENANTSTATS']._serialized_start=329
-  _globals['_TENANTSTATS']._serialized_end=388
+  _globals['_TENANT']._serialized_end=355
+  _globals['_TENANTSTATS']._serialized_start=357
+  _globals['_TENANTSTATS']._serialized_end=416
 # @@protoc_insertion_point(module_scope)

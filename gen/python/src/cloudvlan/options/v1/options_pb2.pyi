@@ -82,7 +82,7 @@ ACCESS_FIELD_NUMBER: _ClassVar[int]
 access: _descriptor.FieldDescriptor
 
 class Access(_message.Message):
-    __slots__ = ("permission", "scope", "callers", "anonymous", "expired_certificate", "once", "residency")
+    __slots__ = ("permission", "scope", "callers", "anonymous", "expired_certificate", "once", "residency", "suspended")
     PERMISSION_FIELD_NUMBER: _ClassVar[int]
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     CALLERS_FIELD_NUMBER: _ClassVar[int]
@@ -90,6 +90,7 @@ class Access(_message.Message):
     EXPIRED_CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     ONCE_FIELD_NUMBER: _ClassVar[int]
     RESIDENCY_FIELD_NUMBER: _ClassVar[int]
+    SUSPENDED_FIELD_NUMBER: _ClassVar[int]
     permission: Permission
     scope: Scope
     callers: _containers.RepeatedScalarFieldContainer[CallerKind]
@@ -97,4 +98,5 @@ class Access(_message.Message):
     expired_certificate: bool
     once: bool
     residency: bool
-    def __init__(self, permission: _Optional[_Union[Permission, str]] = ..., scope: _Optional[_Union[Scope, str]] = ..., callers: _Optional[_Iterable[_Union[CallerKind, str]]] = ..., anonymous: _Optional[bool] = ..., expired_certificate: _Optional[bool] = ..., once: _Optional[bool] = ..., residency: _Optional[bool] = ...) -> None: ...
+    suspended: bool
+    def __init__(self, permission: _Optional[_Union[Permission, str]] = ..., scope: _Optional[_Union[Scope, str]] = ..., callers: _Optional[_Iterable[_Union[CallerKind, str]]] = ..., anonymous: _Optional[bool] = ..., expired_certificate: _Optional[bool] = ..., once: _Optional[bool] = ..., residency: _Optional[bool] = ..., suspended: _Optional[bool] = ...) -> None: ...

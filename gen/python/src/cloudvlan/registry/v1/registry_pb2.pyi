@@ -426,6 +426,20 @@ class CreateJoinTokenResponse(_message.Message):
     join_string: str
     def __init__(self, token: _Optional[_Union[_enrollment_pb2.JoinToken, _Mapping]] = ..., join_string: _Optional[str] = ...) -> None: ...
 
+class GetJoinTokenRequest(_message.Message):
+    __slots__ = ("tenant_id", "token_id")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    token_id: str
+    def __init__(self, tenant_id: _Optional[str] = ..., token_id: _Optional[str] = ...) -> None: ...
+
+class GetJoinTokenResponse(_message.Message):
+    __slots__ = ("token",)
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: _enrollment_pb2.JoinToken
+    def __init__(self, token: _Optional[_Union[_enrollment_pb2.JoinToken, _Mapping]] = ...) -> None: ...
+
 class ListJoinTokensRequest(_message.Message):
     __slots__ = ("tenant_id", "cvlan_id", "pagination")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]

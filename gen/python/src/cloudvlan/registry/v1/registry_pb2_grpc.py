@@ -1361,6 +1361,11 @@ class EnrollmentServiceStub:
                 request_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.CreateJoinTokenRequest.SerializeToString,
                 response_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.CreateJoinTokenResponse.FromString,
                 _registered_method=True)
+        self.GetJoinToken = channel.unary_unary(
+                '/cloudvlan.registry.v1.EnrollmentService/GetJoinToken',
+                request_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetJoinTokenRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetJoinTokenResponse.FromString,
+                _registered_method=True)
         self.ListJoinTokens = channel.unary_unary(
                 '/cloudvlan.registry.v1.EnrollmentService/ListJoinTokens',
                 request_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListJoinTokensRequest.SerializeToString,
@@ -1388,6 +1393,12 @@ class EnrollmentServiceServicer:
     """
 
     def CreateJoinToken(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetJoinToken(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1427,6 +1438,11 @@ def add_EnrollmentServiceServicer_to_server(servicer, server):
                     servicer.CreateJoinToken,
                     request_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.CreateJoinTokenRequest.FromString,
                     response_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.CreateJoinTokenResponse.SerializeToString,
+            ),
+            'GetJoinToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetJoinToken,
+                    request_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetJoinTokenRequest.FromString,
+                    response_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetJoinTokenResponse.SerializeToString,
             ),
             'ListJoinTokens': grpc.unary_unary_rpc_method_handler(
                     servicer.ListJoinTokens,
@@ -1477,6 +1493,33 @@ class EnrollmentService:
             '/cloudvlan.registry.v1.EnrollmentService/CreateJoinToken',
             cloudvlan_dot_registry_dot_v1_dot_registry__pb2.CreateJoinTokenRequest.SerializeToString,
             cloudvlan_dot_registry_dot_v1_dot_registry__pb2.CreateJoinTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetJoinToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.registry.v1.EnrollmentService/GetJoinToken',
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetJoinTokenRequest.SerializeToString,
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetJoinTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,

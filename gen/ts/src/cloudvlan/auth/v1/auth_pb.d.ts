@@ -7,7 +7,7 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Tenant } from "../../entity/v1/tenant_pb.js";
-import type { ListMeta, Pagination } from "../../entity/v1/common_pb.js";
+import type { ListMeta, Pagination, Status } from "../../entity/v1/common_pb.js";
 import type { ApiKey, ApiScope } from "../../entity/v1/api_key_pb.js";
 import type { Permission } from "../../options/v1/options_pb.js";
 import type { Certificate, TrustBundle } from "../../entity/v1/certificate_pb.js";
@@ -93,6 +93,13 @@ export declare type ListTenantsRequest = Message<"cloudvlan.auth.v1.ListTenantsR
    * @generated from field: cloudvlan.entity.v1.Pagination pagination = 1;
    */
   pagination?: Pagination | undefined;
+
+  /**
+   * Those that were deleted too.
+   *
+   * @generated from field: bool show_deleted = 2;
+   */
+  showDeleted: boolean;
 };
 
 /**
@@ -121,6 +128,100 @@ export declare type ListTenantsResponse = Message<"cloudvlan.auth.v1.ListTenants
  * Use `create(ListTenantsResponseSchema)` to create a new message.
  */
 export declare const ListTenantsResponseSchema: GenMessage<ListTenantsResponse>;
+
+/**
+ * @generated from message cloudvlan.auth.v1.UpdateTenantRequest
+ */
+export declare type UpdateTenantRequest = Message<"cloudvlan.auth.v1.UpdateTenantRequest"> & {
+  /**
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * Unset: keep.
+   *
+   * @generated from field: optional string name = 2;
+   */
+  name?: string | undefined;
+
+  /**
+   * Unset: keep. STATUS_ACTIVE or STATUS_SUSPENDED.
+   *
+   * @generated from field: optional cloudvlan.entity.v1.Status status = 3;
+   */
+  status?: Status | undefined;
+
+  /**
+   * The revision that the change was made from; set and not the one in force, the change is refused.
+   *
+   * @generated from field: optional uint64 base_revision = 4;
+   */
+  baseRevision?: bigint | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.auth.v1.UpdateTenantRequest.
+ * Use `create(UpdateTenantRequestSchema)` to create a new message.
+ */
+export declare const UpdateTenantRequestSchema: GenMessage<UpdateTenantRequest>;
+
+/**
+ * @generated from message cloudvlan.auth.v1.UpdateTenantResponse
+ */
+export declare type UpdateTenantResponse = Message<"cloudvlan.auth.v1.UpdateTenantResponse"> & {
+  /**
+   * @generated from field: cloudvlan.entity.v1.Tenant tenant = 1;
+   */
+  tenant?: Tenant | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.auth.v1.UpdateTenantResponse.
+ * Use `create(UpdateTenantResponseSchema)` to create a new message.
+ */
+export declare const UpdateTenantResponseSchema: GenMessage<UpdateTenantResponse>;
+
+/**
+ * @generated from message cloudvlan.auth.v1.DeleteTenantRequest
+ */
+export declare type DeleteTenantRequest = Message<"cloudvlan.auth.v1.DeleteTenantRequest"> & {
+  /**
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * The revision that was looked at; set and not the one in force, the tenant stays.
+   *
+   * @generated from field: optional uint64 base_revision = 2;
+   */
+  baseRevision?: bigint | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.auth.v1.DeleteTenantRequest.
+ * Use `create(DeleteTenantRequestSchema)` to create a new message.
+ */
+export declare const DeleteTenantRequestSchema: GenMessage<DeleteTenantRequest>;
+
+/**
+ * @generated from message cloudvlan.auth.v1.DeleteTenantResponse
+ */
+export declare type DeleteTenantResponse = Message<"cloudvlan.auth.v1.DeleteTenantResponse"> & {
+  /**
+   * As it stays on record, with STATUS_DELETED.
+   *
+   * @generated from field: cloudvlan.entity.v1.Tenant tenant = 1;
+   */
+  tenant?: Tenant | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.auth.v1.DeleteTenantResponse.
+ * Use `create(DeleteTenantResponseSchema)` to create a new message.
+ */
+export declare const DeleteTenantResponseSchema: GenMessage<DeleteTenantResponse>;
 
 /**
  * @generated from message cloudvlan.auth.v1.RotateTenantKeysRequest
@@ -223,6 +324,43 @@ export declare type CreateApiKeyResponse = Message<"cloudvlan.auth.v1.CreateApiK
  * Use `create(CreateApiKeyResponseSchema)` to create a new message.
  */
 export declare const CreateApiKeyResponseSchema: GenMessage<CreateApiKeyResponse>;
+
+/**
+ * @generated from message cloudvlan.auth.v1.GetApiKeyRequest
+ */
+export declare type GetApiKeyRequest = Message<"cloudvlan.auth.v1.GetApiKeyRequest"> & {
+  /**
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * @generated from field: string api_key_id = 2;
+   */
+  apiKeyId: string;
+};
+
+/**
+ * Describes the message cloudvlan.auth.v1.GetApiKeyRequest.
+ * Use `create(GetApiKeyRequestSchema)` to create a new message.
+ */
+export declare const GetApiKeyRequestSchema: GenMessage<GetApiKeyRequest>;
+
+/**
+ * @generated from message cloudvlan.auth.v1.GetApiKeyResponse
+ */
+export declare type GetApiKeyResponse = Message<"cloudvlan.auth.v1.GetApiKeyResponse"> & {
+  /**
+   * @generated from field: cloudvlan.entity.v1.ApiKey api_key = 1;
+   */
+  apiKey?: ApiKey | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.auth.v1.GetApiKeyResponse.
+ * Use `create(GetApiKeyResponseSchema)` to create a new message.
+ */
+export declare const GetApiKeyResponseSchema: GenMessage<GetApiKeyResponse>;
 
 /**
  * @generated from message cloudvlan.auth.v1.ListApiKeysRequest
@@ -885,6 +1023,28 @@ export declare const TenantService: GenService<{
     output: typeof ListTenantsResponseSchema;
   },
   /**
+   * Replaces the name and the status that are set in the request. A suspended tenant keeps everything and may do nothing: its
+   * API keys are refused, and the maps of its nodes have no peers; they come back by themselves when it is active again.
+   *
+   * @generated from rpc cloudvlan.auth.v1.TenantService.UpdateTenant
+   */
+  updateTenant: {
+    methodKind: "unary";
+    input: typeof UpdateTenantRequestSchema;
+    output: typeof UpdateTenantResponseSchema;
+  },
+  /**
+   * Ends a suspended tenant for good: its API keys and nodes are refused for ever, its memberships end, its cvlans go. Its id
+   * is never given out again; its name is free. Refused while it is not suspended.
+   *
+   * @generated from rpc cloudvlan.auth.v1.TenantService.DeleteTenant
+   */
+  deleteTenant: {
+    methodKind: "unary";
+    input: typeof DeleteTenantRequestSchema;
+    output: typeof DeleteTenantResponseSchema;
+  },
+  /**
    * Replaces keys that sign for the tenant while its nodes go on: nobody joins again, no packet is lost. The former root key
    * signs its successor, and nodes that were away follow step by step.
    *
@@ -910,6 +1070,14 @@ export declare const ApiKeyService: GenService<{
     methodKind: "unary";
     input: typeof CreateApiKeyRequestSchema;
     output: typeof CreateApiKeyResponseSchema;
+  },
+  /**
+   * @generated from rpc cloudvlan.auth.v1.ApiKeyService.GetApiKey
+   */
+  getApiKey: {
+    methodKind: "unary";
+    input: typeof GetApiKeyRequestSchema;
+    output: typeof GetApiKeyResponseSchema;
   },
   /**
    * @generated from rpc cloudvlan.auth.v1.ApiKeyService.ListApiKeys
@@ -1033,7 +1201,7 @@ export declare const AuthService: GenService<{
     output: typeof DenyResponseSchema;
   },
   /**
-   * Denials and keysets, from a cursor on. The stream sends at least one message each 5 s, so that a listener which
+   * Denials, keysets and how tenants stand, from a cursor on. The stream sends at least one message each 5 s, so that a listener which
    * hears nothing knows that it is deaf and fails closed.
    *
    * @generated from rpc cloudvlan.auth.v1.AuthService.WatchChanges

@@ -9,6 +9,7 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import type { Message } from "@bufbuild/protobuf";
 import type { EffectiveSettings } from "./settings_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Status } from "./common_pb.js";
 
 /**
  * Describes the file cloudvlan/entity/v1/events.proto.
@@ -94,6 +95,12 @@ export declare type Change = Message<"cloudvlan.entity.v1.Change"> & {
      */
     value: EffectiveSettings;
     case: "settings";
+  } | {
+    /**
+     * @generated from field: cloudvlan.entity.v1.TenantStanding tenant = 11;
+     */
+    value: TenantStanding;
+    case: "tenant";
   } | { case: undefined; value?: undefined };
 };
 
@@ -126,7 +133,7 @@ export declare const RemovalSchema: GenMessage<Removal>;
  */
 export declare type Denial = Message<"cloudvlan.entity.v1.Denial"> & {
   /**
-   * SPIFFE id, or `apikey:<id>`.
+   * SPIFFE id, `apikey:<id>`, or `tenant:<id>` for all that is of a tenant.
    *
    * @generated from field: string subject = 1;
    */
@@ -143,6 +150,36 @@ export declare type Denial = Message<"cloudvlan.entity.v1.Denial"> & {
  * Use `create(DenialSchema)` to create a new message.
  */
 export declare const DenialSchema: GenMessage<Denial>;
+
+/**
+ * How a tenant stands. One that was never told of is active.
+ *
+ * @generated from message cloudvlan.entity.v1.TenantStanding
+ */
+export declare type TenantStanding = Message<"cloudvlan.entity.v1.TenantStanding"> & {
+  /**
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * @generated from field: cloudvlan.entity.v1.Status status = 2;
+   */
+  status: Status;
+
+  /**
+   * Of the tenant; the greater one counts.
+   *
+   * @generated from field: uint64 revision = 3;
+   */
+  revision: bigint;
+};
+
+/**
+ * Describes the message cloudvlan.entity.v1.TenantStanding.
+ * Use `create(TenantStandingSchema)` to create a new message.
+ */
+export declare const TenantStandingSchema: GenMessage<TenantStanding>;
 
 /**
  * @generated from enum cloudvlan.entity.v1.ObjectKind

@@ -6,6 +6,7 @@
 /* eslint-disable */
 
 import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
+import { file_cloudvlan_entity_v1_common } from "./common_pb.js";
 import { file_cloudvlan_entity_v1_settings } from "./settings_pb.js";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 
@@ -13,7 +14,7 @@ import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
  * Describes the file cloudvlan/entity/v1/events.proto.
  */
 export const file_cloudvlan_entity_v1_events = /*@__PURE__*/
-  fileDesc("CiBjbG91ZHZsYW4vZW50aXR5L3YxL2V2ZW50cy5wcm90bxITY2xvdWR2bGFuLmVudGl0eS52MSKoAgoGQ2hhbmdlEhAKCHJldmlzaW9uGAEgASgEEhEKCW9iamVjdF9pZBgCIAEoCRIOCgRub2RlGAMgASgMSAASDgoEcnVsZRgEIAEoDEgAEhIKCG1hbmlmZXN0GAUgASgMSAASEAoGa2V5c2V0GAYgASgMSAASLQoGZGVuaWFsGAcgASgLMhsuY2xvdWR2bGFuLmVudGl0eS52MS5EZW5pYWxIABIvCgdyZW1vdmFsGAggASgLMhwuY2xvdWR2bGFuLmVudGl0eS52MS5SZW1vdmFsSAASDQoDZG5zGAkgASgMSAASOgoIc2V0dGluZ3MYCiABKAsyJi5jbG91ZHZsYW4uZW50aXR5LnYxLkVmZmVjdGl2ZVNldHRpbmdzSABCCAoGY2hhbmdlIjgKB1JlbW92YWwSLQoEa2luZBgBIAEoDjIfLmNsb3Vkdmxhbi5lbnRpdHkudjEuT2JqZWN0S2luZCJMCgZEZW5pYWwSDwoHc3ViamVjdBgBIAEoCRIxCg1pc3N1ZWRfYmVmb3JlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCpVCgpPYmplY3RLaW5kEhsKF09CSkVDVF9LSU5EX1VOU1BFQ0lGSUVEEAASFAoQT0JKRUNUX0tJTkRfTk9ERRABEhQKEE9CSkVDVF9LSU5EX1JVTEUQAmIGcHJvdG8z", [file_cloudvlan_entity_v1_settings, file_google_protobuf_timestamp]);
+  fileDesc("CiBjbG91ZHZsYW4vZW50aXR5L3YxL2V2ZW50cy5wcm90bxITY2xvdWR2bGFuLmVudGl0eS52MSLfAgoGQ2hhbmdlEhAKCHJldmlzaW9uGAEgASgEEhEKCW9iamVjdF9pZBgCIAEoCRIOCgRub2RlGAMgASgMSAASDgoEcnVsZRgEIAEoDEgAEhIKCG1hbmlmZXN0GAUgASgMSAASEAoGa2V5c2V0GAYgASgMSAASLQoGZGVuaWFsGAcgASgLMhsuY2xvdWR2bGFuLmVudGl0eS52MS5EZW5pYWxIABIvCgdyZW1vdmFsGAggASgLMhwuY2xvdWR2bGFuLmVudGl0eS52MS5SZW1vdmFsSAASDQoDZG5zGAkgASgMSAASOgoIc2V0dGluZ3MYCiABKAsyJi5jbG91ZHZsYW4uZW50aXR5LnYxLkVmZmVjdGl2ZVNldHRpbmdzSAASNQoGdGVuYW50GAsgASgLMiMuY2xvdWR2bGFuLmVudGl0eS52MS5UZW5hbnRTdGFuZGluZ0gAQggKBmNoYW5nZSI4CgdSZW1vdmFsEi0KBGtpbmQYASABKA4yHy5jbG91ZHZsYW4uZW50aXR5LnYxLk9iamVjdEtpbmQiTAoGRGVuaWFsEg8KB3N1YmplY3QYASABKAkSMQoNaXNzdWVkX2JlZm9yZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiYgoOVGVuYW50U3RhbmRpbmcSEQoJdGVuYW50X2lkGAEgASgJEisKBnN0YXR1cxgCIAEoDjIbLmNsb3Vkdmxhbi5lbnRpdHkudjEuU3RhdHVzEhAKCHJldmlzaW9uGAMgASgEKlUKCk9iamVjdEtpbmQSGwoXT0JKRUNUX0tJTkRfVU5TUEVDSUZJRUQQABIUChBPQkpFQ1RfS0lORF9OT0RFEAESFAoQT0JKRUNUX0tJTkRfUlVMRRACYgZwcm90bzM", [file_cloudvlan_entity_v1_common, file_cloudvlan_entity_v1_settings, file_google_protobuf_timestamp]);
 
 /**
  * Describes the message cloudvlan.entity.v1.Change.
@@ -35,6 +36,13 @@ export const RemovalSchema = /*@__PURE__*/
  */
 export const DenialSchema = /*@__PURE__*/
   messageDesc(file_cloudvlan_entity_v1_events, 2);
+
+/**
+ * Describes the message cloudvlan.entity.v1.TenantStanding.
+ * Use `create(TenantStandingSchema)` to create a new message.
+ */
+export const TenantStandingSchema = /*@__PURE__*/
+  messageDesc(file_cloudvlan_entity_v1_events, 3);
 
 /**
  * Describes the enum cloudvlan.entity.v1.ObjectKind.

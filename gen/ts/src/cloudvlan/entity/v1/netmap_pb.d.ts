@@ -693,6 +693,13 @@ export declare type MapUpdate = Message<"cloudvlan.entity.v1.MapUpdate"> & {
    * @generated from field: uint32 head_kept = 14;
    */
   headKept: number;
+
+  /**
+   * Set with `full` while the tenant is suspended: there are no peers until it is active again.
+   *
+   * @generated from field: bool suspended = 15;
+   */
+  suspended: boolean;
 };
 
 /**

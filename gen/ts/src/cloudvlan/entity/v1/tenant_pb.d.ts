@@ -54,6 +54,13 @@ export declare type Tenant = Message<"cloudvlan.entity.v1.Tenant"> & {
    * @generated from field: string cluster_id = 6;
    */
   clusterId: string;
+
+  /**
+   * Grows by one with each change of name or status, from 1.
+   *
+   * @generated from field: uint64 revision = 7;
+   */
+  revision: bigint;
 };
 
 /**

@@ -66,6 +66,13 @@ export declare type Access = Message<"cloudvlan.options.v1.Access"> & {
    * @generated from field: bool residency = 7;
    */
   residency: boolean;
+
+  /**
+   * True when nodes of a suspended tenant are let in, so that they hear of it.
+   *
+   * @generated from field: bool suspended = 8;
+   */
+  suspended: boolean;
 };
 
 /**

@@ -1108,6 +1108,43 @@ export declare type CreateJoinTokenResponse = Message<"cloudvlan.registry.v1.Cre
 export declare const CreateJoinTokenResponseSchema: GenMessage<CreateJoinTokenResponse>;
 
 /**
+ * @generated from message cloudvlan.registry.v1.GetJoinTokenRequest
+ */
+export declare type GetJoinTokenRequest = Message<"cloudvlan.registry.v1.GetJoinTokenRequest"> & {
+  /**
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * @generated from field: string token_id = 2;
+   */
+  tokenId: string;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.GetJoinTokenRequest.
+ * Use `create(GetJoinTokenRequestSchema)` to create a new message.
+ */
+export declare const GetJoinTokenRequestSchema: GenMessage<GetJoinTokenRequest>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.GetJoinTokenResponse
+ */
+export declare type GetJoinTokenResponse = Message<"cloudvlan.registry.v1.GetJoinTokenResponse"> & {
+  /**
+   * @generated from field: cloudvlan.entity.v1.JoinToken token = 1;
+   */
+  token?: JoinToken | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.GetJoinTokenResponse.
+ * Use `create(GetJoinTokenResponseSchema)` to create a new message.
+ */
+export declare const GetJoinTokenResponseSchema: GenMessage<GetJoinTokenResponse>;
+
+/**
  * @generated from message cloudvlan.registry.v1.ListJoinTokensRequest
  */
 export declare type ListJoinTokensRequest = Message<"cloudvlan.registry.v1.ListJoinTokensRequest"> & {
@@ -1920,6 +1957,14 @@ export declare const EnrollmentService: GenService<{
     methodKind: "unary";
     input: typeof CreateJoinTokenRequestSchema;
     output: typeof CreateJoinTokenResponseSchema;
+  },
+  /**
+   * @generated from rpc cloudvlan.registry.v1.EnrollmentService.GetJoinToken
+   */
+  getJoinToken: {
+    methodKind: "unary";
+    input: typeof GetJoinTokenRequestSchema;
+    output: typeof GetJoinTokenResponseSchema;
   },
   /**
    * @generated from rpc cloudvlan.registry.v1.EnrollmentService.ListJoinTokens
