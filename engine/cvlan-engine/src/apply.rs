@@ -251,6 +251,7 @@ fn install(engine: &Engine, core: &mut Core, prepared: Prepared) -> Result<(), F
     core.settings = Some(settings);
     put_in_force(core);
     let shared = engine.identity(core)?.shared.clone();
+    shared.limit_packets(mtu);
     if !unchanged {
         if let Some(former) = core.forwarder.take() {
             former.stop();
@@ -341,9 +342,8 @@ fn peer_configs(map: &Map, table: &Table) -> Vec<PeerConfig> {
     let direct = map.peers.iter().filter(|(_, peer)| peer.node.via.is_none());
     direct
         .map(|(handle, peer)| PeerConfig {
-            id: PeerId(handle.0),
-            public_key: peer.node.wireguard_public_key,
             candidates: peer.endpoints.iter().filter(outside).copied().collect(),
+            ..PeerConfig::new(PeerId(handle.0), peer.node.wireguard_public_key)
         })
         .collect()
 }

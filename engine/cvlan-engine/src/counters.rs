@@ -139,7 +139,7 @@ impl Counters {
     #[must_use]
     pub fn named(&self, wg: &Wg) -> BTreeMap<String, u64> {
         let (w, u) = (wg.counters(), &self.userspace);
-        [
+        let mut named: BTreeMap<_, _> = [
             ("tx_packets", &self.tx_packets),
             ("tx_bytes_sealed", &self.tx_bytes_sealed),
             ("tx_dropped_malformed", &self.tx_dropped.malformed),
@@ -182,6 +182,11 @@ impl Counters {
         ]
         .into_iter()
         .map(|(name, counter)| (name.to_owned(), counter.load(Ordering::Relaxed)))
-        .collect()
+        .collect();
+        // Some are found out when a packet is opened, others when it is judged.
+        if let Some(count) = named.get_mut("rx_dropped_malformed") {
+            *count += w.rx_dropped_malformed.load(Ordering::Relaxed);
+        }
+        named
     }
 }

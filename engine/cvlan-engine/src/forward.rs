@@ -2,6 +2,7 @@
 
 mod control;
 mod judge;
+mod outgoing;
 mod rx;
 mod tx;
 
@@ -18,7 +19,7 @@ use cvlan_wg::{Output, Wg};
 use rand_core::{OsRng, RngCore};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::{io, thread};
@@ -27,6 +28,12 @@ pub use judge::Admission;
 
 /// Messages that wait for the control thread; what is over is dropped and counted.
 const CONTROL_QUEUE: usize = 1024;
+
+/// Room for a packet: more than the largest MTU (9000).
+const PACKET_BYTES: usize = 9216;
+
+/// Until settings say otherwise: every path carries it (RFC 8200, section 5).
+const LEAST_MTU: u16 = 1280;
 
 /// Conversations that are remembered; about 10 MB when all are in use.
 const FLOWS: usize = 1 << 16;
@@ -76,6 +83,7 @@ pub struct Shared {
     pub flows: Flows,
     snapshot: ArcSwap<Snapshot>,
     admission: AtomicU8,
+    mtu: AtomicU16,
 }
 
 impl Shared {
@@ -90,6 +98,7 @@ impl Shared {
             flows: Flows::new(FLOWS, [OsRng.next_u64(), OsRng.next_u64()]),
             snapshot: ArcSwap::from_pointee(Snapshot::empty()),
             admission: AtomicU8::new(Admission::Nothing.into()),
+            mtu: AtomicU16::new(LEAST_MTU),
         }
     }
 
@@ -107,6 +116,15 @@ impl Shared {
     /// Says what may pass.
     pub fn admit(&self, admission: Admission) {
         self.admission.store(admission.into(), Ordering::Relaxed);
+    }
+
+    /// Says how long the packets of the interface may be, in bytes.
+    pub fn limit_packets(&self, mtu: u16) {
+        self.mtu.store(mtu, Ordering::Relaxed);
+    }
+
+    fn mtu(&self) -> usize {
+        self.mtu.load(Ordering::Relaxed).into()
     }
 
     /// What may pass.
@@ -157,6 +175,8 @@ struct Line {
     interface: Arc<Interface>,
     udp: Arc<UdpPort>,
     stopping: AtomicBool,
+    /// Handshake messages on their way to the control thread.
+    handshakes_waiting: AtomicUsize,
     wake_tx: Wake,
     wake_rx: Wake,
     /// Told when a thread ends unasked; the process must not go on half.
@@ -179,6 +199,7 @@ impl Forwarder {
             interface: interface.clone(),
             udp: udp.clone(),
             stopping: AtomicBool::new(false),
+            handshakes_waiting: AtomicUsize::new(0),
             wake_tx: Wake::new()?,
             wake_rx: Wake::new()?,
             on_failure,

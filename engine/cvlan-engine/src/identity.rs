@@ -8,11 +8,11 @@ use crate::keys::Keys;
 use crate::state_dir::StateDir;
 use cloudvlan_gen::cloudvlan::entity::v1::MapUpdate;
 use cvlan_map::{FileStorage, MapStore, Membership, Slot, Storage};
-use cvlan_wg::Wg;
+use cvlan_wg::{Epoch, Wg};
 use rand_core::{OsRng, RngCore};
 use std::io;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 /// Exists from the first start with keys on; before that there is nothing to keep.
 pub struct Identity {
@@ -47,7 +47,12 @@ impl Identity {
         }
         let [high, low, ..] = OsRng.next_u32().to_be_bytes();
         let echo = Echo::new(u16::from_be_bytes([high, low]));
-        let shared = Arc::new(Shared::new(Wg::new(&keys.wireguard_static()), echo, events));
+        let epoch = Epoch {
+            instant: Instant::now(),
+            wall: SystemTime::now(),
+        };
+        let wg = Wg::new(&keys.wireguard_static(), epoch);
+        let shared = Arc::new(Shared::new(wg, echo, events));
         Ok(Self {
             keys,
             store,

@@ -147,8 +147,12 @@ impl Hostile {
     fn new() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let epoch = cvlan_wg::Epoch {
+            instant: Instant::now(),
+            wall: SystemTime::now(),
+        };
         Self {
-            wg: cvlan_wg::Wg::new(&cvlan_wg::StaticKey::new([9; 32].into())),
+            wg: cvlan_wg::Wg::new(&cvlan_wg::StaticKey::new([9; 32].into()), epoch),
             socket,
         }
     }
@@ -160,22 +164,20 @@ impl Hostile {
         ));
         let public_key = victim.engine.public_keys().unwrap().0;
         let peer = cvlan_wg::PeerConfig {
-            id: cvlan_wg::PeerId(0),
-            public_key,
             candidates: vec![to],
+            ..cvlan_wg::PeerConfig::new(cvlan_wg::PeerId(0), public_key)
         };
         assert!(self.wg.set_peers(Instant::now(), vec![peer]).is_empty());
     }
 
     fn send(&self, packet: &[u8]) {
-        let mut slots = [cvlan_wg::Slot::default()];
-        slots[0].plain_room()[..packet.len()].copy_from_slice(packet);
-        slots[0].set_plain_len(packet.len());
-        self.wg.seal_batch(Instant::now(), cvlan_wg::PeerId(0), &mut slots);
-        if slots[0].outcome == cvlan_wg::Outcome::Sealed {
-            self.socket
-                .send_to(slots[0].sealed(), slots[0].endpoint.unwrap())
-                .unwrap();
+        let mut burst = cvlan_wg::Burst::with_capacity(2048);
+        burst.push(packet.len()).unwrap().copy_from_slice(packet);
+        let sealed = self.wg.seal_batch(Instant::now(), cvlan_wg::PeerId(0), &mut burst);
+        if let cvlan_wg::Sealed::Sent { to } = sealed {
+            for frame in burst.frames() {
+                self.socket.send_to(frame, to).unwrap();
+            }
         }
     }
 

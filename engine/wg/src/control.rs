@@ -1,17 +1,18 @@
-//! The slow half: handshakes and timers. One thread calls it.
+//! The slow half: handshake messages. One thread calls it.
 
 use crate::counters::bump;
-use crate::frame::{FrameKind, classify, receiver_index};
-use crate::peer::{HANDSHAKE_BYTES, Peer, State};
-use crate::{PeerId, Wg};
-use boringtun::noise::handshake::parse_handshake_anon;
-use boringtun::noise::{Packet, TunnResult};
+use crate::frame::{FrameKind, classify};
+use crate::noise::handshake::Received;
+use crate::noise::message::{CookieReply, Initiation, Response};
+use crate::session::Session;
+use crate::table::Receiver;
+use crate::{PeerId, Wg, lock};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// How exact the timers of a peer with a session are.
-const TICK: Duration = Duration::from_millis(100);
+/// A peer gets no more answers than one in this time, however new its initiations are (50 a second, as in Linux).
+const BETWEEN_INITIATIONS: Duration = Duration::from_millis(20);
 
 /// What the caller is to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,11 +58,12 @@ pub enum Event {
 }
 
 impl Wg {
-    /// Takes one handshake message (initiation, response or cookie) from `src`.
-    pub fn handshake(&self, now: Instant, src: SocketAddr, packet: &[u8], outputs: &mut Vec<Output>) {
+    /// Takes one handshake message (initiation, response or cookie reply) from `from`.
+    pub fn handshake(&self, now: Instant, from: SocketAddr, packet: &[u8], outputs: &mut Vec<Output>) {
         let taken = match classify(packet) {
-            Some(FrameKind::Initiation | FrameKind::Response) => self.handshake_message(now, src, packet, outputs),
-            Some(FrameKind::Cookie) => self.cookie(now, packet, outputs),
+            Some(FrameKind::Initiation) => self.initiation(now, from, packet, outputs),
+            Some(FrameKind::Response) => self.response(now, from, packet, outputs),
+            Some(FrameKind::Cookie) => self.cookie(now, packet),
             Some(FrameKind::Data) | None => None,
         };
         if taken.is_none() {
@@ -69,135 +71,108 @@ impl Wg {
         }
     }
 
-    /// Runs what is due.
-    pub fn poll(&self, now: Instant, outputs: &mut Vec<Output>) {
-        self.limiter.reset_count();
-        for peer in self
-            .table
-            .load()
-            .peers()
-            .filter(|peer| peer.active.load(Ordering::Relaxed))
-        {
-            peer.tick(&mut peer.lock(), now, &self.counters, outputs);
+    /// What is cheap comes first: the first MAC; under load the second one and the bucket of the sender's network
+    /// (whitepaper, section 5.3). `None`: refused, perhaps with a cookie.
+    fn worth_computing(&self, now: Instant, from: SocketAddr, packet: &[u8], outputs: &mut Vec<Output>) -> Option<()> {
+        if !self.checker.knows_us(packet) {
+            bump(&self.counters.rx_dropped_auth, 1);
+            return None;
         }
-    }
-
-    /// When [`Wg::poll`] is to be called next; `None` while no peer has anything running.
-    #[must_use]
-    pub fn next_deadline(&self, now: Instant) -> Option<Instant> {
-        let table = self.table.load();
-        let active = table.peers().filter(|peer| peer.active.load(Ordering::Relaxed));
-        active
-            .map(|peer| {
-                peer.lock()
-                    .attempt
-                    .as_ref()
-                    .map_or(now + TICK, |attempt| attempt.deadline())
-            })
-            .min()
-    }
-
-    /// `None`: refused. MAC and rate are checked before anything is computed with the static key.
-    fn handshake_message(&self, now: Instant, src: SocketAddr, packet: &[u8], outputs: &mut Vec<Output>) -> Option<()> {
-        let mut reply = [0; HANDSHAKE_BYTES];
-        match self.limiter.verify_packet(Some(src.ip()), packet, &mut reply) {
-            Ok(Packet::HandshakeInit(initiation)) => {
-                let half = parse_handshake_anon(&self.private, &self.public, &initiation).ok()?;
-                let table = self.table.load();
-                let Some(peer) = table.by_key(&half.peer_static_public) else {
-                    bump(&self.counters.rx_dropped_unknown_peer, 1);
-                    return None;
-                };
-                let mut state = peer.lock();
-                peer.tick(&mut state, now, &self.counters, outputs);
-                answer(peer, &mut state, src, packet, outputs)
-            }
-            Ok(Packet::HandshakeResponse(_)) => {
-                let table = self.table.load();
-                let Some(peer) = table.by_receiver_index(receiver_index(FrameKind::Response, packet)?) else {
-                    bump(&self.counters.rx_dropped_unknown_peer, 1);
-                    return None;
-                };
-                let mut state = peer.lock();
-                peer.tick(&mut state, now, &self.counters, outputs);
-                self.complete(peer, &mut state, now, src, packet, outputs)
-            }
-            Ok(_) => None,
-            Err(TunnResult::WriteToNetwork(cookie)) => {
-                outputs.push(Output::Datagram {
-                    to: src,
-                    bytes: cookie.to_vec(),
-                });
-                None
-            }
-            Err(_) => {
-                bump(&self.counters.rx_dropped_auth, 1);
-                None
-            }
+        if !self.limiter.is_loaded(now) {
+            return Some(());
         }
-    }
-
-    fn complete(
-        &self,
-        peer: &Peer,
-        state: &mut State,
-        now: Instant,
-        src: SocketAddr,
-        packet: &[u8],
-        outputs: &mut Vec<Output>,
-    ) -> Option<()> {
-        let mut buffer = [0; HANDSHAKE_BYTES];
-        match state.tunn.as_mut()?.decapsulate(Some(src.ip()), packet, &mut buffer) {
-            TunnResult::WriteToNetwork(bytes) if bytes.first() == Some(&4) => {
-                let keepalive = bytes.to_vec();
-                bump(&peer.bytes_sent, keepalive.len() as u64);
-                peer.believe(state, now, src, outputs);
-                outputs.push(Output::Datagram {
-                    to: src,
-                    bytes: keepalive,
-                });
-                peer.established(state, now, &self.counters, outputs);
-                Some(())
-            }
-            TunnResult::WriteToNetwork(cookie) => {
-                outputs.push(Output::Datagram {
-                    to: src,
-                    bytes: cookie.to_vec(),
-                });
-                None
-            }
-            _ => None,
+        let mut random = lock(&self.random);
+        let cookie = self.checker.cookie(now, from, &mut **random)?;
+        if self.checker.holds(&cookie, packet) {
+            return self.limiter.admit(now, from.ip()).then_some(());
         }
+        let reply = self.checker.reply(cookie, packet, &mut **random)?;
+        outputs.push(Output::Datagram {
+            to: from,
+            bytes: reply.encode().to_vec(),
+        });
+        None
     }
 
-    /// A cookie makes the next initiation prove our address; it never moves the endpoint.
-    fn cookie(&self, now: Instant, packet: &[u8], outputs: &mut Vec<Output>) -> Option<()> {
-        let table = self.table.load();
-        let peer = table.by_receiver_index(receiver_index(FrameKind::Cookie, packet)?)?;
+    /// Answers an initiation. The session counts once the initiator has used it, the endpoint too.
+    fn initiation(&self, now: Instant, from: SocketAddr, packet: &[u8], outputs: &mut Vec<Output>) -> Option<()> {
+        self.worth_computing(now, from, packet, outputs)?;
+        let unauthentic = || bump(&self.counters.rx_dropped_auth, 1);
+        let received = Received::open(&self.own, &Initiation::parse(packet)?);
+        let received = received.or_else(|| {
+            unauthentic();
+            None
+        })?;
+        let Some(peer) = self.table.by_key(&received.public) else {
+            bump(&self.counters.rx_dropped_unknown_peer, 1);
+            return None;
+        };
+        let Some((timestamp, initiation)) = received.authenticate(&peer.remote()) else {
+            unauthentic();
+            return None;
+        };
         let mut state = peer.lock();
-        peer.tick(&mut state, now, &self.counters, outputs);
-        let mut nothing = [0; HANDSHAKE_BYTES];
-        let taken = state.tunn.as_mut()?.decapsulate(None, packet, &mut nothing);
-        matches!(taken, TunnResult::Done).then_some(())
+        let fresh = state
+            .newest
+            .is_none_or(|(newest, at)| timestamp > newest && now.saturating_duration_since(at) >= BETWEEN_INITIATIONS);
+        if state.retired || !fresh {
+            return None;
+        }
+        state.newest = Some((timestamp, now));
+        let mut random = lock(&self.random);
+        let waits = Receiver::Handshake(peer.clone());
+        let index = self.table.new_index(waits, &mut **random)?;
+        let answer = initiation.respond(&state.preshared, index, &mut **random);
+        drop(random);
+        let session = answer.and_then(|(keys, response)| Some((Session::new(now, index, false, &keys)?, response)));
+        let Some((session, response)) = session else {
+            self.table.free_index(index);
+            return None;
+        };
+        let mut bytes = response.encode();
+        self.begin_answered(&peer, &mut state, session, now);
+        state.jar.sign(now, &peer.public_key, &mut bytes)?;
+        peer.traffic.sent.store(self.stamp(now), Ordering::SeqCst);
+        outputs.push(Output::Datagram {
+            to: from,
+            bytes: bytes.to_vec(),
+        });
+        Some(())
     }
-}
 
-/// Answers an initiation. The session counts once the initiator has used it, the endpoint too.
-fn answer(peer: &Peer, state: &mut State, src: SocketAddr, packet: &[u8], outputs: &mut Vec<Output>) -> Option<()> {
-    let mut buffer = [0; HANDSHAKE_BYTES];
-    let TunnResult::WriteToNetwork(bytes) = state.tunn.as_mut()?.decapsulate(Some(src.ip()), packet, &mut buffer)
-    else {
-        return None;
-    };
-    let bytes = bytes.to_vec();
-    let answered = bytes.first() == Some(&2);
-    if answered {
-        state.unconfirmed = bytes
-            .get(4..)
-            .and_then(|rest| rest.first_chunk())
-            .map(|index| u32::from_le_bytes(*index));
-        peer.active.store(true, Ordering::Relaxed);
+    fn response(&self, now: Instant, from: SocketAddr, packet: &[u8], outputs: &mut Vec<Output>) -> Option<()> {
+        self.worth_computing(now, from, packet, outputs)?;
+        let response = Response::parse(packet)?;
+        let Some(Receiver::Handshake(peer)) = self.table.by_index(response.receiver) else {
+            bump(&self.counters.rx_dropped_unknown_peer, 1);
+            return None;
+        };
+        let mut state = peer.lock();
+        let pending = state
+            .pending
+            .as_ref()
+            .filter(|pending| pending.index == response.receiver)?;
+        let Some(keys) = pending.complete(&self.own, &state.preshared, &response) else {
+            bump(&self.counters.rx_dropped_auth, 1);
+            return None;
+        };
+        let session = Session::new(now, pending.index, true, &keys)?;
+        state.pending = None;
+        self.begin_initiated(&peer, &mut state, session, now);
+        peer.traffic.note_received(self.stamp(now));
+        drop(state);
+        self.believe(&peer, now, from, outputs);
+        // The other side seals nothing before it has seen something of this session.
+        self.keepalive(&peer, now, outputs);
+        self.established(&peer, &mut peer.lock(), now, outputs);
+        Some(())
     }
-    outputs.push(Output::Datagram { to: src, bytes });
-    answered.then_some(())
+
+    /// A cookie makes the next message prove our address; it never moves the endpoint (mullvad/gotatun 0.8.0).
+    fn cookie(&self, now: Instant, packet: &[u8]) -> Option<()> {
+        let reply = CookieReply::parse(packet)?;
+        let receiver = self.table.by_index(reply.receiver)?;
+        let peer = receiver.peer();
+        peer.lock().jar.take(now, &peer.public_key, &reply)
+    }
 }

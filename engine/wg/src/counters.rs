@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Counts since the start; each only grows.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ pub struct Counters {
     pub rx_dropped_unknown_peer: AtomicU64,
     /// Datagrams that failed authentication or came twice.
     pub rx_dropped_auth: AtomicU64,
+    /// Authentic packets that are no IP packets, or whose header contradicts their length.
+    pub rx_dropped_malformed: AtomicU64,
     /// Packets that no session came for, or whose peer is gone.
     pub tx_dropped_no_session: AtomicU64,
     /// Packets that gave way to newer ones while they waited for a session.
@@ -40,6 +42,10 @@ pub struct PeerStats {
     pub candidates: usize,
     /// Time since the last confirmed handshake.
     pub since_handshake: Option<Duration>,
+    /// When that was by the wall clock of then.
+    pub latest_handshake: Option<SystemTime>,
+    /// Seconds, as declared.
+    pub persistent_keepalive: Option<u16>,
     /// Sealed bytes of data packets that were authenticated.
     pub bytes_received: u64,
     /// Sealed bytes of data packets.

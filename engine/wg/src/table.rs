@@ -1,107 +1,133 @@
-//! The peers by handle, by receiver index and by key; replaced whole.
+//! The peers by handle, by key and by receiver index. Each change touches one entry under the lock of one shard.
 
+use crate::PeerId;
 use crate::peer::Peer;
-use crate::queue::Budget;
-use crate::{PeerConfig, PeerId, Refused};
-use boringtun::noise::rate_limiter::RateLimiter;
-use boringtun::x25519::{PublicKey, StaticSecret};
-use rand_core::{OsRng, RngCore};
+use crate::session::Session;
+use rand_core::RngCore;
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Instant;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// What every peer of one engine is made with.
-pub(crate) struct Own<'a> {
-    pub private: &'a StaticSecret,
-    pub public: &'a PublicKey,
-    pub limiter: &'a Arc<RateLimiter>,
-    pub waiting: &'a Budget,
+const SHARDS: usize = 16;
+
+/// A map in parts, so that a change holds up few readers and only for the moment of it.
+struct Sharded<K, V>([RwLock<HashMap<K, V>>; SHARDS]);
+
+impl<K, V> Default for Sharded<K, V> {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| RwLock::default()))
+    }
+}
+
+impl<K: Copy + Eq + Hash + Into<u64>, V: Clone> Sharded<K, V> {
+    fn shard(&self, key: K) -> Option<&RwLock<HashMap<K, V>>> {
+        let [first, ..] = key.into().to_le_bytes();
+        self.0.get(usize::from(first) % SHARDS)
+    }
+
+    fn read(&self, key: K) -> Option<RwLockReadGuard<'_, HashMap<K, V>>> {
+        Some(self.shard(key)?.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write(&self, key: K) -> Option<RwLockWriteGuard<'_, HashMap<K, V>>> {
+        Some(self.shard(key)?.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn get(&self, key: K) -> Option<V> {
+        self.read(key)?.get(&key).cloned()
+    }
+}
+
+impl From<PeerId> for u64 {
+    fn from(id: PeerId) -> Self {
+        id.0.into()
+    }
+}
+
+/// Whom a receiver index belongs to.
+#[derive(Clone)]
+pub enum Receiver {
+    /// An initiation of ours waits for its response.
+    Handshake(Arc<Peer>),
+    /// Data comes.
+    Session(Arc<Peer>, Arc<Session>),
+}
+
+impl Receiver {
+    pub fn peer(&self) -> &Arc<Peer> {
+        match self {
+            Self::Handshake(peer) | Self::Session(peer, _) => peer,
+        }
+    }
 }
 
 #[derive(Default)]
-pub(crate) struct Table {
-    by_id: HashMap<PeerId, Arc<Peer>>,
-    by_index: HashMap<u32, Arc<Peer>>,
-    by_key: HashMap<[u8; 32], Arc<Peer>>,
+pub struct Table {
+    by_id: Sharded<PeerId, Arc<Peer>>,
+    by_key: RwLock<HashMap<[u8; 32], Arc<Peer>>>,
+    by_index: Sharded<u32, Receiver>,
 }
 
 impl Table {
-    pub fn by_id(&self, id: PeerId) -> Option<&Arc<Peer>> {
-        self.by_id.get(&id)
+    pub fn by_id(&self, id: PeerId) -> Option<Arc<Peer>> {
+        self.by_id.get(id)
     }
 
-    /// The peer of a receiver index; its low 8 bits tell the sessions of one peer apart.
-    pub fn by_receiver_index(&self, index: u32) -> Option<&Arc<Peer>> {
-        self.by_index.get(&(index >> 8))
+    pub fn by_key(&self, key: &[u8; 32]) -> Option<Arc<Peer>> {
+        let keys = self.by_key.read().unwrap_or_else(PoisonError::into_inner);
+        keys.get(key).cloned()
     }
 
-    pub fn by_key(&self, key: &[u8; 32]) -> Option<&Arc<Peer>> {
-        self.by_key.get(key)
+    pub fn by_index(&self, index: u32) -> Option<Receiver> {
+        self.by_index.get(index)
     }
 
-    pub fn peers(&self) -> impl Iterator<Item = &Arc<Peer>> {
-        self.by_id.values()
+    pub fn all(&self) -> Vec<Arc<Peer>> {
+        let keys = self.by_key.read().unwrap_or_else(PoisonError::into_inner);
+        keys.values().cloned().collect()
     }
 
-    /// Whether this very peer, not one of the same name, is in the table.
-    pub fn holds(&self, peer: &Arc<Peer>) -> bool {
-        self.by_id.get(&peer.id).is_some_and(|held| Arc::ptr_eq(held, peer))
-    }
-
-    /// The table with exactly these peers; those of the same id and key are carried over.
-    pub fn replaced(&self, now: Instant, own: &Own<'_>, peers: Vec<PeerConfig>) -> (Self, Vec<(PeerId, Refused)>) {
-        let mut next = Self::default();
-        let mut refused = Vec::new();
-        for config in peers {
-            match self.admit(&next, now, own, &config) {
-                Ok(peer) => next.insert(peer),
-                Err(reason) => refused.push((config.id, reason)),
-            }
+    pub fn insert(&self, peer: &Arc<Peer>) {
+        let mut keys = self.by_key.write().unwrap_or_else(PoisonError::into_inner);
+        keys.insert(peer.public_key, peer.clone());
+        drop(keys);
+        if let Some(mut ids) = self.by_id.write(peer.id) {
+            ids.insert(peer.id, peer.clone());
         }
-        (next, refused)
     }
 
-    fn admit(&self, next: &Self, now: Instant, own: &Own<'_>, config: &PeerConfig) -> Result<Arc<Peer>, Refused> {
-        if next.by_id.contains_key(&config.id) {
-            return Err(Refused::DuplicateId);
+    pub fn remove(&self, peer: &Peer) {
+        let mut keys = self.by_key.write().unwrap_or_else(PoisonError::into_inner);
+        keys.remove(&peer.public_key);
+        drop(keys);
+        if let Some(mut ids) = self.by_id.write(peer.id) {
+            ids.remove(&peer.id);
         }
-        if next.by_key.contains_key(&config.public_key) {
-            return Err(Refused::DuplicateKey);
-        }
-        if let Some(kept) = self
-            .by_id
-            .get(&config.id)
-            .filter(|kept| kept.public_key == config.public_key)
-        {
-            kept.set_candidates(now, &config.candidates);
-            return Ok(kept.clone());
-        }
-        if config.public_key == own.public.to_bytes() {
-            return Err(Refused::OwnKey);
-        }
-        if !own
-            .private
-            .diffie_hellman(&PublicKey::from(config.public_key))
-            .was_contributory()
-        {
-            return Err(Refused::LowOrderKey);
-        }
-        Ok(Arc::new(Peer::new(own, config, self.free_index(next))))
     }
 
-    fn insert(&mut self, peer: Arc<Peer>) {
-        self.by_index.insert(peer.index, peer.clone());
-        self.by_key.insert(peer.public_key, peer.clone());
-        self.by_id.insert(peer.id, peer);
-    }
-
-    /// Random, so that an index says nothing about how many peers there are.
-    fn free_index(&self, next: &Self) -> u32 {
+    /// An index of nobody for `receiver`; random over all 32 bits, so that it says nothing about how many there are.
+    pub fn new_index(&self, receiver: Receiver, random: &mut dyn RngCore) -> Option<u32> {
         loop {
-            let index = OsRng.next_u32() >> 8;
-            if !self.by_index.contains_key(&index) && !next.by_index.contains_key(&index) {
-                return index;
+            let index = random.next_u32();
+            if let Entry::Vacant(vacant) = self.by_index.write(index)?.entry(index) {
+                vacant.insert(receiver);
+                return Some(index);
             }
+        }
+    }
+
+    /// Lets an index lead elsewhere.
+    pub fn redirect(&self, index: u32, receiver: Receiver) {
+        if let Some(mut shard) = self.by_index.write(index) {
+            shard.insert(index, receiver);
+        }
+    }
+
+    /// Frees an index.
+    pub fn free_index(&self, index: u32) {
+        if let Some(mut shard) = self.by_index.write(index) {
+            shard.remove(&index);
         }
     }
 }

@@ -9,9 +9,9 @@
 
 mod world;
 
-use cvlan_wg::{DropReason, Event, Outcome, PeerConfig, PeerId};
+use cvlan_wg::{DropReason, Event, PeerConfig, PeerId};
 use std::time::Duration;
-use world::{A, B, C, Party, World, key};
+use world::{A, B, C, Outcome, Party, World, key};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -170,9 +170,8 @@ fn candidates_are_tried_one_at_a_time_until_one_answers() {
     let mut world = World::two(9);
     let dead = "192.0.2.1:9".parse().unwrap();
     let config = PeerConfig {
-        id: PeerId(B as u32),
-        public_key: world.party(B).wg.public_key(),
         candidates: vec![dead, Party::address(B)],
+        ..world.config(B)
     };
     world.set_peers(A, vec![config]);
     world.send(A, B, 1);
@@ -199,9 +198,8 @@ fn candidates_are_tried_one_at_a_time_until_one_answers() {
 fn a_try_starts_over_when_somewhere_new_is_known() {
     let mut world = World::two(17);
     let peer = |world: &World, endpoint| PeerConfig {
-        id: PeerId(B as u32),
-        public_key: world.party(B).wg.public_key(),
         candidates: vec![endpoint],
+        ..world.config(B)
     };
     let dead = peer(&world, "192.0.2.1:9".parse().unwrap());
     world.set_peers(A, vec![dead]);
@@ -293,9 +291,8 @@ fn bad_peers_are_refused_and_the_others_stand() {
     let own = world.party(A).wg.public_key();
     let good = world.party(B).wg.public_key();
     let peer = |id, public_key| PeerConfig {
-        id: PeerId(id),
-        public_key,
         candidates: vec![Party::address(B)],
+        ..PeerConfig::new(PeerId(id), public_key)
     };
     let refused = world.set_peers(
         A,
@@ -383,14 +380,9 @@ fn what_waits_for_all_peers_together_is_bounded() {
     let key = |n: u32| {
         let mut secret = [9; 32];
         secret[4..8].copy_from_slice(&n.to_le_bytes());
-        cvlan_wg::Wg::new(&cvlan_wg::StaticKey::new(secret.into())).public_key()
+        world::public_key(secret)
     };
-    let configs = (0..peers).map(|n| PeerConfig {
-        id: PeerId(n),
-        public_key: key(n),
-        candidates: Vec::new(),
-    });
-    let configs = configs.collect();
+    let configs = (0..peers).map(|n| PeerConfig::new(PeerId(n), key(n))).collect();
     assert_eq!(world.set_peers(A, configs), []);
     for peer in 0..peers {
         for _ in 0..cvlan_wg::QUEUE_PACKETS {

@@ -1,15 +1,17 @@
 //! Handshakes, timers and packets of our own.
 
-use super::{Line, Message, judge, tx};
+use super::outgoing::Outgoing;
+use super::{Line, Message, judge};
 use crate::counters::add;
-use cvlan_io::{BATCH, Run};
-use cvlan_wg::{Event, Output, PeerId, Slot};
+use cvlan_io::Run;
+use cvlan_wg::{Epoch, Event, Load, Output, PeerId};
 use cvlan_wire::PeerHandle;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-/// Longest sleep; the rate of handshakes is counted in seconds.
+/// Longest sleep; the data path sets timers without waking anybody.
 const IDLE: Duration = Duration::from_secs(1);
 /// Messages worked off before the timers get their turn.
 const TURN: usize = 64;
@@ -17,7 +19,7 @@ const TURN: usize = 64;
 /// Runs until told to stop or until nobody can tell it any more.
 pub fn run(line: &Line, messages: &Receiver<Message>) {
     let mut outputs = Vec::new();
-    let mut slots: Vec<Slot> = std::iter::repeat_with(Slot::default).take(BATCH).collect();
+    let mut outgoing = Outgoing::new();
     loop {
         let now = Instant::now();
         let wait = line
@@ -31,68 +33,62 @@ pub fn run(line: &Line, messages: &Receiver<Message>) {
             Err(RecvTimeoutError::Disconnected) => return,
         };
         let mut turn = 0;
+        let mut load = Load::default();
         while let Some(current) = message {
             match current {
                 Message::Stop => return,
                 Message::Handshake { from, bytes } => {
-                    line.shared.wg.handshake(Instant::now(), from, &bytes, &mut outputs);
+                    let begun = Instant::now();
+                    line.shared.wg.handshake(begun, from, &bytes, &mut outputs);
+                    load.spent += begun.elapsed();
+                    load.waiting = line
+                        .handshakes_waiting
+                        .fetch_sub(1, Ordering::Relaxed)
+                        .saturating_sub(1);
                 }
                 Message::Outputs(found) => outputs.extend(found),
-                Message::Inject(packet) => send_plain(line, std::iter::once(packet), &mut slots),
+                Message::Inject(packet) => send_plain(line, std::iter::once(packet), &mut outgoing),
                 Message::Queued => {}
             }
             turn += 1;
             message = if turn < TURN { messages.try_recv().ok() } else { None };
         }
-        line.shared.wg.poll(Instant::now(), &mut outputs);
+        let epoch = Epoch {
+            instant: Instant::now(),
+            wall: SystemTime::now(),
+        };
+        line.shared.wg.report_load(epoch.instant, load);
+        line.shared.wg.set_clock(epoch);
+        line.shared.wg.poll(epoch.instant, &mut outputs);
         for output in outputs.drain(..) {
-            carry_out(line, output, &mut slots);
+            carry_out(line, output, &mut outgoing);
         }
     }
 }
 
-fn carry_out(line: &Line, output: Output, slots: &mut [Slot]) {
+fn carry_out(line: &Line, output: Output, outgoing: &mut Outgoing) {
     match output {
         Output::Datagram { to, bytes } => {
             if line.udp.send_batch(std::iter::once(Run::one(to, &bytes))).taken == 0 {
                 add(&line.shared.counters.tx_dropped_send, 1);
             }
         }
-        Output::Release { packets, .. } => send_plain(line, packets.into_iter(), slots),
+        Output::Release { packets, .. } => send_plain(line, packets.into_iter(), outgoing),
         Output::Event(event) => tell(line, &event),
     }
 }
 
-/// Judges packets as if the interface had given them, and sends what may go.
-fn send_plain(line: &Line, mut packets: impl Iterator<Item = Vec<u8>>, slots: &mut [Slot]) {
-    loop {
-        let (mut taken, mut kept) = (0, 0);
-        {
-            let snapshot = line.shared.snapshot.load();
-            while let Some(slot) = slots.get_mut(kept) {
-                let Some(packet) = packets.next() else { break };
-                taken += 1;
-                slot.clear();
-                let Some(room) = slot.plain_room().get_mut(..packet.len()) else {
-                    continue;
-                };
-                room.copy_from_slice(&packet);
-                slot.set_plain_len(packet.len());
-                match judge::outbound(&line.shared, &snapshot, line.udp.port(), &packet, Instant::now()) {
-                    Ok(peer) => {
-                        slot.peer = Some(peer);
-                        kept += 1;
-                    }
-                    Err(why) => line.shared.counters.tx_dropped.count(why),
-                }
-            }
+/// Judges packets as if the interface had given them, and sends what may go. What waits for a session again is looked
+/// after by the poll that follows.
+fn send_plain(line: &Line, packets: impl Iterator<Item = Vec<u8>>, outgoing: &mut Outgoing) {
+    let snapshot = line.shared.snapshot.load();
+    for packet in packets {
+        match judge::outbound(&line.shared, &snapshot, line.udp.port(), &packet, Instant::now()) {
+            Ok(peer) => drop(outgoing.take(line, peer, &packet)),
+            Err(why) => line.shared.counters.tx_dropped.count(why),
         }
-        if taken == 0 {
-            return;
-        }
-        // What waits for a session again is looked after by the poll that follows.
-        tx::seal_and_send(line, slots.get_mut(..kept).unwrap_or_default());
     }
+    outgoing.flush(line);
 }
 
 fn tell(line: &Line, event: &Event) {

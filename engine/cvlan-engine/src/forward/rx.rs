@@ -1,10 +1,11 @@
 //! UDP to TUN: receive, open, judge, write.
 
-use super::{Line, Message, judge};
-use crate::counters::{Drop, add};
+use super::{Line, Message, PACKET_BYTES, judge};
+use crate::counters::add;
 use cvlan_io::{BATCH, Received, wait_readable};
-use cvlan_wg::{DropReason, FrameKind, Outcome, Slot, classify};
+use cvlan_wg::{DATA_OVERHEAD, FrameKind, Opened, Output, classify};
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
@@ -15,24 +16,27 @@ use std::time::Instant;
 /// # Errors
 /// When the socket is broken.
 pub fn run(line: &Line, control: &SyncSender<Message>) -> io::Result<()> {
-    let mut slots: Vec<Slot> = std::iter::repeat_with(Slot::default).take(BATCH).collect();
+    let mut rooms: Vec<Vec<u8>> = vec![vec![0; PACKET_BYTES + DATA_OVERHEAD]; BATCH];
     let mut received = [Received::default(); BATCH];
-    let mut outputs = Vec::new();
+    let (mut opened, mut outputs) = (Vec::new(), Vec::new());
     while !line.stopping.load(Ordering::Relaxed) {
         let [_, woken] = wait_readable([line.udp.as_fd(), line.wake_rx.as_fd()], None)?;
         if woken {
             line.wake_rx.clear();
         }
         loop {
-            slots.iter_mut().for_each(Slot::clear);
             let count = line
                 .udp
-                .recv_batch(slots.iter_mut().map(Slot::sealed_room), &mut received)?;
-            let batch = slots.get_mut(..count).unwrap_or_default();
-            sort_in(line, control, batch, &received);
-            for run in batch.chunk_by_mut(|a, b| is_data(a) == is_data(b)) {
-                if run.first().is_some_and(is_data) {
-                    line.shared.wg.open_batch(Instant::now(), run, &mut outputs);
+                .recv_batch(rooms.iter_mut().map(Vec::as_mut_slice), &mut received)?;
+            for (room, one) in rooms.iter_mut().zip(&received).take(count) {
+                let length = if one.truncated { 0 } else { one.len };
+                let datagram = room.get_mut(..length).unwrap_or_default();
+                match (classify(datagram), one.from) {
+                    (Some(FrameKind::Data), Some(from)) => {
+                        open(line, from, datagram, &mut opened, &mut outputs);
+                    }
+                    (Some(_), Some(from)) => hand_over(line, control, from, datagram),
+                    _ => add(&line.shared.counters.rx_dropped_no_wireguard, 1),
                 }
             }
             if !outputs.is_empty()
@@ -42,7 +46,6 @@ pub fn run(line: &Line, control: &SyncSender<Message>) -> io::Result<()> {
             {
                 add(&line.shared.counters.rx_dropped_queue, 1);
             }
-            deliver(line, batch);
             if count < BATCH || line.stopping.load(Ordering::Relaxed) {
                 break;
             }
@@ -51,53 +54,40 @@ pub fn run(line: &Line, control: &SyncSender<Message>) -> io::Result<()> {
     Ok(())
 }
 
-fn is_data(slot: &Slot) -> bool {
-    classify(slot.sealed()) == Some(FrameKind::Data)
-}
-
-/// Measures what came and hands handshakes to the control thread.
-fn sort_in(line: &Line, control: &SyncSender<Message>, slots: &mut [Slot], received: &[Received]) {
-    let counters = &line.shared.counters;
-    for (slot, one) in slots.iter_mut().zip(received) {
-        slot.endpoint = one.from;
-        slot.set_sealed_len(if one.truncated { 0 } else { one.len });
-        match (classify(slot.sealed()), one.from) {
-            (Some(FrameKind::Data), Some(_)) => {}
-            (Some(_), Some(from)) => {
-                let message = Message::Handshake {
-                    from,
-                    bytes: slot.sealed().to_vec(),
-                };
-                if control.try_send(message).is_err() {
-                    add(&counters.rx_dropped_queue, 1);
-                }
-            }
-            _ => add(&counters.rx_dropped_no_wireguard, 1),
-        }
+/// Gives a handshake message to the control thread.
+fn hand_over(line: &Line, control: &SyncSender<Message>, from: SocketAddr, datagram: &[u8]) {
+    let bytes = datagram.to_vec();
+    line.handshakes_waiting.fetch_add(1, Ordering::Relaxed);
+    if control.try_send(Message::Handshake { from, bytes }).is_err() {
+        line.handshakes_waiting.fetch_sub(1, Ordering::Relaxed);
+        add(&line.shared.counters.rx_dropped_queue, 1);
     }
 }
 
-fn deliver(line: &Line, slots: &mut [Slot]) {
-    let shared = &line.shared;
+fn open(line: &Line, from: SocketAddr, datagram: &mut [u8], opened: &mut Vec<Opened>, outputs: &mut Vec<Output>) {
     let now = Instant::now();
-    let snapshot = shared.snapshot.load();
-    for slot in slots {
-        match (slot.outcome, slot.peer) {
-            (Outcome::Opened, Some(carrier)) => match judge::inbound(shared, &snapshot, carrier, slot.plain(), now) {
-                Ok(meta) if shared.echo.take_answer(&meta, slot.plain(), now) => count_received(line, slot),
-                Ok(_) => match line.interface.write(slot.plain()) {
-                    Ok(()) => count_received(line, slot),
-                    Err(_) => add(&shared.counters.rx_dropped_interface, 1),
-                },
-                Err(why) => shared.counters.rx_dropped.count(why),
-            },
-            (Outcome::Dropped(DropReason::Malformed), _) => shared.counters.rx_dropped.count(Drop::Malformed),
-            _ => {}
-        }
+    let segment = datagram.len();
+    line.shared.wg.open_batch(now, from, datagram, segment, opened, outputs);
+    for one in opened.drain(..).filter(|one| !one.keepalive) {
+        deliver(line, &one, datagram.get(one.plain.clone()).unwrap_or_default(), now);
     }
 }
 
-fn count_received(line: &Line, slot: &Slot) {
-    add(&line.shared.counters.rx_packets, 1);
-    add(&line.shared.counters.rx_bytes_sealed, slot.sealed().len() as u64);
+fn deliver(line: &Line, one: &Opened, packet: &[u8], now: Instant) {
+    let shared = &line.shared;
+    match judge::inbound(shared, &shared.snapshot.load(), one.peer, packet, now) {
+        Ok(meta) if shared.echo.take_answer(&meta, packet, now) => {}
+        Ok(_) => {
+            if line.interface.write(packet).is_err() {
+                add(&shared.counters.rx_dropped_interface, 1);
+                return;
+            }
+        }
+        Err(why) => {
+            shared.counters.rx_dropped.count(why);
+            return;
+        }
+    }
+    add(&shared.counters.rx_packets, 1);
+    add(&shared.counters.rx_bytes_sealed, one.sealed as u64);
 }

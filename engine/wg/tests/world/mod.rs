@@ -1,9 +1,13 @@
 //! A wire between parties with a seeded mind of its own.
 
-use cvlan_wg::{Event, FrameKind, Outcome, Output, PeerConfig, PeerId, Slot, StaticKey, Wg, classify};
-use mock_instant::MockClock;
+#![allow(dead_code, reason = "each test uses a part")]
+
+use cvlan_wg::{
+    Burst, DropReason, Epoch, Event, FrameKind, Load, Output, PeerConfig, PeerId, Sealed, StaticKey, Wg, classify,
+};
+use rand_core::{CryptoRng, RngCore};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 pub const A: usize = 0;
 pub const B: usize = 1;
@@ -11,8 +15,66 @@ pub const C: usize = 2;
 const STEP: Duration = Duration::from_millis(10);
 const DELAY: Duration = Duration::from_millis(20);
 
+/// What a handshake message costs that is computed, and one that a cookie answers.
+const HANDSHAKE_COST: Duration = Duration::from_micros(200);
+const COOKIE_COST: Duration = Duration::from_micros(5);
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Sealed,
+    Queued,
+    Dropped(DropReason),
+}
+
+/// xorshift64: the same in each run.
+#[derive(Clone)]
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next_u64() % bound
+    }
+}
+
+impl RngCore for Dice {
+    fn next_u32(&mut self) -> u32 {
+        (self.next_u64() >> 32) as u32
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn fill_bytes(&mut self, bytes: &mut [u8]) {
+        rand_core::impls::fill_bytes_via_next(self, bytes);
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), rand_core::Error> {
+        self.fill_bytes(bytes);
+        Ok(())
+    }
+}
+
+impl CryptoRng for Dice {}
+
 pub fn key(seed: u8) -> [u8; 32] {
-    Wg::new(&StaticKey::new([seed; 32].into())).public_key()
+    public_key([seed; 32])
+}
+
+pub fn public_key(private: [u8; 32]) -> [u8; 32] {
+    let epoch = Epoch {
+        instant: Instant::now(),
+        wall: SystemTime::UNIX_EPOCH,
+    };
+    Wg::new(&StaticKey::new(private.into()), epoch).public_key()
 }
 
 pub struct Party {
@@ -42,7 +104,7 @@ pub struct World {
     log: Vec<(SocketAddr, Vec<u8>)>,
     start: Instant,
     elapsed: Duration,
-    seed: u64,
+    dice: Dice,
     pub loss_percent: u64,
     pub reorder: bool,
 }
@@ -50,10 +112,15 @@ pub struct World {
 impl World {
     /// A and B know each other; C exists and knows nobody.
     pub fn two(seed: u64) -> Self {
-        MockClock::set_time(Duration::from_secs(1000));
+        let start = Instant::now();
+        let epoch = Epoch {
+            instant: start,
+            wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
+        };
+        let private = |index| StaticKey::new([u8::try_from(index).unwrap() + 1; 32].into());
         let parties = (0..3)
             .map(|index| Party {
-                wg: Wg::new(&StaticKey::new([u8::try_from(index).unwrap() + 1; 32].into())),
+                wg: Wg::with_random(&private(index), epoch, Dice::new(seed * 10 + index as u64)),
                 address: Party::address(index),
                 received: Vec::new(),
                 events: Vec::new(),
@@ -64,9 +131,9 @@ impl World {
             parties,
             wire: Vec::new(),
             log: Vec::new(),
-            start: Instant::now(),
+            start,
             elapsed: Duration::ZERO,
-            seed: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            dice: Dice::new(seed),
             loss_percent: 0,
             reorder: false,
         };
@@ -88,13 +155,17 @@ impl World {
     }
 
     pub fn declare(&mut self, of: usize, peers: &[usize]) {
-        let configs = peers.iter().map(|&peer| PeerConfig {
-            id: PeerId(u32::try_from(peer).unwrap()),
-            public_key: self.parties[peer].wg.public_key(),
-            candidates: vec![self.parties[peer].address],
-        });
-        let configs = configs.collect();
+        let configs = peers.iter().map(|&peer| self.config(peer)).collect();
         assert_eq!(self.set_peers(of, configs), []);
+    }
+
+    /// A peer as the others know it.
+    pub fn config(&self, peer: usize) -> PeerConfig {
+        let id = PeerId(u32::try_from(peer).unwrap());
+        PeerConfig {
+            candidates: vec![self.parties[peer].address],
+            ..PeerConfig::new(id, self.parties[peer].wg.public_key())
+        }
     }
 
     pub fn move_to(&mut self, party: usize, address: SocketAddr) {
@@ -165,9 +236,7 @@ impl World {
                     .iter()
                     .all(|party| party.wg.next_deadline(self.now()).is_none());
             if idle {
-                let rest = until - self.elapsed;
                 self.elapsed = until;
-                MockClock::advance(rest);
                 continue;
             }
             self.pass_step();
@@ -185,7 +254,6 @@ impl World {
 
     fn pass_step(&mut self) {
         self.elapsed += STEP;
-        MockClock::advance(STEP);
         for party in 0..self.parties.len() {
             let mut outputs = Vec::new();
             self.parties[party].wg.poll(self.now(), &mut outputs);
@@ -197,32 +265,42 @@ impl World {
         let now = self.now();
         let party = &mut self.parties[at];
         if classify(bytes) != Some(FrameKind::Data) {
+            let before = outputs.len();
             party.wg.handshake(now, from, bytes, outputs);
+            let fended = outputs[before..]
+                .iter()
+                .any(|output| matches!(output, Output::Datagram { bytes, .. } if bytes.len() == 64));
+            let spent = if fended { COOKIE_COST } else { HANDSHAKE_COST };
+            party.wg.report_load(now, Load { spent, waiting: 0 });
             return;
         }
-        let mut slots = [Slot::default()];
-        let slot = &mut slots[0];
-        slot.sealed_room()[..bytes.len()].copy_from_slice(bytes);
-        slot.set_sealed_len(bytes.len());
-        slot.endpoint = Some(from);
-        party.wg.open_batch(now, &mut slots, outputs);
-        if slots[0].outcome == Outcome::Opened {
+        let mut opened = Vec::new();
+        let mut buffer = bytes.to_vec();
+        let segment = buffer.len();
+        party
+            .wg
+            .open_batch(now, from, &mut buffer, segment, &mut opened, outputs);
+        for one in opened.iter().filter(|one| !one.keepalive) {
+            let plain = &buffer[one.plain.clone()];
             party
                 .received
-                .push(u32::from_be_bytes(slots[0].plain()[20..24].try_into().unwrap()));
+                .push(u32::from_be_bytes(plain[20..24].try_into().unwrap()));
         }
     }
 
     fn seal(&mut self, from: usize, peer: PeerId, packet: &[u8]) -> Outcome {
-        let mut slots = [Slot::default()];
-        slots[0].plain_room()[..packet.len()].copy_from_slice(packet);
-        slots[0].set_plain_len(packet.len());
-        self.parties[from].wg.seal_batch(self.now(), peer, &mut slots);
-        if slots[0].outcome == Outcome::Sealed {
-            let to = slots[0].endpoint.unwrap();
-            self.launch(from, to, slots[0].sealed().to_vec());
+        let mut burst = Burst::with_capacity(packet.len() + 64);
+        burst.push(packet.len()).unwrap().copy_from_slice(packet);
+        match self.parties[from].wg.seal_batch(self.now(), peer, &mut burst) {
+            Sealed::Sent { to } => {
+                for frame in burst.frames() {
+                    self.launch(from, to, frame.to_vec());
+                }
+                Outcome::Sealed
+            }
+            Sealed::Queued => Outcome::Queued,
+            Sealed::Dropped(why) => Outcome::Dropped(why),
         }
-        slots[0].outcome
     }
 
     fn carry_out(&mut self, party: usize, outputs: Vec<Output>) {
@@ -242,11 +320,11 @@ impl World {
     fn launch(&mut self, from: usize, to: SocketAddr, bytes: Vec<u8>) {
         self.parties[from].sent += 1;
         self.log.push((to, bytes.clone()));
-        if self.random(100) < self.loss_percent {
+        if self.dice.below(100) < self.loss_percent {
             return;
         }
         let extra = if self.reorder {
-            Duration::from_millis(self.random(100))
+            Duration::from_millis(self.dice.below(100))
         } else {
             Duration::ZERO
         };
@@ -256,14 +334,6 @@ impl World {
             to,
             bytes,
         });
-    }
-
-    /// xorshift64.
-    fn random(&mut self, below: u64) -> u64 {
-        self.seed ^= self.seed << 13;
-        self.seed ^= self.seed >> 7;
-        self.seed ^= self.seed << 17;
-        self.seed % below
     }
 }
 

@@ -1,0 +1,66 @@
+//! When which peer has to be looked at: one entry a peer, however many there are.
+
+use crate::PeerId;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Nanoseconds since the state was made, plus one; 0 is never.
+pub type Stamp = u64;
+
+/// When a peer is looked at next. Written under the lock of [`Timers`] only.
+pub struct Alarm(AtomicU64);
+
+const NEVER: Stamp = Stamp::MAX;
+
+impl Default for Alarm {
+    fn default() -> Self {
+        Self(AtomicU64::new(NEVER))
+    }
+}
+
+/// The alarms of all peers in their order.
+#[derive(Default)]
+pub struct Timers(Mutex<BTreeSet<(Stamp, PeerId)>>);
+
+impl Timers {
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<(Stamp, PeerId)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has a peer looked at no later than `at`. Cheap when it will be: threads of the data path call it.
+    ///
+    /// Who calls it has written before what the look is to find; [`Timers::due`] takes the alarm off before the look.
+    /// The order of both is total, so that nothing falls between them.
+    pub fn no_later_than(&self, id: PeerId, alarm: &Alarm, at: Stamp) {
+        if alarm.0.load(Ordering::SeqCst) <= at {
+            return;
+        }
+        let mut queue = self.lock();
+        let former = alarm.0.load(Ordering::SeqCst);
+        if former > at {
+            queue.remove(&(former, id));
+            queue.insert((at, id));
+            alarm.0.store(at, Ordering::SeqCst);
+        }
+    }
+
+    /// Takes a peer out.
+    pub fn forget(&self, id: PeerId, alarm: &Alarm) {
+        let mut queue = self.lock();
+        queue.remove(&(alarm.0.swap(NEVER, Ordering::SeqCst), id));
+    }
+
+    /// Takes out the next entry whose time has come. Its peer, if it is still there, is to be forgotten and looked at.
+    pub fn due(&self, now: Stamp) -> Option<PeerId> {
+        let mut queue = self.lock();
+        let entry = queue.first().copied().filter(|(at, _)| *at <= now)?;
+        queue.remove(&entry);
+        Some(entry.1)
+    }
+
+    /// When the next peer's time comes.
+    pub fn first(&self) -> Option<Stamp> {
+        self.lock().first().map(|(at, _)| *at)
+    }
+}
