@@ -1,34 +1,24 @@
 import { aloneMap, type Delta, deltaOf, fullMap, type Notes, replay } from "../domain/delta.ts";
 import type { NodeEntry } from "../domain/entry.ts";
 import { framesOf } from "../domain/frames.ts";
-import { FIRST_SETTINGS, type HeadSettings } from "../domain/head-settings.ts";
+import type { HeadSettings } from "../domain/head-settings.ts";
 import type { Scope } from "../domain/scope.ts";
 import { type EntryChange, takeStep } from "../domain/step.ts";
 import { Visibility } from "../domain/visibility.ts";
-import { DNS, type DnsEntry } from "../domain/record.ts";
-import {
-  type LoggedRevision,
-  MAX_LOG_BYTES,
-  readLog,
-  readMap,
-  readRecords,
-  settingsOf,
-  type StoredMap,
-  writeStanding,
-} from "../store.ts";
+import { type LoggedRevision, MAX_LOG_BYTES, readLog, readMap, writeStanding } from "../store.ts";
 import type { NetmapContext } from "./context.ts";
 import type { Heads } from "./heads.ts";
 import { Hints } from "./hints.ts";
-import { loadMap, verifiedDns } from "./load.ts";
-import { nodeRevoked, notReady, tooManyStreams } from "./refusals.ts";
+import { loadMap } from "./load.ts";
+import { nodeRevoked, notReady } from "./refusals.ts";
 import { lazyChanges, Ring } from "./ring.ts";
+import { Shared } from "./shared.ts";
+import { Steps } from "./steps.ts";
 import { Viewer } from "./viewer.ts";
+import { Viewers } from "./viewers.ts";
 
 /** Revisions read from the log at once: each may be a whole policy. */
 const CATCH_UP = 16;
-
-/** Streams of one node on one worker. A node has one; a few more are those it has given up and we have not. */
-const MAX_STREAMS = 4;
 
 /** Where a node says it stands. */
 export interface Position {
@@ -43,20 +33,15 @@ export class CvlanMap {
   readonly #context: NetmapContext;
   readonly #heads: Heads;
   readonly #hints: Hints;
-  readonly #viewers = new Map<string, Set<Viewer>>();
-  readonly #waiting = new Set<() => void>();
+  readonly #viewers = new Viewers();
+  readonly #steps: Steps;
+  readonly #shared: Shared;
   readonly #rulesLost: () => void;
   #visibility = new Visibility();
   #ring: Ring;
   #removed = new Set<string>();
   #epoch = 0n;
   #revision = 0n;
-  #dns: DnsEntry | undefined;
-  #dnsRevision = 0n;
-  #settings: HeadSettings = FIRST_SETTINGS;
-  #areSettingsBroken = false;
-  #isSuspended = false;
-  #standingRevision = 0n;
   #hasRules = true;
   #catching: Promise<void> | undefined;
   #isBehind = false;
@@ -69,6 +54,8 @@ export class CvlanMap {
     this.#context = context;
     this.#heads = heads;
     this.#hints = new Hints(context, scope);
+    this.#steps = new Steps(context.clock);
+    this.#shared = new Shared(context, scope);
     this.#ring = new Ring(context.config.log_revisions, MAX_LOG_BYTES);
   }
 
@@ -78,7 +65,7 @@ export class CvlanMap {
 
   /** What is in force. */
   get settings(): HeadSettings {
-    return this.#settings;
+    return this.#shared.settings;
   }
 
   get epoch(): bigint {
@@ -94,7 +81,7 @@ export class CvlanMap {
 
   /** True when nodes are told no peers, by what is written or by what this worker has heard. */
   get isSuspended(): boolean {
-    return this.#isSuspended || this.#context.standings.isSuspended(this.scope.tenantId);
+    return this.#shared.isSuspended || this.#context.standings.isSuspended(this.scope.tenantId);
   }
 
   /** Who is in the map and who sees whom; brought up to date in place. */
@@ -131,21 +118,17 @@ export class CvlanMap {
     this.#hasRules = loaded.hasRules;
     this.#epoch = loaded.epoch;
     this.#revision = loaded.revision;
-    this.#dns = loaded.dns;
-    this.#dnsRevision = loaded.map.dnsRevision;
-    this.#isSuspended = loaded.map.suspended;
-    this.#standingRevision = loaded.map.standingRevision;
-    this.#takeSettings(loaded.map);
-    for (const viewers of this.#viewers.values()) for (const viewer of viewers) viewer.resync();
+    this.#shared.load(loaded.map, loaded.dns);
+    this.#viewers.resync();
     this.#endRemoved();
-    this.#stepped();
+    this.#steps.stepped();
     if (!loaded.hasRules) this.#rulesLost();
   }
 
   /** Writes down how the tenant stands, when this worker is the first to. */
   async settleStanding(): Promise<void> {
     const standing = this.#context.standings.of(this.scope.tenantId);
-    if (!standing || standing.revision <= this.#standingRevision) return;
+    if (!standing || standing.revision <= this.#shared.standingRevision) return;
     await this.#context.db.tenant(this.scope.tenantId, async (tx) =>
       writeStanding(tx, await readMap(tx, this.scope, "update"), standing),
     );
@@ -174,9 +157,7 @@ export class CvlanMap {
       const row = await readMap(tx, this.scope);
       return { map: row, log: await readLog(tx, this.#context.keys, row, this.#revision, CATCH_UP) };
     });
-    this.#takeSettings(map);
-    this.#standingRevision = map.standingRevision;
-    if (map.dnsRevision !== this.#dnsRevision) await this.#readDns(map.dnsRevision);
+    if (await this.#shared.catchUp(map)) this.wakeAll();
     if (map.epoch === this.#epoch && map.revision === this.#revision) return false;
     const follows = map.epoch === this.#epoch && log[0]?.revision === this.#revision + 1n;
     if (!follows || !log.every((logged) => this.#take(logged))) {
@@ -190,26 +171,6 @@ export class CvlanMap {
     return this.#revision < map.revision;
   }
 
-  /** What is in force from the next head on. */
-  #takeSettings(map: StoredMap): void {
-    const settings = settingsOf(this.#context.keys, map);
-    const isBroken = !settings && map.settingsSeal.length > 0;
-    if (isBroken && !this.#areSettingsBroken) {
-      this.#context.log.error({ ...this.scope }, "the stored settings do not verify; the former ones stay in force");
-    }
-    this.#areSettingsBroken = isBroken;
-    this.#settings = settings ?? this.#settings;
-  }
-
-  async #readDns(dnsRevision: bigint): Promise<void> {
-    const { tenantId } = this.scope;
-    const rows = await this.#context.db.tenant(tenantId, (tx) => readRecords(tx, this.scope, [DNS]));
-    const keyset = await this.#context.keysets.refresh(tenantId);
-    this.#dns = verifiedDns(this.#context, this.scope, keyset, rows.values()) ?? this.#dns;
-    this.#dnsRevision = dnsRevision;
-    this.wakeAll();
-  }
-
   /** @returns false when the revision does not continue what is in memory. */
   #take(logged: LoggedRevision): boolean {
     const { revision } = logged;
@@ -220,15 +181,13 @@ export class CvlanMap {
       this.#visibility,
       step,
       (nodeId) => this.#viewers.has(nodeId),
-      (viewerId, objectId, held) => {
-        for (const viewer of this.#viewers.get(viewerId) ?? []) viewer.note(objectId, held);
-      },
+      (viewerId, objectId, held) => this.#viewers.note(viewerId, objectId, held),
     );
     for (const { before, after } of step) if (before?.kind === "node" && !after) this.#removed.add(before.id);
     this.#ring.push(logged, changes);
     this.#revision = revision;
     this.#endRemoved();
-    this.#stepped();
+    this.#steps.stepped();
     return true;
   }
 
@@ -241,34 +200,12 @@ export class CvlanMap {
   }
 
   #endRemoved(): void {
-    for (const [nodeId, viewers] of this.#viewers) {
-      if (this.#removed.has(nodeId)) for (const viewer of viewers) viewer.end(nodeRevoked(nodeId));
-    }
-  }
-
-  #stepped(): void {
-    for (const wake of this.#waiting) wake();
+    this.#viewers.end((nodeId) => (this.#removed.has(nodeId) ? nodeRevoked(nodeId) : undefined));
   }
 
   /** Waits until a step makes `condition` true; false after `ms` or when the signal aborts. */
-  async until(condition: () => boolean, ms: number, signal: AbortSignal): Promise<boolean> {
-    const ends = this.#context.clock.monotonicMs() + ms;
-    while (!condition()) {
-      const rest = ends - this.#context.clock.monotonicMs();
-      if (rest <= 0 || signal.aborted) return false;
-      await new Promise<void>((resolve) => {
-        const finish = () => {
-          clearTimeout(timer);
-          signal.removeEventListener("abort", finish);
-          this.#waiting.delete(finish);
-          resolve();
-        };
-        const timer = setTimeout(finish, rest);
-        signal.addEventListener("abort", finish, { once: true });
-        this.#waiting.add(finish);
-      });
-    }
-    return true;
+  until(condition: () => boolean, ms: number, signal: AbortSignal): Promise<boolean> {
+    return this.#steps.until(condition, ms, signal);
   }
 
   /**
@@ -283,11 +220,8 @@ export class CvlanMap {
       this.#resume(nodeId, position),
       this.#context.config.pending_objects,
     );
-    viewer.isAlone = this.#isSuspended;
-    const viewers = this.#viewers.get(nodeId) ?? new Set();
-    const [oldest, ...others] = [...viewers].filter(({ isEnded }) => !isEnded);
-    if (oldest && others.length + 1 >= MAX_STREAMS) oldest.end(tooManyStreams(nodeId, MAX_STREAMS));
-    this.#viewers.set(nodeId, viewers.add(viewer));
+    viewer.isAlone = this.#shared.isSuspended;
+    this.#viewers.add(viewer);
     const node = this.#visibility.node(nodeId);
     if (node && !viewer.needsFull) for (const peer of this.#visibility.peersOf(node)) viewer.hinted.add(peer.id);
     return viewer;
@@ -303,9 +237,7 @@ export class CvlanMap {
   }
 
   detach(viewer: Viewer): void {
-    const viewers = this.#viewers.get(viewer.nodeId);
-    viewers?.delete(viewer);
-    if (viewers?.size === 0) this.#viewers.delete(viewer.nodeId);
+    this.#viewers.delete(viewer);
   }
 
   /**
@@ -325,7 +257,8 @@ export class CvlanMap {
     const hints = this.#hints.of([...hinted].filter((id) => this.#mayHint(viewer.nodeId, id)));
     viewer.hinted.clear();
     const isNewer = full || keyset.version > viewer.keysetVersion;
-    const dns = this.#dns && (full || this.#dns.record.recordRevision > viewer.dnsRevision) ? this.#dns : undefined;
+    const { dns: known, settings } = this.#shared;
+    const dns = known && (full || known.record.recordRevision > viewer.dnsRevision) ? known : undefined;
     const { nodes, rules, removedNodes, removedRules } = delta;
     const isEmpty =
       !full &&
@@ -340,7 +273,7 @@ export class CvlanMap {
     viewer.needsFull = false;
     viewer.isAlone = isAlone;
     const formerHead = viewer.head;
-    const head = this.#heads(this.#epoch, this.#revision, keyset.version, this.#settings);
+    const head = this.#heads(this.#epoch, this.#revision, keyset.version, settings);
     if (viewer.continuesHeads) viewer.head = head;
     return framesOf({
       previous,
@@ -371,7 +304,7 @@ export class CvlanMap {
 
   /** Has every stream look whether there is something for it that is not of its own: the keyset, the DNS record. */
   wakeAll(): void {
-    for (const viewers of this.#viewers.values()) for (const viewer of viewers) viewer.wake();
+    this.#viewers.wake();
   }
 
   /** Takes endpoint reports that came since, and tells the streams of nodes that see the reporters. */
@@ -380,7 +313,7 @@ export class CvlanMap {
       const node = this.#visibility.node(nodeId);
       if (!node) continue;
       for (const id of this.#visibility.concernedBy(node)) {
-        for (const viewer of this.#viewers.get(id) ?? []) viewer.hint(nodeId);
+        this.#viewers.hint(id, nodeId);
       }
     }
   }
