@@ -62,7 +62,7 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signal: Abo
   const joinOnce = async (joinString: string, name: string, until: AbortSignal) => {
     const { identity: keys, client } = await engineForJoin(engine, problems, until);
     const prover = { identity: keys, prove: (request: Parameters<typeof client.prove>[0]) => client.prove(request) };
-    const options = { state, clock, prover };
+    const options = { state, clock, prover, expelled: view.get().revoked };
     const wanted = name || nodeNameOf(hostname());
     const joined = await inSpan("agent.join", {}, () => join(options, joinString, wanted, until));
     log.info({ node: joined.node_id, cvlan: joined.cvlan_name, name: joined.name }, "joined");

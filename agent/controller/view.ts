@@ -46,6 +46,10 @@ export function lost(
   return { ...view, state: ControllerState.UNREACHABLE, error, revoked, lostAt: view.lostAt ?? bootMs };
 }
 
+/** What is to be done on a machine whose node is no member any more. */
+export const REJOIN =
+  "to let this machine in again: stop its agent, run `cvlan-agent --stop-engine`, remove the state folder, start the agent and pipe a new join string into `cvlan join`";
+
 /** The view as it may be told: nobody is connected to what has been silent for too long. */
 export function toldAt(view: ControllerView, bootMs: number, silenceMs: number = SILENCE_MS): ControllerView {
   if (view.state !== ControllerState.CONNECTED || view.heardAt === undefined) return view;

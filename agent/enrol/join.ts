@@ -16,6 +16,7 @@ import { descendsFromPinned } from "@cloudvlan/kit/sign";
 import { joinTranscript } from "@cloudvlan/kit/transcript";
 import { keepIdentity } from "../certificate/files.ts";
 import { acceptCertificate } from "../certificate/identity.ts";
+import { REJOIN } from "../controller/view.ts";
 import { type Membership, readMembership, writeMembership } from "../state/membership.ts";
 import { isDefinite } from "./definite.ts";
 import { parseJoinString } from "./join-string.ts";
@@ -32,6 +33,8 @@ export interface JoinOptions {
   readonly state: string;
   readonly prover: Prover;
   readonly clock: Clock;
+  /** The node that this machine is was refused for good. */
+  readonly expelled: boolean;
 }
 
 /** Milliseconds for the call that spends the token; the controller asks its CA meanwhile. */
@@ -52,7 +55,7 @@ export async function join(
   const invitation = parseJoinString(joinString);
   const existing = await readMembership(options.state);
   if (existing) {
-    if (existing.token_id !== invitation.tokenId) throw alreadyEnrolled(existing);
+    if (existing.token_id !== invitation.tokenId) throw alreadyEnrolled(existing, options.expelled);
     await endPending(options.state);
     return existing;
   }
@@ -166,14 +169,11 @@ function untrusted(why: string): Refusal {
   });
 }
 
-function alreadyEnrolled(membership: Membership): Refusal {
-  return new Refusal(
-    "conflict",
-    "ALREADY_ENROLLED",
-    `this state folder already is the node ${membership.name} of the network ${membership.cvlan_name}`,
-    {
-      objectId: membership.node_id,
-      remedy: "run a second agent with another --state for a second network",
-    },
-  );
+function alreadyEnrolled({ name, cvlan_name, node_id }: Membership, expelled: boolean): Refusal {
+  const end = expelled ? ", which is no member any more" : "";
+  const message = `this state folder already is the node ${name} of the network ${cvlan_name}${end}`;
+  return new Refusal("conflict", "ALREADY_ENROLLED", message, {
+    objectId: node_id,
+    remedy: expelled ? REJOIN : "run a second agent with another --state for a second network",
+  });
 }

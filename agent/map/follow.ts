@@ -8,7 +8,7 @@ import { Refusal } from "@cloudvlan/kit/errors";
 import { inSpan } from "@cloudvlan/kit/telemetry";
 import type { Logger } from "@cloudvlan/kit/log";
 import type { Controller } from "../controller/connection.ts";
-import { brought, type ControllerView, heard, lost, silent, SILENCE_MS } from "../controller/view.ts";
+import { brought, type ControllerView, heard, lost, REJOIN, silent, SILENCE_MS } from "../controller/view.ts";
 import type { ConfiguredEngine } from "../engine/configure.ts";
 import type { RunningEngine } from "../engine/running.ts";
 import { type Cell, changedFrom, present } from "../state/cell.ts";
@@ -150,6 +150,7 @@ function report(options: FollowOptions, outcome: Outcome, error: unknown): void 
   switch (outcome) {
     case "revoked":
       options.view.set(lost(options.view.get(), message, options.clock.bootMs(), true));
+      options.problems.report("controller", new Refusal("denied", "NODE_REVOKED", message, { remedy: REJOIN }));
       options.log.error({ error }, "this node was revoked; it tries again rarely");
       return;
     case "resume":
@@ -163,7 +164,11 @@ function report(options: FollowOptions, outcome: Outcome, error: unknown): void 
       return;
     case "certificate":
     case "unreachable": {
-      if (options.view.get().error !== message) options.log.warn({ why: message }, "controller unreachable");
+      const isNew = options.view.get().error !== message;
+      // A worker that ends in good order says so; what comes after it is the news.
+      if (isNew && reasonOf(error) === "DRAINING")
+        options.log.info({ why: message }, "controller ended the map stream");
+      else if (isNew) options.log.warn({ why: message }, "controller unreachable");
       const isUntrusted = reasonOf(error) === "SERVER_NOT_TRUSTED";
       const view = lost(options.view.get(), message, options.clock.bootMs());
       options.view.set(isUntrusted ? { ...view, untrusted: true } : view);

@@ -50,7 +50,7 @@ describe("join", function () {
       };
     },
   };
-  const options = (state: string) => ({ state, prover, clock: systemClock });
+  const options = (state: string, expelled = false) => ({ state, prover, clock: systemClock, expelled });
   let signal: AbortSignal;
   beforeEach(() => {
     signal = AbortSignal.timeout(110_000);
@@ -241,10 +241,17 @@ describe("join", function () {
     const text = encoded(invitation());
     const joined = await join(options(folder.path), text, "web1", signal);
     assert.deepEqual(await join(options(folder.path), text, "other", signal), joined);
-    await refused(
-      join(options(folder.path), encoded(invitation({ tokenId: "t2" })), "web1", signal),
-      "ALREADY_ENROLLED",
-    );
+    for (const [expelled, remedy] of [
+      [false, /another --state/],
+      [true, /remove the state folder/],
+    ] as const) {
+      const another = join(options(folder.path, expelled), encoded(invitation({ tokenId: "t2" })), "web1", signal);
+      await assert.rejects(another, (error) => {
+        assert.ok(error instanceof Refusal && error.reason === "ALREADY_ENROLLED");
+        assert.match(error.detail.remedy ?? "", remedy);
+        return true;
+      });
+    }
   });
 
   it("names the damaged file and leaves it alone", async () => {

@@ -263,8 +263,27 @@ describe("the map's way to the engine", function () {
       await using node = await following();
       await until("revoked", () => node.view.get().revoked);
       assert.equal(positions.length, 1);
+      assert.match(node.problems.list().find(({ part }) => part === "controller")?.remedy ?? "", /new join string/);
     });
   }
+
+  it("warns of a stream that breaks, and not of a worker that ends it in good order and has a successor", async () => {
+    let streams = 0;
+    script = async function* (at, { signal }) {
+      streams += 1;
+      yield { previous: at.revision, revision: at.revision + 1n, head: "H" };
+      if (streams === 1) throw new Refusal("unavailable", "DRAINING", "this worker is shutting down").toConnectError();
+      if (streams === 2) throw new ConnectError("cut", Code.Unavailable);
+      await forever(signal);
+    };
+    await using node = await following();
+    await until("the third stream", () => node.revision() === 3);
+    const warnings = node.lines.filter((line) => line.includes('"level":"warn"'));
+    assert.deepEqual(
+      warnings.map((line) => (JSON.parse(line) as { why?: string }).why),
+      ["cut"],
+    );
+  });
 
   it("takes itself for revoked when its certificate is refused again and again, and no more once it is served", async () => {
     let refusals = 0;
@@ -279,6 +298,7 @@ describe("the map's way to the engine", function () {
     assert.equal(positions.length, 5);
     await until("served", () => node.revision() === 3);
     assert.equal(node.view.get().revoked, false);
+    assert.deepEqual(node.problems.list(), []);
   });
 });
 

@@ -4,7 +4,7 @@ import { Refusal } from "@cloudvlan/kit/errors";
 import { type CvlanId, isId, type NodeId, type TenantId } from "@cloudvlan/kit/ids";
 import type { Client } from "@connectrpc/connect";
 import type { Scope } from "../domain/scope.ts";
-import { nodeRevoked } from "../live/refusals.ts";
+import { nodeRevoked, nodeUnknown } from "../live/refusals.ts";
 
 /** Nodes whose cvlan is remembered; the ones asked for longest ago are forgotten first. */
 const REMEMBERED = 200_000;
@@ -41,7 +41,7 @@ async function ask(
     if (node.status === NodeStatus.REVOKED) throw nodeRevoked(nodeId);
     return node.cvlanId;
   } catch (error) {
-    if (error instanceof Refusal && error.kind === "not_found") throw nodeRevoked(nodeId);
+    if (error instanceof Refusal && error.kind === "not_found") throw nodeUnknown(nodeId);
     throw error;
   }
 }

@@ -7,6 +7,15 @@ export function nodeRevoked(nodeId: string): Refusal {
   });
 }
 
+/** Not told from a revoked one by its reason: what the node has to do is the same. */
+export function nodeUnknown(nodeId: string): Refusal {
+  const message = "the controller knows no such node: it was deleted, or joined after the backup that was restored";
+  return new Refusal("denied", "NODE_REVOKED", message, {
+    objectId: nodeId,
+    remedy: "join again with a new token",
+  });
+}
+
 export function tooManyStreams(nodeId: string, most: number): Refusal {
   return new Refusal("exhausted", "TOO_MANY_STREAMS", `the node opened more than ${most} streams`, {
     objectId: nodeId,
