@@ -15,7 +15,8 @@ import type { LocalNode } from "../api/node.ts";
 import { checkCertificate } from "./certificate.ts";
 import { checkEngine, checkMap, checkPeers, checkVersions } from "./engine.ts";
 import { checkFirewall } from "./firewall.ts";
-import { checkForwarding, checkMtu, checkOverlaps, checkPort } from "./network.ts";
+import { checkMtu } from "./mtu.ts";
+import { checkForwarding, checkOverlaps, checkPort } from "./network.ts";
 import { checkResolver } from "./resolver.ts";
 
 type Job = (node: LocalNode) => Promise<Check | readonly Check[]> | Check;

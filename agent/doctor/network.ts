@@ -9,21 +9,11 @@ import { fail, ok, skipped, warn } from "@cloudvlan/kit/diagnose";
 import { formatPrefix, overlaps, parseCidr, prefixOf } from "@cloudvlan/kit/net";
 import * as z from "zod";
 import type { LocalNode } from "../api/node.ts";
-import { wholeStatus } from "../engine/whole.ts";
+import { listed } from "./words.ts";
 
 const run = promisify(execFile);
 const COMMAND_TIMEOUT_MS = 5_000;
 const MAX_OUTPUT = 16 * 1_024 * 1_024;
-/** Bytes that the tunnel adds to a packet: IP and UDP headers, and 32 of WireGuard (message type 4). */
-const OVERHEAD = { 4: 20 + 8 + 32, 6: 40 + 8 + 32 } as const;
-/** Endpoints whose way is looked at. */
-const MAX_WAYS = 8;
-/** Names that a finding lists. */
-const MAX_LISTED = 5;
-
-const ways = z.array(
-  z.object({ dev: z.string().optional(), metrics: z.array(z.object({ mtu: z.int().optional() })).optional() }),
-);
 const routes = z.array(z.object({ dst: z.string(), dev: z.string().optional() }));
 
 /** Whether the engine's UDP port is open on this host. */
@@ -49,41 +39,6 @@ export function holdsPort(table: string, port: number): boolean {
     .split("\n")
     .slice(1)
     .some((line) => line.trim().split(/\s+/)[1]?.split(":")[1] === wanted);
-}
-
-/** Whether packets of the overlay fit into those of the underlay, by the routes of this host. */
-export async function checkMtu({ engine }: LocalNode): Promise<Check> {
-  const status = await wholeStatus(engine);
-  if (!status?.mtu) return skipped("mtu", "the engine has no interface yet");
-  const endpoints = status.peers.flatMap(({ endpoint }) => endpoint?.address ?? []).slice(0, MAX_WAYS);
-  if (endpoints.length === 0) return skipped("mtu", `the overlay's is ${status.mtu}; no peer has an endpoint yet`);
-  const tight: string[] = [];
-  let narrowest = Number.POSITIVE_INFINITY;
-  for (const address of endpoints) {
-    const way = await wayTo(address);
-    if (!way) continue;
-    narrowest = Math.min(narrowest, way.mtu);
-    if (status.mtu + OVERHEAD[address.includes(":") ? 6 : 4] > way.mtu)
-      tight.push(`${address} by ${way.dev} (${way.mtu})`);
-  }
-  if (narrowest === Number.POSITIVE_INFINITY)
-    return skipped("mtu", "this host does not say by which way it reaches peers");
-  if (tight.length === 0) return ok("mtu", `${status.mtu} fits: the narrowest way has ${narrowest}`);
-  const fitting = narrowest - OVERHEAD[6];
-  return warn(
-    "mtu",
-    `packets of ${status.mtu} bytes do not fit the way to ${listed(tight)}: they go in fragments or are lost`,
-    fitting >= 1_280 ? `set \`mtu: ${fitting}\` for the agent` : "raise the MTU of that interface to at least 1360",
-  );
-}
-
-async function wayTo(address: string): Promise<{ dev: string; mtu: number } | undefined> {
-  const [way] = ways.parse(await ip(["route", "get", address]));
-  if (way?.dev === undefined) return undefined;
-  const known = way.metrics?.flatMap(({ mtu }) => mtu ?? [])[0];
-  const text = await readFile(`/sys/class/net/${way.dev}/mtu`, "utf8").catch(() => "");
-  const mtu = known ?? Number(text.trim() || Number.NaN);
-  return Number.isNaN(mtu) ? undefined : { dev: way.dev, mtu };
 }
 
 /** Whether something else on this host uses addresses of the overlay: another VPN, or a network of the same range. */
@@ -162,9 +117,4 @@ export async function checkForwarding({ engine }: LocalNode): Promise<Check> {
 async function ip(args: readonly string[]): Promise<unknown> {
   const { stdout } = await run("ip", ["-j", ...args], { timeout: COMMAND_TIMEOUT_MS, maxBuffer: MAX_OUTPUT });
   return JSON.parse(stdout.trim() || "[]");
-}
-
-function listed(items: readonly string[]): string {
-  const rest = items.length - MAX_LISTED;
-  return `${items.slice(0, MAX_LISTED).join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`;
 }

@@ -3,7 +3,7 @@ import type { NetworkInterfaceInfo } from "node:os";
 import { create } from "@bufbuild/protobuf";
 import { EngineStatusSchema } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import { parsePrefix } from "@cloudvlan/kit/net";
-import { dropsPort } from "../doctor/firewall.ts";
+import { dropsPort, dropsPortOfIptables } from "../doctor/firewall.ts";
 import { addressesBeside, holdsPort } from "../doctor/network.ts";
 import { nameserversIn } from "../doctor/resolver.ts";
 import { clockProblem } from "../map/skew.ts";
@@ -55,6 +55,19 @@ describe("the doctor", () => {
     assert.ok(!dropsPort(ruleset("drop", accept(51_820)), 51_820));
     assert.ok(!dropsPort(ruleset("drop", accept({ set: [22, 51_820] })), 51_820));
     assert.ok(!dropsPort(ruleset("accept"), 51_820));
+  });
+
+  it("tells the same by rules of iptables", () => {
+    const rules = (policy: string, ...more: readonly string[]) =>
+      [`-P INPUT ${policy}`, "-P FORWARD DROP", "-P OUTPUT ACCEPT", ...more, ""].join("\n");
+    assert.ok(dropsPortOfIptables(rules("DROP"), 51_820));
+    assert.ok(dropsPortOfIptables(rules("DROP", "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT"), 51_820));
+    assert.ok(!dropsPortOfIptables(rules("DROP", "-A INPUT -p udp -m udp --dport 51820 -j ACCEPT"), 51_820));
+    assert.ok(!dropsPortOfIptables(rules("DROP", "-A INPUT -p udp -m udp --dport 51000:52000 -j ACCEPT"), 51_820));
+    assert.ok(
+      !dropsPortOfIptables(rules("DROP", "-A INPUT -p udp -m multiport --dports 22,51000:52000 -j ACCEPT"), 51_820),
+    );
+    assert.ok(!dropsPortOfIptables(rules("ACCEPT"), 51_820));
   });
 
   it("finds addresses of the overlay on other interfaces", () => {

@@ -18,6 +18,8 @@ type AnyError = Box<dyn std::error::Error + Send + Sync>;
 const MAX_INPUT: u64 = 64 << 20;
 /// How often the age of the map is looked at.
 const TICK: Duration = Duration::from_secs(1);
+/// How long word of a router that refuses a packet may take.
+const PATH_PATIENCE: Duration = Duration::from_millis(500);
 /// How long calls under way may take to end.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -44,6 +46,16 @@ enum Command {
     },
     /// Judges packets without interfaces or keys: EvaluateRequest on standard input, EvaluateResponse on standard output.
     Evaluate,
+    /// Prints the bytes of the largest IP packet that the way to an address takes, after packets of a size that no router
+    /// may cut up were sent there.
+    PathMtu {
+        /// Where a tunnel would go.
+        #[arg(value_name = "ADDRESS:PORT")]
+        to: SocketAddr,
+        /// Bytes of the packets, IP header included.
+        #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(68..))]
+        bytes: u16,
+    },
     /// Prints the version.
     Version,
 }
@@ -52,6 +64,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Run { state, socket, metrics } => run(&state, socket, metrics),
         Command::Evaluate => evaluate(),
+        Command::PathMtu { to, bytes } => path_mtu(to, bytes),
         Command::Version => print(concat!(env!("CARGO_PKG_VERSION"), "\n").as_bytes()),
     };
     match done {
@@ -75,6 +88,11 @@ fn evaluate() -> Result<(), AnyError> {
         return Err(format!("the input is longer than {MAX_INPUT} bytes: judge fewer packets at a time").into());
     }
     print(&cvlan_engine::evaluate(&input)?)
+}
+
+fn path_mtu(to: SocketAddr, bytes: u16) -> Result<(), AnyError> {
+    let mtu = cvlan_io::path_mtu(to, bytes.into(), PATH_PATIENCE)?;
+    print(format!("{mtu}\n").as_bytes())
 }
 
 fn run(state: &Path, socket: Option<PathBuf>, figures: Option<SocketAddr>) -> Result<(), AnyError> {

@@ -1,14 +1,16 @@
-//! TUN, UDP in batches, wakeups and capture. The only crate of the engine with unsafe code; what it gives is safe.
+//! TUN, UDP in batches, wakeups, capture and probes of a path. The only crate of the engine with unsafe code; what it gives is safe.
 
 mod address;
 mod capture;
 mod control;
+mod path;
 mod poll;
 mod tun;
 mod udp;
 mod wake;
 
 pub use capture::{Capture, Captured};
+pub use path::path_mtu;
 pub use poll::wait_readable;
 pub use tun::{MAX_PIECES, Offload, Tun, TunError};
 pub use udp::{BATCH, Received, Run, Sent, UdpPort};

@@ -358,7 +358,7 @@ const fn empty_header() -> libc::mmsghdr {
     unsafe { std::mem::zeroed() }
 }
 
-fn set_int(fd: &OwnedFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+pub(crate) fn set_int(fd: &OwnedFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
     let pointer: *const libc::c_int = &value;
     // SAFETY: `pointer` points to one int, whose size is given, alive across the call.
     checked(unsafe {

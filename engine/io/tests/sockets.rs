@@ -7,7 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
-use cvlan_io::{BATCH, Offload, Received, Run, Tun, TunError, UdpPort, Wake, wait_readable};
+use cvlan_io::{BATCH, Offload, Received, Run, Tun, TunError, UdpPort, Wake, path_mtu, wait_readable};
 use cvlan_offload::{Ecn, Vnet};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
@@ -181,4 +181,30 @@ fn a_name_that_is_no_interface_is_refused_before_the_kernel_sees_it() {
             "{name:?}"
         );
     }
+}
+
+#[test]
+fn the_way_to_this_machine_takes_what_its_loopback_takes() {
+    let text = std::fs::read_to_string("/sys/class/net/lo/mtu").unwrap();
+    // A packet's length has 16 bits.
+    let widest = text.trim().parse::<usize>().unwrap().min(65_535);
+    let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let closed = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    for to in [silent.local_addr().unwrap(), closed] {
+        assert_eq!(path_mtu(to, 1_500, Duration::from_millis(50)).unwrap(), widest);
+    }
+    let mut room = [0; 2_048];
+    silent.set_read_timeout(LONG).unwrap();
+    assert_eq!(
+        silent.recv(&mut room).unwrap(),
+        1_500 - 28,
+        "the size counts the headers"
+    );
+}
+
+#[test]
+fn where_no_way_leads_there_is_an_error() {
+    // No address of a host (RFC 1122 section 3.2.1.3).
+    let nowhere = SocketAddr::from((Ipv4Addr::BROADCAST, 9));
+    assert!(path_mtu(nowhere, 1_500, Duration::from_millis(50)).is_err());
 }
