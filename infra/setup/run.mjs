@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { debianPrograms } from "./debian.mjs";
 import { SetupFailure } from "./failure.mjs";
 import { formerVersion } from "./former.mjs";
 import { cache, pinnedNode, root } from "./paths.mjs";
@@ -35,7 +36,10 @@ const COMMANDS = {
   start: { program: "infra/start/main.ts", steps: start },
   bench: { program: "bench/main.ts", steps: start },
   "bench wg": { program: "bench/main.ts", steps: [...start, rivals] },
-  test: { program: "infra/setup/test.ts", steps: [...start, wireguardGo, goClient, python, validate, formerVersion] },
+  test: {
+    program: "infra/setup/test.ts",
+    steps: [...start, wireguardGo, goClient, python, validate, formerVersion, debianPrograms],
+  },
 };
 
 async function prepare(command) {
@@ -55,10 +59,12 @@ async function prepare(command) {
     const made = await Promise.allSettled(COMMANDS[command].steps.map((step) => step(progress)));
     const failure = made.find((result) => result.status === "rejected");
     if (failure) throw failure.reason;
+    const variables = Object.assign({}, ...made.map((result) => result.value));
+    const unpacked = variables.CLOUDVLAN_DEBIAN_PROGRAMS;
     return {
-      ...Object.assign({}, ...made.map((result) => result.value)),
+      ...variables,
       NODE_COMPILE_CACHE: join(cache, "node"),
-      PATH: `${join(root, "node_modules", ".bin")}:${process.env.PATH}`,
+      PATH: [join(root, "node_modules", ".bin"), process.env.PATH, unpacked].filter(Boolean).join(":"),
     };
   } finally {
     progress.close();
