@@ -30,6 +30,8 @@ export interface Demo {
   readonly control: ControlPlane;
   readonly tenant: DemoTenant;
   readonly nodes: readonly [SiteNode, SiteNode];
+  /** Where its files are, among them the logs. */
+  readonly folder: string;
   /** `performance.now()` when the first ping was answered. */
   readonly firstPingAt: number;
 }
@@ -156,5 +158,5 @@ export async function runDemo(programs: ShippedPrograms, stages: Stages, mode: M
   ]);
   if (mode === "userspace") await stages.run("traffic", () => carryTraffic(lab, [a, b], programs.node, FOLDER));
   await stages.run("proof", () => prove(underlay, [a, b]));
-  return { lab, control, tenant, nodes: [a, b], firstPingAt };
+  return { lab, control, tenant, nodes: [a, b], folder: FOLDER, firstPingAt };
 }

@@ -52,7 +52,7 @@ export const userspaceConfig = {
  */
 export async function carryTraffic(lab: Lab, [a, b]: readonly [SiteNode, SiteNode], node: string, folder: string) {
   const argv = [node, script("server"), "127.0.0.1", String(SERVICE_PORT)];
-  const server = program(lab.argvOn(b.name, argv), join(folder, `${b.name}-server.log`));
+  const server = program(lab.argvOn(b.name, argv), join(folder, `${b.name}-server.out`));
   await server.start();
   try {
     await server.until("a service on hostb", async () => (await server.output()).includes("listening") || undefined);

@@ -2,6 +2,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { systemClock } from "@cloudvlan/kit/clock";
+import { loudLines } from "../site/loud.ts";
 import { runDemo } from "./demo.ts";
 import type { StartOptions } from "./options.ts";
 import { shippedPrograms } from "./programs.ts";
@@ -46,8 +47,11 @@ export async function demonstrate(options: StartOptions, around: Surroundings): 
     `two machines that did not know each other ping over an encrypted overlay, ${WORDS[mode]}; first ping after ${firstPing} ms`,
   );
   if (options.once) {
+    const warnings = await loudLines(demo.folder);
     await demo.lab.close();
-    around.report({ ok: true, mode, first_ping_ms: firstPing, stages: stages.times });
+    if (warnings.length > 0)
+      around.say(`${warnings.length} lines of WARN and above in the logs:\n${warnings.join("\n")}`);
+    around.report({ ok: true, mode, first_ping_ms: firstPing, stages: stages.times, warnings });
     return;
   }
   const below = await hints(demo, programs, around.enclosure, around.root);

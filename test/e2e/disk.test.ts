@@ -7,6 +7,7 @@ import { EnrollmentService, GroupService, NodeService } from "@cloudvlan/gen/reg
 import { isId } from "@cloudvlan/kit/ids";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { joinBoth, ping, type Site, startSite, tcp, until } from "./site/index.ts";
+import { CONTROLLER_GONE } from "./site/loud.ts";
 import { mountSmallDisk, type SmallDisk } from "./site/small-disk.ts";
 import { openStream } from "./site/stream.ts";
 import { auditOf } from "./storm/audit.ts";
@@ -26,6 +27,7 @@ describe("a full disk under a node", function () {
     site = await startSite({
       store: "pglite",
       workers: 1,
+      provokes: [/"the engine does not take the map"/, /"map step refused".*No space left on device/],
       prepare: async (folder) => (disk = await mountSmallDisk(join(folder, "hosta"), NODE_MEGABYTES)),
     });
     await site.tenant.apply(ping);
@@ -77,6 +79,7 @@ describe("a full disk under the embedded database", function () {
     site = await startSite({
       store: "pglite",
       workers: 1,
+      provokes: CONTROLLER_GONE,
       prepare: async (folder) => (disk = await mountSmallDisk(join(folder, "worker-0"), STORE_MEGABYTES)),
     });
     await site.tenant.apply(ping);

@@ -5,12 +5,14 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { PolicyProtocol } from "@cloudvlan/gen/entity/v1/policy_pb.js";
-import { CvlanService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
+import { SettingsLayer } from "@cloudvlan/gen/entity/v1/settings_pb.js";
+import { CvlanService, SettingsService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { formatAddress } from "@cloudvlan/kit/net";
 import { program } from "@cloudvlan/infra/site/process";
 import { must, run } from "@cloudvlan/test/lab";
 import { createClient } from "@connectrpc/connect";
 import { allow, joinBoth, ping, type Site, type SiteNode, startSite, tcp, until } from "./site/index.ts";
+import { CONTROLLER_GONE, ENGINE_KILLED } from "./site/loud.ts";
 
 const ROUTER = "10.71.1.1";
 const ORIGINAL = `# of the operator\nnameserver ${ROUTER}\nsearch example.org\n`;
@@ -25,7 +27,12 @@ describe("names of the overlay", function () {
   let site: Site;
   let router: AsyncDisposable;
   before(async () => {
-    site = await startSite({ store: "pglite", workers: 1, resolvConf: ORIGINAL });
+    site = await startSite({
+      store: "pglite",
+      workers: 1,
+      resolvConf: ORIGINAL,
+      provokes: [...CONTROLLER_GONE, ...ENGINE_KILLED],
+    });
     await site.tenant.apply(...RULES);
     router = await nameServer("router", (argv) => site.lab.argvOn("router", argv), ROUTER, "203.0.113.7");
     await joinBoth(site);
@@ -58,7 +65,7 @@ describe("names of the overlay", function () {
     answer: string,
   ): Promise<AsyncDisposable> {
     const argv = [process.execPath, script("name-server.ts"), address, answer];
-    const server = program(argvOn(argv), join(site.folder, `${name}-dns.log`));
+    const server = program(argvOn(argv), join(site.folder, `${name}-dns.out`));
     await server.start();
     await until(`the name server of ${name} listens`, async () => (await server.output()).includes("listening"));
     return { [Symbol.asyncDispose]: () => server.end("SIGKILL") };
@@ -115,6 +122,51 @@ describe("names of the overlay", function () {
     assert.deepEqual(await lookup(a, "A", `${b.name}.${ZONE}`), ["203.0.113.7"], "the old domain is others' again");
     await rename(ZONE);
     await until("the former domain is back", () => resolvesPeer(a, b));
+  });
+
+  it("under the suffixes of the settings are asked of their upstreams, through the tunnel where these are peers", async () => {
+    const { a, b, api, tenant, network } = site;
+    const { tenantId, cvlanId } = tenant;
+    const [inside, outside] = [(await addressesOf(b)).v4, network.hostAddresses.hostb];
+    const on = (argv: readonly string[]) => site.lab.argvOn(b.name, argv);
+    await using _inside = await nameServer("inside", on, inside, "203.0.113.8");
+    await using _outside = await nameServer("outside", on, outside, "203.0.113.9");
+    const settings = createClient(SettingsService, api);
+    const route = (suffix: string, upstream: string) => ({ suffix, upstreams: [{ address: upstream }] });
+    const set = (...routes: readonly ReturnType<typeof route>[]) =>
+      settings.updateSettings({
+        layer: SettingsLayer.CVLAN,
+        tenantId,
+        cvlanId,
+        settings: { dnsRoutes: { routes: [...routes] } },
+      });
+    const finds = (name: string, answer: string) =>
+      until(`${name} is ${answer}`, async () => String(await lookup(a, "A", name)) === answer);
+
+    await set(route("corp.example", inside), route("lab.corp.example", outside));
+    await finds("www.corp.example", "203.0.113.8");
+    await finds("big.corp.example", "203.0.113.8");
+    await finds("www.lab.corp.example", "203.0.113.9");
+    await finds("corp.example", "203.0.113.8");
+    await finds("www.notcorp.example", "203.0.113.7");
+    assert.equal(await getent(a, "ahostsv4", "www.corp.example"), "203.0.113.8");
+
+    await tenant.apply(ping);
+    // Each name once: what was answered before is remembered.
+    let asked = 0;
+    await until("policy holds for upstreams too", async () => {
+      asked += 1;
+      return (await lookup(a, "A", `n${asked}.corp.example`)) === "ESERVFAIL";
+    });
+    await finds("late.lab.corp.example", "203.0.113.9");
+    assert.ok(await resolvesPeer(a, b));
+    await tenant.apply(...RULES);
+    await finds("late.corp.example", "203.0.113.8");
+
+    await set(route("corp.example", outside));
+    await finds("www.corp.example", "203.0.113.9");
+    await set();
+    await finds("www.corp.example", "203.0.113.7");
   });
 
   it("cost a flood and garbage, not the machine", async () => {

@@ -11,6 +11,7 @@ import { beginMasterRotation } from "@cloudvlan/kit/keys";
 import { run } from "@cloudvlan/test/lab";
 import { createClient } from "@connectrpc/connect";
 import { ping, type Site, startSite, tcp, until } from "./site/index.ts";
+import { CONTROLLER_GONE } from "./site/loud.ts";
 import { openStream } from "./site/stream.ts";
 
 const ADMIN = fileURLToPath(new URL("../../services/all/admin.ts", import.meta.url));
@@ -25,7 +26,7 @@ for (const store of ["pglite", "postgres"] as const) {
     const tags = { tags: { role: "database" } };
 
     before(async () => {
-      site = await startSite({ store, workers: 1 });
+      site = await startSite({ store, workers: 1, provokes: CONTROLLER_GONE });
       await site.tenant.apply(ping, tcp);
       await site.a.join(await site.tenant.newJoinString());
       older = await site.tenant.newJoinString();

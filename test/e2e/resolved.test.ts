@@ -3,6 +3,7 @@ import { appendFile, mkdir, readFile, readlink, rm, symlink, writeFile } from "n
 import { join } from "node:path";
 import { program } from "@cloudvlan/infra/site/process";
 import { run } from "@cloudvlan/test/lab";
+import { ENGINE_KILLED } from "./site/loud.ts";
 import { joinBoth, ping, type Site, startSite, until } from "./site/index.ts";
 
 const STUB = "/run/systemd/resolve/stub-resolv.conf";
@@ -30,7 +31,7 @@ describe("names of the overlay by systemd-resolved (needs its daemon, resolvectl
     if (found.code !== 0 || process.geteuid?.() !== 0) {
       return this.skip();
     }
-    site = ends.use(await startSite({ store: "pglite", workers: 1, resolvConf: "" }));
+    site = ends.use(await startSite({ store: "pglite", workers: 1, resolvConf: "", provokes: ENGINE_KILLED }));
     const etc = join(site.folder, "hosta-etc");
     await rm(join(etc, "resolv.conf"));
     await symlink(STUB, join(etc, "resolv.conf"));
@@ -46,7 +47,7 @@ describe("names of the overlay by systemd-resolved (needs its daemon, resolvectl
       ["sh", "-c", `install -d -o systemd-resolve -g systemd-resolve /run/systemd/resolve && exec ${DAEMON}`],
     ];
     for (const [index, argv] of daemons.entries()) {
-      const one = program(site.a.argvOn(argv), join(site.folder, `resolved-${index}.log`));
+      const one = program(site.a.argvOn(argv), join(site.folder, `resolved-${index}.out`));
       await one.start();
       ends.defer(() => one.end("SIGKILL"));
       const sign = index === 0 ? ["test", "-S", "/run/dbus/system_bus_socket"] : ["resolvectl", "--no-pager", "status"];

@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
-import { copyFile, writeFile } from "node:fs/promises";
+import { copyFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { AgentState, ControllerState } from "@cloudvlan/gen/agent/v1/agent_pb.js";
+import { ErrorDetailSchema } from "@cloudvlan/gen/entity/v1/common_pb.js";
 import { NodeStatus } from "@cloudvlan/gen/entity/v1/node_pb.js";
 import { EnrollmentService, NodeService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { run } from "@cloudvlan/test/lab";
-import { createClient } from "@connectrpc/connect";
+import { ConnectError, createClient } from "@connectrpc/connect";
 import { joinBoth, ping, type Site, type SiteNode, startSite, tcp, until } from "./site/index.ts";
+import { CONTROLLER_GONE, NODE_REVOKED } from "./site/loud.ts";
 import { openStream } from "./site/stream.ts";
 
 /** A node whose streams broke young polls, and takes itself for revoked after several refusals in a row. */
@@ -21,7 +23,7 @@ for (const store of ["pglite", "postgres"] as const) {
     let backup: string;
     let spare: string;
     before(async () => {
-      site = await startSite({ store, workers: 1 });
+      site = await startSite({ store, workers: 1, provokes: [...CONTROLLER_GONE, ...NODE_REVOKED] });
       await site.tenant.apply(ping, tcp);
       await joinBoth(site);
       backup = join(site.folder, "backup.age");
@@ -120,5 +122,36 @@ for (const store of ["pglite", "postgres"] as const) {
       assert.equal(await a.ping("hostb"), 0);
       assert.equal((await b.status())?.state, AgentState.REVOKED);
     });
+
+    // What is told does not depend on the store.
+    if (store === "pglite") {
+      it("is told to a machine that joined after it was made, with what to do, which lets it in again", async () => {
+        const { a, b, tenant } = site;
+        const problem = async () => (await b.status())?.problems.find(({ part }) => part === "controller");
+        /** What a machine whose node is no member any more is told to do, everywhere it may look. */
+        const doAsTold = async (): Promise<void> => {
+          assert.match((await problem())?.remedy ?? "", /remove the state folder.*new join string/);
+          await assert.rejects(b.join(await tenant.newJoinString()), (error) => {
+            const [detail] = ConnectError.from(error).findDetails(ErrorDetailSchema);
+            assert.match(detail?.remedy ?? "", /remove the state folder.*new join string/);
+            return true;
+          });
+          await b.agent.stop();
+          await b.errand("--stop-engine");
+          await rm(b.state, { recursive: true });
+          await b.startAgent();
+          await b.join(await tenant.newJoinString());
+          await until("hosta pings hostb", async () => (await a.ping("hostb")) > 0);
+        };
+        await doAsTold();
+        const formerly = (await b.status())?.nodeId;
+        await restore();
+        await until("hostb is told", async () => (await b.status())?.state === AgentState.REVOKED, REVOKED_CEILING_MS);
+        assert.match((await problem())?.message ?? "", /joined after the backup that was restored/);
+        assert.match(await b.cvlan(["status"]), /joined after the backup.*\n(.*\n)*.*remove the state folder/);
+        await doAsTold();
+        assert.notEqual((await b.status())?.nodeId, formerly);
+      });
+    }
   });
 }

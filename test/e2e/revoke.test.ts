@@ -8,6 +8,7 @@ import { NodeService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { certificatesOf } from "@cloudvlan/kit/pki";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { joinBoth, ping, type Site, type SiteNode, startSite, until } from "./site/index.ts";
+import { NODE_REVOKED, WORKER_ASLEEP } from "./site/loud.ts";
 
 /** How long a worker may go on without a word from auth. */
 const LAG_SECONDS = 4;
@@ -16,7 +17,12 @@ describe("revoking a node", function () {
   this.timeout(300_000);
   let site: Site;
   before(async () => {
-    site = await startSite({ store: "postgres", workers: 2, settings: { denial_lag_seconds: LAG_SECONDS } });
+    site = await startSite({
+      store: "postgres",
+      workers: 2,
+      settings: { denial_lag_seconds: LAG_SECONDS },
+      provokes: [...NODE_REVOKED, ...WORKER_ASLEEP],
+    });
     await site.tenant.apply(ping);
     await joinBoth(site);
   });

@@ -108,6 +108,8 @@ describe("the root of the CA is replaced", function () {
       store: "pglite",
       workers: 1,
       services: { auth: { node_certificate_ttl_seconds: LIFETIME, service_certificate_ttl_seconds: LIFETIME } },
+      // Of hostb, which is away longer than its certificate lives.
+      provokes: [/"why":"the client certificate is not accepted"/],
     });
     await site.tenant.apply(ping);
     await joinBoth(site);

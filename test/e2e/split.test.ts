@@ -1,7 +1,4 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { TenantService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { PolicyAction, PolicyProtocol } from "@cloudvlan/gen/entity/v1/policy_pb.js";
 import { PolicyService } from "@cloudvlan/gen/policy/v1/policy_pb.js";
@@ -11,6 +8,7 @@ import { connectTo, fetchTrustBundle } from "@cloudvlan/kit/client";
 import { createClient } from "@connectrpc/connect";
 import { joinRequest, memberOf, newMachineKeys } from "../contract/member.ts";
 import { view } from "../contract/viewer.ts";
+import { siteFolder } from "./site/folder.ts";
 import { anyone, until } from "./site/index.ts";
 import { type SplitName, startSplit } from "./site/split.ts";
 
@@ -19,8 +17,7 @@ describe("each service in a process of its own", function () {
 
   it("enrols a node and shows it its map, over mTLS from service to service", async () => {
     await using cleanup = new AsyncDisposableStack();
-    const folder = await mkdtemp(join(tmpdir(), "cv-split-"));
-    cleanup.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
+    const { path: folder } = cleanup.use(await siteFolder("cv-split-"));
     const split = cleanup.use(await startSplit(folder, programsOf(process.env, process.execPath)));
     const urlOf = (name: SplitName) => split.urlOf(name);
     const roots = await fetchTrustBundle(urlOf("auth"), Buffer.from(split.ca.caSha256, "hex"));

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type AgentStatus, ControllerState, Health } from "@cloudvlan/gen/agent/v1/agent_pb.js";
 import { joinBoth, ping, type Site, type SiteNode, startSite, until } from "./site/index.ts";
+import { CONTROLLER_GONE, WORKER_ASLEEP } from "./site/loud.ts";
 
 /** Milliseconds after which nobody may be told to be connected to a controller that says nothing. */
 const BOUND_MS = 90_000;
@@ -30,7 +31,7 @@ describe("a controller that answers no more, over connections that stay open", f
   this.timeout(300_000);
   let site: Site;
   before(async () => {
-    site = await startSite({ store: "pglite", workers: 1 });
+    site = await startSite({ store: "pglite", workers: 1, provokes: [...CONTROLLER_GONE, ...WORKER_ASLEEP] });
     await site.tenant.apply(ping);
     await joinBoth(site);
   });

@@ -1,7 +1,4 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { GroupService, NodeService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { programsOf } from "@cloudvlan/infra/start/programs";
 import type { StoreConfig } from "@cloudvlan/kit/db";
@@ -10,6 +7,7 @@ import { type Connection, connectTo } from "@cloudvlan/kit/client";
 import { createClient } from "@connectrpc/connect";
 import { join as joinAs, type Member } from "../contract/member.ts";
 import { type SiteControlPlane, startSiteControlPlane } from "./site/control-plane.ts";
+import { siteFolder } from "./site/folder.ts";
 import { createSiteTenant, type SiteTenant } from "./site/tenant.ts";
 import { until } from "@cloudvlan/infra/site/until";
 import { auditOf } from "./storm/audit.ts";
@@ -39,8 +37,7 @@ interface World {
 }
 
 async function startWorld(kind: StoreConfig["kind"], cleanup: AsyncDisposableStack): Promise<World> {
-  const folder = await mkdtemp(join(tmpdir(), "cv-storm-"));
-  cleanup.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
+  const { path: folder } = cleanup.use(await siteFolder("cv-storm-"));
   const options = {
     store: kind,
     workers: 1,

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { connect, createServer, type Socket } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { TenantService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { CvlanService, EnrollmentService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
@@ -19,6 +18,7 @@ import {
   documentedMetrics,
   tableOf,
 } from "./site/observability.ts";
+import { siteFolder } from "./site/folder.ts";
 import { ORDER, type Split, startSplit } from "./site/split.ts";
 
 const FRONT = 8443;
@@ -73,8 +73,7 @@ describe("one join, seen from outside", function () {
   };
 
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), "cv-trace-"));
-    cleanup.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
+    ({ path: folder } = cleanup.use(await siteFolder("cv-trace-")));
     collector = cleanup.use(await startCollector());
     const telemetry = { otlp: collector.url, sample_ratio: 0 };
     split = cleanup.use(
@@ -189,13 +188,11 @@ describe("one join, seen from outside", function () {
     assert.deepEqual(await alertProblems(documented), []);
   });
 
-  it("logs no field that is not documented, and every line of it below WARN", async () => {
+  it("logs no field that is not documented", async () => {
     const known = await documentedFields();
     const lines = await logs();
     const unknown = new Set(lines.flatMap((line) => Object.keys(line).filter((field) => !known.has(field))));
     assert.deepEqual([...unknown], []);
-    const loud = lines.filter(({ level }) => /^(warn|error)$/i.test(String(level)));
-    assert.deepEqual(loud, []);
   });
 
   it("has the spans that are documented", async () => {

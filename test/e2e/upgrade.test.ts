@@ -9,7 +9,7 @@ import { PolicyService } from "@cloudvlan/gen/policy/v1/policy_pb.js";
 import { create } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
 import { ping, type SiteNode, tcp, until } from "./site/index.ts";
-import { CONTROLLER_GONE } from "./site/loud.ts";
+import { CONTROLLER_GONE, NODE_REVOKED } from "./site/loud.ts";
 import { hasFormerVersion, NEEDS_FORMER, startUpgradeSite, type UpgradeSite, type Version } from "./site/upgrade.ts";
 
 /** Pings at a time, 50 ms apart. */
@@ -24,11 +24,7 @@ const PROVOKED = [
 ];
 /** What a machine of the former version says after a replacement of the root key. */
 const NOT_FOLLOWED = [/BAD_SIGNATURE: keyset: the signature does not hold/];
-const REVOKED = [
-  /"this node was revoked; it tries again rarely"/,
-  /the identity was revoked/,
-  /the node is no member any more/,
-];
+const REVOKED = [...NODE_REVOKED, /the identity was revoked/, /the node is no member any more/];
 
 const suite = (title: string, body: (this: Mocha.Suite) => void) =>
   hasFormerVersion ? describe(title, body) : describe.skip(`${title}: ${NEEDS_FORMER}`, body);

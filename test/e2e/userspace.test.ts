@@ -37,7 +37,7 @@ describe("a userspace node beside one with TUN", function () {
 
   const serve = async (on: SiteNode, address: string): Promise<void> => {
     const argv = [process.execPath, script("server"), address, String(SERVICE)];
-    const server = program(site.lab.argvOn(on.name, argv), join(site.folder, `${on.name}-server.log`));
+    const server = program(site.lab.argvOn(on.name, argv), join(site.folder, `${on.name}-server.out`));
     services.defer(() => server.end("SIGKILL"));
     await server.start();
     await until(`a service on ${on.name}`, async () => (await server.output()).includes("listening"));
@@ -108,7 +108,7 @@ describe("a userspace node beside one with TUN", function () {
   it("refuses what the policy denies and cuts what it denies from now on", async () => {
     const { a, b, tenant, lab, folder } = site;
     const argv = [process.execPath, script("client"), "stay", PROXY, "hosta", String(SERVICE)];
-    const stay = program(lab.argvOn("hostb", argv), join(folder, "stay.log"));
+    const stay = program(lab.argvOn("hostb", argv), join(folder, "stay.out"));
     services.defer(() => stay.end("SIGKILL"));
     await stay.start();
     await until("the connection lives", async () => (await stay.output()).includes("xxx"));

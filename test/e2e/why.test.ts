@@ -1,7 +1,5 @@
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { Hop } from "@cloudvlan/gen/engine/v1/engine_pb.js";
@@ -21,9 +19,12 @@ import type { Connection } from "@cloudvlan/kit/client";
 import { createLab, type Lab, must, run } from "@cloudvlan/test/lab";
 import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
 import { startSiteControlPlane, type SiteControlPlane } from "./site/control-plane.ts";
+import { siteFolder } from "./site/folder.ts";
 import { hostsNetwork } from "./site/hosts.ts";
 import { anyone, byName, until } from "./site/index.ts";
+import { NODE_REVOKED } from "./site/loud.ts";
 import { createSiteTenant, type SiteTenant } from "./site/tenant.ts";
+import { generator } from "./site/random.ts";
 import { type Prober, startProber } from "./site/prober.ts";
 
 const ONE = ["web", "db", "app", "gate", "old", "dark", "gone"] as const;
@@ -83,17 +84,6 @@ interface Verdict {
   readonly destination: string;
 }
 
-/** Mulberry32: a case can be had again by its seed. */
-function generator(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
-
 /** What a verdict is an example of. */
 function kindOf({ to }: Case, { forwarded, hops }: Verdict, foreign: ReadonlySet<string>): string {
   if (forwarded) return "allowed";
@@ -148,8 +138,7 @@ describe("cvlan why", function () {
 
   before(async () => {
     programs = programsOf(process.env, process.execPath);
-    folder = await mkdtemp(join(tmpdir(), "cv-why-"));
-    cleanup.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
+    ({ path: folder } = cleanup.use(await siteFolder("cv-why-", { provokes: NODE_REVOKED })));
     const network = hostsNetwork(73, HOSTS);
     lab = cleanup.use(await createLab(network.topology, { captureProgram: programs.lab }));
     const services = {

@@ -162,7 +162,7 @@ describe("wireguard-go with a key that enrolled", function () {
   it("reaches what a rule opens, and nothing once the rule is gone", async () => {
     const { lab, tenant, b, folder } = site;
     const argv = [process.execPath, file("../e2e/programs/stream-server.ts"), target, String(PORT)];
-    const server = program(lab.argvOn(b.name, argv), join(folder, "server.log"));
+    const server = program(lab.argvOn(b.name, argv), join(folder, "server.out"));
     cleanup.defer(() => server.end("SIGKILL"));
     await server.start();
     await until("the server listens", async () => (await server.output()).includes("listening"));

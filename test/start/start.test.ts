@@ -17,6 +17,7 @@ interface Report {
   readonly mode?: string;
   readonly first_ping_ms?: number;
   readonly stages?: Readonly<Record<string, number>>;
+  readonly warnings?: readonly string[];
   readonly stage?: string;
   readonly error?: string;
 }
@@ -35,6 +36,7 @@ async function report(
 function isProven({ code, last }: { code: number | undefined; last: Report }): void {
   assert.deepEqual({ code, ok: last.ok, error: last.error }, { code: 0, ok: true, error: undefined });
   assert.ok(last.first_ping_ms !== undefined && last.first_ping_ms > 0);
+  assert.deepEqual(last.warnings, []);
   for (const stage of ["ca", "db", "services", "join_a", "join_b", "handshake", "ping"]) {
     assert.equal(typeof last.stages?.[stage], "number", stage);
   }

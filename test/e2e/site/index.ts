@@ -1,12 +1,11 @@
-import { cp, lstat, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, lstat, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Programs, programsOf } from "@cloudvlan/infra/start/programs";
 import type { Connection } from "@cloudvlan/kit/client";
 import { createLab, type DemoNetwork, demoNetwork, type Lab } from "@cloudvlan/test/lab";
 import { type ControlPlaneOptions, type SiteControlPlane, startSiteControlPlane } from "./control-plane.ts";
 import { type SiteNode, siteNode } from "@cloudvlan/infra/site/node";
-import { requireQuiet } from "./loud.ts";
+import { siteFolder, type SiteFolderOptions } from "./folder.ts";
 import { createSiteTenant, type SiteTenant } from "./tenant.ts";
 import { until } from "@cloudvlan/infra/site/until";
 
@@ -29,16 +28,9 @@ export interface Site extends AsyncDisposable {
   readonly folder: string;
 }
 
-export interface SiteOptions extends ControlPlaneOptions {
-  /**
-   * Lines of WARN and above that the test provokes: any other fails it when the site is disposed of. Nobody looks when
-   * it is absent: tests of damage and attack whose lines are not listed yet.
-   */
-  readonly provokes?: readonly RegExp[];
+export interface SiteOptions extends ControlPlaneOptions, SiteFolderOptions {
   /** What is run in the place of the sources. */
   readonly programs?: Partial<Programs>;
-  /** Prepares the site's folder before anything starts in it; what it returns is disposed of after everything ended. */
-  readonly prepare?: (folder: string) => Promise<AsyncDisposable>;
   /** Content of a resolv.conf: the machines have files of their own with it, and their agents set it. */
   readonly resolvConf?: string;
   /** Configuration of agents beside their flags, by machine. */
@@ -48,11 +40,7 @@ export interface SiteOptions extends ControlPlaneOptions {
 export async function startSite(options: SiteOptions): Promise<Site> {
   const programs = { ...programsOf(process.env, process.execPath), ...options.programs };
   await using cleanup = new AsyncDisposableStack();
-  const folder = await mkdtemp(join(tmpdir(), "cv-e2e-"));
-  cleanup.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
-  const { provokes } = options;
-  if (provokes) cleanup.defer(() => requireQuiet(folder, provokes));
-  if (options.prepare) cleanup.use(await options.prepare(folder));
+  const { path: folder } = cleanup.use(await siteFolder("cv-e2e-", options));
   const network = demoNetwork(71);
   const lab = cleanup.use(await createLab(network.topology, { captureProgram: programs.lab }));
   const control = cleanup.use(await startSiteControlPlane(folder, network.controlAddress, options, programs));

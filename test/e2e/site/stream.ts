@@ -20,7 +20,7 @@ export interface Stream extends AsyncDisposable {
 export async function openStream(lab: Lab, from: SiteNode, to: SiteNode, folder: string): Promise<Stream> {
   const address = await to.address();
   const script = (on: SiteNode, name: string, ...args: readonly string[]) =>
-    program(lab.argvOn(on.name, [process.execPath, path(name), ...args]), join(folder, `${on.name}-${name}.log`));
+    program(lab.argvOn(on.name, [process.execPath, path(name), ...args]), join(folder, `${on.name}-${name}.out`));
   const server = script(to, "stream-server.ts", address, String(PORT));
   const client = script(from, "stream-client.ts", address, String(PORT));
   await server.start();

@@ -1,5 +1,3 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { hasLogged, workerOf } from "@cloudvlan/infra/site/control-plane";
 import { type NodePrograms, type SiteNode, siteNode } from "@cloudvlan/infra/site/node";
@@ -8,8 +6,8 @@ import { type Programs, programsOf } from "@cloudvlan/infra/start/programs";
 import type { Connection } from "@cloudvlan/kit/client";
 import { createLab, type Lab } from "@cloudvlan/test/lab";
 import { type ControlPlaneOptions, type SiteControlPlane, startSiteControlPlane } from "./control-plane.ts";
+import { siteFolder } from "./folder.ts";
 import { hostsNetwork } from "./hosts.ts";
-import { requireQuiet } from "./loud.ts";
 import { createSiteTenant, type SiteTenant } from "./tenant.ts";
 
 /** The former one is the commit that the set-up pins. */
@@ -55,9 +53,7 @@ export async function startUpgradeSite(
   provokes: readonly RegExp[],
 ): Promise<UpgradeSite> {
   await using cleanup = new AsyncDisposableStack();
-  const folder = await mkdtemp(join(tmpdir(), "cv-e2e-"));
-  cleanup.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }));
-  cleanup.defer(() => requireQuiet(folder, provokes));
+  const { path: folder } = cleanup.use(await siteFolder("cv-e2e-", { provokes }));
   const network = hostsNetwork(72, hosts);
   const former = programsOfVersion("former");
   const lab = cleanup.use(await createLab(network.topology, { captureProgram: former.lab }));

@@ -69,7 +69,7 @@ export async function startWireGuard(
 ): Promise<WireGuardDevice> {
   const { interfaceName, listenPort, privateKey, address, route } = options;
   const socketPath = join(SOCKETS, `${interfaceName}.sock`);
-  const daemon = program(lab.argvOn(machine, [binary, "-f", interfaceName]), join(folder, `${interfaceName}.log`));
+  const daemon = program(lab.argvOn(machine, [binary, "-f", interfaceName]), join(folder, `${interfaceName}.out`));
   const ip = (...argv: readonly string[]) => must(lab.argvOn(machine, ["ip", ...argv]));
   await using cleanup = new AsyncDisposableStack();
   cleanup.defer(() => daemon.end("SIGTERM"));
