@@ -19,6 +19,9 @@ use std::time::{Instant, SystemTime};
 /// Frames of one declaration.
 const MAX_UPDATES: usize = cvlan_map::MAX_FRAMES;
 
+/// Peers of one step that watchers are told of each by itself: well below the events that they may be behind.
+const TOLD_ONE_BY_ONE: usize = 256;
+
 /// See [`Engine::apply`].
 pub fn apply(engine: &Engine, core: &mut Core, request: pb::ApplyRequest) -> Result<pb::ApplyResponse, Failure> {
     if request.generation < core.generation {
@@ -45,12 +48,11 @@ pub fn apply(engine: &Engine, core: &mut Core, request: pb::ApplyRequest) -> Res
         None => None,
     };
     let former = core.identity.as_ref().and_then(|identity| identity.store.map());
-    let diff = keep(engine, core, prepared.as_ref(), &request.updates, now)?;
+    let diff = keep(engine, core, prepared.as_ref(), &request.updates, now)?.unwrap_or_default();
     core.generation = request.generation;
-    tracing::info_span!("engine.install").in_scope(|| take_effect(engine, core, prepared, diff.as_ref(), now))?;
-    if let Some(diff) = diff {
-        tell(engine, core, former.as_deref(), &diff);
-    }
+    let step = Step { former, diff };
+    tracing::info_span!("engine.install").in_scope(|| take_effect(engine, core, prepared, &step, now))?;
+    tell(engine, core, &step);
     let map = core.identity.as_ref().map(|identity| identity.store.position(now));
     Ok(pb::ApplyResponse {
         generation: core.generation,
@@ -58,24 +60,35 @@ pub fn apply(engine: &Engine, core: &mut Core, request: pb::ApplyRequest) -> Res
     })
 }
 
+/// From one map to the next.
+#[derive(Default)]
+pub struct Step {
+    /// The map before; None when there was none.
+    pub former: Option<Arc<Map>>,
+    /// What is other than there.
+    pub diff: MapDiff,
+}
+
+impl Step {
+    /// True when `held` is what the step starts from, so that it can be changed instead of made anew.
+    pub fn continues(&self, held: Option<&Arc<Map>>) -> bool {
+        matches!((&self.former, held), (Some(former), Some(held)) if Arc::ptr_eq(former, held))
+    }
+}
+
 fn take_effect(
     engine: &Engine,
     core: &mut Core,
     prepared: Option<Prepared>,
-    diff: Option<&MapDiff>,
+    step: &Step,
     now: SystemTime,
 ) -> Result<(), Failure> {
-    if let Some(prepared) = prepared {
-        install(engine, core, prepared)?;
-    } else if let Some(diff) = diff {
-        if only_endpoints(diff) {
-            move_endpoints(core);
-        } else {
-            put_in_force(core);
-        }
+    match prepared {
+        Some(prepared) => install(engine, core, prepared, step)?,
+        None => put_in_force(core, step),
     }
     refresh_admission(core, now);
-    engine.dns.follow(core, || engine.on_failure());
+    engine.dns.follow(core, step, || engine.on_failure());
     Ok(())
 }
 
@@ -83,9 +96,9 @@ fn take_effect(
 pub fn bring_up(engine: &Engine, core: &mut Core, settings: Settings) -> Result<(), Failure> {
     core.settings = Some(settings.clone());
     // Names need no interface.
-    engine.dns.follow(core, || engine.on_failure());
+    engine.dns.follow(core, &Step::default(), || engine.on_failure());
     let prepared = prepare(engine, core, settings)?;
-    install(engine, core, prepared)?;
+    install(engine, core, prepared, &Step::default())?;
     refresh_admission(core, SystemTime::now());
     Ok(())
 }
@@ -232,7 +245,7 @@ fn keep(
     })
 }
 
-fn install(engine: &Engine, core: &mut Core, prepared: Prepared) -> Result<(), Failure> {
+fn install(engine: &Engine, core: &mut Core, prepared: Prepared, step: &Step) -> Result<(), Failure> {
     let no_threads = |error: std::io::Error| {
         let message = format!("forwarding does not start: {error}");
         Failure::host("NO_THREADS", message, "raise the limits of the process")
@@ -249,7 +262,7 @@ fn install(engine: &Engine, core: &mut Core, prepared: Prepared) -> Result<(), F
         .as_ref()
         .is_some_and(|forwarder| Arc::ptr_eq(forwarder.interface(), &interface) && Arc::ptr_eq(forwarder.udp(), &udp));
     core.settings = Some(settings);
-    put_in_force(core);
+    put_in_force(core, step);
     let shared = engine.identity(core)?.shared.clone();
     shared.limit_packets(mtu);
     if !unchanged {
@@ -280,28 +293,8 @@ fn install(engine: &Engine, core: &mut Core, prepared: Prepared) -> Result<(), F
     Ok(())
 }
 
-/// True when nothing that is signed changed.
-fn only_endpoints(diff: &MapDiff) -> bool {
-    *diff
-        == MapDiff {
-            endpoints_changed: diff.endpoints_changed.clone(),
-            ..MapDiff::default()
-        }
-}
-
-fn move_endpoints(core: &Core) {
-    let (Some(identity), Some(_)) = (&core.identity, &core.settings) else {
-        return;
-    };
-    let snapshot = identity.shared.snapshot();
-    let map = identity.store.map().filter(|map| map.own.is_some());
-    if let (Some(map), Some(table)) = (map, snapshot.table()) {
-        set_peers(&identity.shared, peer_configs(&map, table));
-    }
-}
-
 /// Puts the kept map in force: who is no peer any more first, so that nothing more is sealed for them.
-fn put_in_force(core: &mut Core) {
+fn put_in_force(core: &mut Core, step: &Step) {
     let (Some(identity), Some(settings)) = (&mut core.identity, &core.settings) else {
         return;
     };
@@ -318,11 +311,29 @@ fn put_in_force(core: &mut Core) {
         }
         return;
     };
+    let held = identity.shared.snapshot();
+    if held.table_id == settings.table_id
+        && held.table().is_some()
+        && held.map.as_ref().is_some_and(|held| Arc::ptr_eq(held, &map))
+    {
+        return;
+    }
     identity.policy_generation += 1;
-    let table = Table::compile(Some(&own), map.peer_nodes());
-    set_peers(&identity.shared, peer_configs(&map, &table));
-    let peers = map.peers.iter().map(|(handle, peer)| (*handle, peer.node.clone()));
-    let policy = Compiled::new(identity.policy_generation, Some(own), peers, &map.rules);
+    let generation = identity.policy_generation;
+    let in_force = held
+        .table()
+        .filter(|_| held.table_id == settings.table_id && step.continues(held.map.as_ref()));
+    let (table, policy) = match in_force {
+        Some(table) => changed(table, &held.policy, generation, &map, &step.diff),
+        None => {
+            let table = Table::compile(Some(own.clone()), map.shared_nodes());
+            let policy = Compiled::new(generation, Some(own), map.shared_nodes(), map.shared_rules());
+            (table, policy)
+        }
+    };
+    if in_force.is_none() || !step.diff.is_empty() {
+        set_peers(&identity.shared, peer_configs(&map, &table));
+    }
     let mut tables = Tables::default();
     tables.insert(settings.table_id, table);
     identity.shared.install(Snapshot {
@@ -334,6 +345,39 @@ fn put_in_force(core: &mut Core) {
     if let Some(forwarder) = &core.forwarder {
         forwarder.interface().map_changed();
     }
+}
+
+/// What follows from a step, at a cost that grows with the step alone.
+fn changed(table: &Table, policy: &Compiled, generation: u64, map: &Map, diff: &MapDiff) -> (Table, Compiled) {
+    let mut table = table.clone();
+    if !signed_changed(diff) {
+        return (table, policy.clone());
+    }
+    let mut policy = policy.followed_by(generation);
+    for peer in &diff.removed {
+        table.remove(*peer);
+        policy.remove_peer(*peer);
+    }
+    if diff.own_changed {
+        table.set_own(map.own.clone());
+        policy.set_own(map.own.clone());
+    }
+    for handle in diff.added.iter().chain(&diff.changed) {
+        if let Some(peer) = map.peers.get(handle) {
+            table.put(*handle, peer.node.clone());
+            policy.put_peer(*handle, peer.node.clone());
+        }
+    }
+    let rules = &diff.rules_changed;
+    let here = rules.iter().filter_map(|id| map.rules.get(id).cloned());
+    policy.change_rules(rules.iter().copied(), here);
+    (table, policy)
+}
+
+/// False when a step moves at most the head, endpoints and names.
+fn signed_changed(diff: &MapDiff) -> bool {
+    let peers = [&diff.added, &diff.changed, &diff.removed];
+    diff.own_changed || !diff.rules_changed.is_empty() || peers.iter().any(|peers| !peers.is_empty())
 }
 
 /// Those that have a tunnel of their own. An endpoint inside the overlay would send the tunnel through itself.
@@ -354,20 +398,28 @@ fn set_peers(shared: &Shared, peers: Vec<PeerConfig>) {
     }
 }
 
-fn tell(engine: &Engine, core: &Core, former: Option<&Map>, diff: &MapDiff) {
+fn tell(engine: &Engine, core: &Core, step: &Step) {
     let current = core.identity.as_ref().and_then(|identity| identity.store.map());
+    let diff = &step.diff;
     let about = [
         ("peer_added", &diff.added, current.as_deref()),
         ("peer_changed", &diff.changed, current.as_deref()),
-        ("peer_removed", &diff.removed, former),
+        ("peer_removed", &diff.removed, step.former.as_deref()),
     ];
-    for (name, handles, map) in about {
-        for handle in handles {
-            let peer = map.and_then(|map| map.peers.get(handle));
-            engine.events.tell(name, peer.map_or("", |peer| &peer.node.node_id), "");
+    if about.iter().map(|(_, handles, _)| handles.len()).sum::<usize>() > TOLD_ONE_BY_ONE {
+        let detail = about
+            .map(|(name, handles, _)| format!("{name}: {}", handles.len()))
+            .join(", ");
+        engine.events.tell("peers_replaced", "", detail);
+    } else {
+        for (name, handles, map) in about {
+            for handle in handles {
+                let peer = map.and_then(|map| map.peers.get(handle));
+                engine.events.tell(name, peer.map_or("", |peer| &peer.node.node_id), "");
+            }
         }
     }
-    if diff.rules_changed {
+    if !diff.rules_changed.is_empty() {
         engine.events.tell("policy_changed", "", "");
     }
 }

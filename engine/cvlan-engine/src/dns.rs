@@ -4,11 +4,12 @@ mod ask;
 mod connection;
 mod serve;
 
+use crate::apply::Step;
 use crate::engine::Core;
 use cloudvlan_gen::cloudvlan::engine::v1 as pb;
 use cloudvlan_gen::cloudvlan::entity::v1 as entity;
-use cvlan_dns::{Counters, Zone};
-use cvlan_map::Map;
+use cvlan_dns::{Counters, Owner, Zone};
+use cvlan_map::{Map, MapDiff};
 use serve::{Plan, Running};
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -54,11 +55,12 @@ impl Dns {
     }
 
     /// Makes what is answered what settings and map say. A socket that cannot be had keeps nothing else from working.
-    pub fn follow(&self, core: &Core, on_failure: impl FnOnce() -> Box<dyn Fn(String) + Send + Sync>) {
+    /// `step` is what led to the map in force, if one did.
+    pub fn follow(&self, core: &Core, step: &Step, on_failure: impl FnOnce() -> Box<dyn Fn(String) + Send + Sync>) {
         let settings = core.settings.as_ref().and_then(|settings| settings.dns.as_ref());
         let map = core.identity.as_ref().and_then(|identity| identity.store.map());
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = state.adopt(map);
+        let changed = state.adopt(map, step);
         let (Some(settings), Some(zone)) = (settings, state.zone.clone()) else {
             state.stop();
             return;
@@ -130,18 +132,34 @@ impl Dns {
 
 impl State {
     /// True when names or routes are other ones than before.
-    fn adopt(&mut self, map: Option<Arc<Map>>) -> bool {
+    fn adopt(&mut self, map: Option<Arc<Map>>, step: &Step) -> bool {
         let same = match (&self.map, &map) {
-            (Some(former), Some(next)) => same_names(former, next),
+            (Some(held), Some(next)) => Arc::ptr_eq(held, next),
             (None, None) => true,
             _ => false,
         };
-        self.map = map;
         if same {
             return false;
         }
-        self.zone = self.map.as_deref().and_then(zone_of);
-        true
+        let continues = step.continues(self.map.as_ref());
+        self.map = map;
+        let (Some(map), true) = (self.map.as_deref(), continues) else {
+            self.zone = self.map.as_deref().and_then(zone_of);
+            return true;
+        };
+        if step.diff.dns_changed || (self.zone.is_none() && step.diff.own_changed) {
+            self.zone = zone_of(map);
+            return true;
+        }
+        let changed = names_changed(&step.diff);
+        if let (Some(zone), true) = (&self.zone, changed) {
+            let next = step
+                .former
+                .as_deref()
+                .and_then(|former| changed_zone(zone, former, map, &step.diff));
+            self.zone = next.map(Arc::new);
+        }
+        changed
     }
 
     fn stop(&mut self) {
@@ -155,18 +173,39 @@ impl State {
 /// A node that is not in the map, or a controller that says nothing of names, leaves names alone.
 fn zone_of(map: &Map) -> Option<Arc<Zone>> {
     let own = map.own.clone()?;
-    let nodes = std::iter::once(own).chain(map.shared_nodes().map(|(_, node)| node));
-    Zone::compile(map.dns.as_deref()?, nodes).map(Arc::new)
+    let peers = map.shared_nodes().map(|(handle, node)| (Owner::Peer(handle), node));
+    Zone::compile(map.dns.as_deref()?, std::iter::once((Owner::Own, own)).chain(peers)).map(Arc::new)
 }
 
-/// A head that moved gives another map with the same records.
-fn same_names(a: &Map, b: &Map) -> bool {
-    a.dns == b.dns
-        && a.own == b.own
-        && a.peers.len() == b.peers.len()
-        && a.shared_nodes()
-            .zip(b.shared_nodes())
-            .all(|((_, a), (_, b))| Arc::ptr_eq(&a, &b))
+/// False when a step moves no node's record.
+fn names_changed(diff: &MapDiff) -> bool {
+    diff.own_changed
+        || [&diff.added, &diff.changed, &diff.removed]
+            .iter()
+            .any(|peers| !peers.is_empty())
+}
+
+/// The zone after a step; None when this node is no longer in the map. What goes, goes first: a name may move.
+fn changed_zone(zone: &Zone, former: &Map, map: &Map, diff: &MapDiff) -> Option<Zone> {
+    let own = map.own.as_ref()?;
+    let mut zone = zone.clone();
+    for handle in diff.removed.iter().chain(&diff.changed) {
+        if let Some(peer) = former.peers.get(handle) {
+            zone.remove(Owner::Peer(*handle), &peer.node);
+        }
+    }
+    if diff.own_changed {
+        if let Some(before) = &former.own {
+            zone.remove(Owner::Own, before);
+        }
+        zone.put(Owner::Own, own);
+    }
+    for handle in diff.added.iter().chain(&diff.changed) {
+        if let Some(peer) = map.peers.get(handle) {
+            zone.put(Owner::Peer(*handle), &peer.node);
+        }
+    }
+    Some(zone)
 }
 
 fn bind(listen: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {

@@ -1,6 +1,6 @@
 //! The engine as its control socket sees it: what is wanted, what is in force, and how one becomes the other.
 
-use crate::apply;
+use crate::apply::{self, Step};
 use crate::dns::Dns;
 use crate::events::Events;
 use crate::explain;
@@ -180,7 +180,7 @@ impl Engine {
         let core = self.core();
         apply::refresh_admission(&core, SystemTime::now());
         if !*self.stopping.borrow() {
-            self.dns.follow(&core, || self.on_failure());
+            self.dns.follow(&core, &Step::default(), || self.on_failure());
         }
     }
 

@@ -57,7 +57,7 @@ impl Snapshot {
         Self {
             tables: Tables::default(),
             table_id: 0,
-            policy: Compiled::new(0, None, std::iter::empty(), &[]),
+            policy: Compiled::new(0, None, std::iter::empty(), []),
             map: None,
         }
     }

@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use crate::forward::Shared;
 use crate::keys::Keys;
 use crate::state_dir::StateDir;
+use crate::workers::Threads;
 use cloudvlan_gen::cloudvlan::entity::v1::MapUpdate;
 use cvlan_map::{FileStorage, MapStore, Membership, Slot, Storage};
 use cvlan_wg::{Epoch, Wg};
@@ -40,7 +41,7 @@ impl Identity {
             )
         };
         let storage = FileStorage::open(state.path()).map_err(unreadable)?;
-        let store = MapStore::open(Box::new(storage), keys.wireguard_public())?;
+        let store = MapStore::open_with(Box::new(storage), keys.wireguard_public(), Box::new(Threads))?;
         if let Some(problem) = store.load_problem() {
             tracing::error!(error = %problem, "the kept map is damaged");
             events.tell("map_damaged", "", problem.to_string());
@@ -66,7 +67,7 @@ impl Identity {
     /// # Errors
     /// What applying both would say.
     pub fn rehearse(&self, membership: &Membership, step: &[MapUpdate], now: SystemTime) -> Result<(), Failure> {
-        let mut rehearsal = MapStore::open(Box::new(Nowhere), self.keys.wireguard_public())?;
+        let mut rehearsal = MapStore::open_with(Box::new(Nowhere), self.keys.wireguard_public(), Box::new(Threads))?;
         rehearsal.set_membership(membership.clone())?;
         rehearsal.apply(step, now)?;
         Ok(())
@@ -82,6 +83,14 @@ impl Storage for Nowhere {
     }
 
     fn replace(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn journal(&self, _: Slot) -> io::Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
+    fn append(&mut self, _: u64, _: &[u8]) -> io::Result<()> {
         Ok(())
     }
 

@@ -23,6 +23,7 @@ mod spans;
 mod state_dir;
 mod status;
 mod userspace;
+mod workers;
 
 pub use counters::{Counters, Drop, Dropped};
 pub use echo::Echo;

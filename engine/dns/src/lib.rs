@@ -20,7 +20,7 @@ pub use name::Name;
 pub use query::{Query, Refused, Transport};
 pub use resolver::{AskId, Client, Output, Random, Resolver};
 pub use response::Response;
-pub use zone::{Lookup, Record, Zone};
+pub use zone::{Lookup, Owner, Record, Zone};
 
 /// Longest message over UDP that is read, bytes.
 pub const MAX_UDP: usize = 4096;

@@ -1,11 +1,11 @@
 //! The names of the overlay, made from the map.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use cvlan_wire::dns::is_label;
-use cvlan_wire::{Dns, Node, Prefix};
+use cvlan_wire::{Dns, Node, PeerHandle, Prefix};
+use rpds::HashTrieMapSync;
 
 use crate::message::{Rcode, kind};
 use crate::name::{Name, reverse_text};
@@ -15,16 +15,48 @@ use crate::{NEGATIVE_TTL, Query, ZONE_TTL};
 /// Seconds that a secondary server would wait: there is none, but an SOA names them.
 const SOA_TIMES: [u32; 3] = [3600, 600, 86400];
 
-/// Everything that is answered or asked elsewhere because of the map.
-#[derive(Debug)]
+/// Everything that is answered or asked elsewhere because of the map. A clone shares what both have, and a change of one
+/// node costs the same however many there are.
+#[derive(Clone, Debug)]
 pub struct Zone {
     apex: Name,
     domain: String,
     serial: u32,
-    nodes: HashMap<Box<[u8]>, Arc<Node>>,
-    by_address: HashMap<IpAddr, Arc<Node>>,
-    reverse_zones: Vec<String>,
-    pub(crate) upstreams: Upstreams,
+    nodes: HashTrieMapSync<Box<[u8]>, Named>,
+    by_address: HashTrieMapSync<IpAddr, Named>,
+    reverse_zones: Arc<[String]>,
+    pub(crate) upstreams: Arc<Upstreams>,
+}
+
+/// Whose record it is; of two nodes with one name the first counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owner {
+    /// This node.
+    Own,
+    /// A peer.
+    Peer(PeerHandle),
+}
+
+/// Who has a name or an address, the one that counts first.
+#[derive(Clone, Debug, Default)]
+struct Named(Vec<(Owner, Arc<Node>)>);
+
+impl Named {
+    fn first(&self) -> Option<&Arc<Node>> {
+        self.0.first().map(|(_, node)| node)
+    }
+
+    fn with(mut self, owner: Owner, node: &Arc<Node>) -> Self {
+        self.0.retain(|(held, _)| *held != owner);
+        let place = self.0.partition_point(|(held, _)| *held < owner);
+        self.0.insert(place, (owner, node.clone()));
+        self
+    }
+
+    fn without(mut self, owner: Owner) -> Option<Self> {
+        self.0.retain(|(held, _)| *held != owner);
+        (!self.0.is_empty()).then_some(self)
+    }
 }
 
 /// What the zone says of a question.
@@ -70,33 +102,63 @@ impl Record {
 }
 
 impl Zone {
-    /// Names of this node and of its peers; the own one wins where names are equal. None when the domain is no name. A node
-    /// whose name is no DNS label has none here.
+    /// Names of this node and of its peers. None when the domain is no name. A node whose name is no DNS label has none
+    /// here.
     #[must_use]
-    pub fn compile(dns: &Dns, nodes: impl Iterator<Item = Arc<Node>>) -> Option<Self> {
+    pub fn compile(dns: &Dns, nodes: impl Iterator<Item = (Owner, Arc<Node>)>) -> Option<Self> {
         let apex = Name::from_text(&dns.domain)?;
         let reverse_zones: Vec<String> = dns.prefixes.iter().flat_map(|prefix| reverse_zones(*prefix)).collect();
         let mut zone = Self {
-            upstreams: Upstreams::compile(&dns.routes, &apex, &reverse_zones),
+            upstreams: Arc::new(Upstreams::compile(&dns.routes, &apex, &reverse_zones)),
             apex,
             domain: dns.domain.clone(),
             // RFC 1982: a serial number wraps.
             serial: u32::try_from(dns.record_revision & u64::from(u32::MAX)).unwrap_or_default(),
-            nodes: HashMap::new(),
-            by_address: HashMap::new(),
-            reverse_zones,
+            nodes: HashTrieMapSync::new_sync(),
+            by_address: HashTrieMapSync::new_sync(),
+            reverse_zones: reverse_zones.into(),
         };
-        for node in nodes {
-            let name = node.name.to_ascii_lowercase();
-            if !is_label(&name) || Name::from_text(&format!("{name}.{}", zone.domain)).is_none() {
-                continue;
-            }
-            for address in &node.addresses {
-                zone.by_address.entry(*address).or_insert_with(|| node.clone());
-            }
-            zone.nodes.entry(name.into_bytes().into()).or_insert(node);
+        for (owner, node) in nodes {
+            zone.put(owner, &node);
         }
         Some(zone)
+    }
+
+    /// Adds a node.
+    pub fn put(&mut self, owner: Owner, node: &Arc<Node>) {
+        let Some(name) = self.name_of(node) else { return };
+        for address in &node.addresses {
+            let held = self.by_address.get(address).cloned().unwrap_or_default();
+            self.by_address.insert_mut(*address, held.with(owner, node));
+        }
+        let held = self.nodes.get(&name).cloned().unwrap_or_default();
+        self.nodes.insert_mut(name, held.with(owner, node));
+    }
+
+    /// Takes away what [`Zone::put`] made of this record.
+    pub fn remove(&mut self, owner: Owner, node: &Node) {
+        let Some(name) = self.name_of(node) else { return };
+        for address in &node.addresses {
+            match self
+                .by_address
+                .get(address)
+                .cloned()
+                .and_then(|held| held.without(owner))
+            {
+                Some(left) => self.by_address.insert_mut(*address, left),
+                None => drop(self.by_address.remove_mut(address)),
+            }
+        }
+        match self.nodes.get(&name).cloned().and_then(|held| held.without(owner)) {
+            Some(left) => self.nodes.insert_mut(name, left),
+            None => drop(self.nodes.remove_mut(&name)),
+        }
+    }
+
+    fn name_of(&self, node: &Node) -> Option<Box<[u8]>> {
+        let name = node.name.to_ascii_lowercase();
+        let fits = is_label(&name) && Name::from_text(&format!("{name}.{}", self.domain)).is_some();
+        fits.then(|| name.into_bytes().into())
     }
 
     /// Nodes are `<name>.<domain>`.
@@ -116,7 +178,7 @@ impl Zone {
     pub fn lookup(&self, query: &Query) -> Option<Lookup> {
         let target = self.upstreams.target(&query.name);
         if let Some(address) = query.name.reverse_address() {
-            if let Some(node) = self.by_address.get(&address) {
+            if let Some(node) = self.by_address.get(&address).and_then(Named::first) {
                 return Some(Lookup::Found(self.pointer(query, node)));
             }
             return matches!(target, Some(Target::Reverse)).then_some(Lookup::NoName);
@@ -135,7 +197,8 @@ impl Zone {
             let soa = matches!(query.kind, kind::SOA | kind::ANY).then(|| self.soa());
             return Lookup::Found(soa.into_iter().collect());
         }
-        let node = query.name.label_before(apex).and_then(|label| self.nodes.get(label));
+        let label = query.name.label_before(apex);
+        let node = label.and_then(|label| self.nodes.get(label)?.first());
         let Some(node) = node else { return Lookup::NoName };
         let records = node
             .addresses

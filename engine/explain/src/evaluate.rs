@@ -103,7 +103,7 @@ impl Pair {
 
     fn new(source: Arc<Node>, destination: Arc<Node>, rules: &[Arc<Rule>]) -> Self {
         let peers = std::iter::once((Self::DESTINATION, destination));
-        Self(Compiled::new(1, Some(source), peers, rules))
+        Self(Compiled::new(1, Some(source), peers, rules.iter().cloned()))
     }
 
     fn judge(&self, meta: &Meta) -> engine::Verdict {

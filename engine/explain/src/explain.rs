@@ -1,12 +1,11 @@
 //! The way of one packet through this node: map, route, filter, path.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use cloudvlan_gen::cloudvlan::engine::v1 as engine;
 use cvlan_filter::{Admission, Basis, Compiled, Direction, Flows};
-use cvlan_map::{Freshness, Map, Peer, StalePolicy};
+use cvlan_map::{Freshness, Map, Peers, StalePolicy};
 use cvlan_route::{NextHop, PeerRoute, Table};
 use cvlan_wire::{Meta, Node, PeerHandle, RuleId};
 
@@ -36,7 +35,7 @@ pub struct Records<'a> {
     /// This node; None when the map does not have it.
     pub own: Option<&'a Node>,
     /// Everybody else.
-    pub peers: &'a BTreeMap<PeerHandle, Peer>,
+    pub peers: &'a Peers,
     /// How many rules there are.
     pub rules: usize,
     /// Where the map stands.
@@ -50,7 +49,7 @@ impl<'a> From<&'a Map> for Records<'a> {
         Self {
             own: map.own.as_deref(),
             peers: &map.peers,
-            rules: map.rules.len(),
+            rules: map.rules.size(),
             epoch: map.head.epoch,
             revision: map.head.revision,
         }
@@ -149,7 +148,7 @@ fn map_hop(records: &Records<'_>, freshness: Freshness) -> engine::Hop {
         own.name,
         records.epoch,
         records.revision,
-        records.peers.len(),
+        records.peers.size(),
         records.rules
     );
     const REMEDY: &str = "check that the agent reaches the controller";

@@ -7,7 +7,7 @@ use std::time::Instant;
 use cloudvlan_gen::cloudvlan::engine::v1 as engine;
 use cloudvlan_gen::cloudvlan::entity::v1 as entity;
 use cvlan_filter::{Compiled, Direction, Flows};
-use cvlan_map::{Freshness, MAX_PEERS, MAX_RULES, Peer, StalePolicy, usable_endpoints};
+use cvlan_map::{Freshness, MAX_PEERS, MAX_RULES, Peer, Peers, StalePolicy, usable_endpoints};
 use cvlan_route::Table;
 use cvlan_wire::{Meta, Node, PeerHandle, Rule};
 
@@ -19,7 +19,7 @@ use crate::explain::{PathState, Records, View, follow};
 pub(crate) struct Side {
     pub own: Arc<Node>,
     pub rules: Vec<Arc<Rule>>,
-    peers: BTreeMap<PeerHandle, Peer>,
+    peers: Peers,
     freshness: Freshness,
     table: Table,
     policy: Compiled,
@@ -40,9 +40,9 @@ impl Side {
             entity::StalePolicy::NoNewFlows => Freshness::Stale(StalePolicy::NoNewFlows),
             entity::StalePolicy::Stop => Freshness::Stale(StalePolicy::Stop),
         };
-        let table = Table::compile(Some(&own), peers.iter().map(|(handle, peer)| (*handle, &*peer.node)));
-        let shared = peers.iter().map(|(handle, peer)| (*handle, peer.node.clone()));
-        let policy = Compiled::new(1, Some(own.clone()), shared, &rules);
+        let shared = || peers.iter().map(|(handle, peer)| (*handle, peer.node.clone()));
+        let table = Table::compile(Some(own.clone()), shared());
+        let policy = Compiled::new(1, Some(own.clone()), shared(), rules.iter().cloned());
         Ok(Self {
             own,
             rules,
@@ -81,7 +81,7 @@ impl Side {
 }
 
 /// Handles in the order of the ids, as an engine gives them out that reads its map from disk.
-fn peers(field: &str, view: &engine::MapView, own: &Node) -> Result<BTreeMap<PeerHandle, Peer>, QuestionError> {
+fn peers(field: &str, view: &engine::MapView, own: &Node) -> Result<Peers, QuestionError> {
     let mut by_id = BTreeMap::new();
     for (index, record) in view.peers.iter().enumerate() {
         let name = format!("{field}.peers[{index}]");

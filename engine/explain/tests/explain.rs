@@ -22,6 +22,12 @@ impl Storage for NoDisk {
     fn replace(&mut self, _: &[u8]) -> io::Result<()> {
         Ok(())
     }
+    fn journal(&self, _: Slot) -> io::Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+    fn append(&mut self, _: u64, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
     fn set_aside(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -80,8 +86,8 @@ fn ask_with(
     packet: engine::Packet,
 ) -> engine::ExplainResponse {
     let map = store().map().unwrap();
-    let table = Table::compile(map.own.as_deref(), map.peer_nodes());
-    let policy = Compiled::new(1, map.own.clone(), map.shared_nodes(), &map.rules);
+    let table = Table::compile(map.own.clone(), map.shared_nodes());
+    let policy = Compiled::new(1, map.own.clone(), map.shared_nodes(), map.shared_rules());
     let flows = Flows::new(64, [0, 0]);
     let view = View {
         records: Some(Records::from(&*map)),
@@ -179,7 +185,7 @@ fn what_is_behind_a_peer_is_said_to_be_so() {
 fn questions_that_make_no_sense() {
     let map = store().map().unwrap();
     let table = Table::default();
-    let policy = Compiled::new(1, None, std::iter::empty(), &[]);
+    let policy = Compiled::new(1, None, std::iter::empty(), []);
     let flows = Flows::new(1, [0, 0]);
     let view = View {
         records: Some(Records::from(&*map)),

@@ -24,6 +24,12 @@ impl Storage for NoDisk {
     fn replace(&mut self, _: &[u8]) -> io::Result<()> {
         Ok(())
     }
+    fn journal(&self, _: Slot) -> io::Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+    fn append(&mut self, _: u64, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
     fn set_aside(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -71,8 +77,8 @@ fn by_map(
     direction: engine::Direction,
     packet: &engine::Packet,
 ) -> engine::ExplainResponse {
-    let table = Table::compile(map.own.as_deref(), map.peer_nodes());
-    let policy = Compiled::new(1, map.own.clone(), map.shared_nodes(), &map.rules);
+    let table = Table::compile(map.own.clone(), map.shared_nodes());
+    let policy = Compiled::new(1, map.own.clone(), map.shared_nodes(), map.shared_rules());
     let view = View {
         records: Some(Records::from(map)),
         freshness,

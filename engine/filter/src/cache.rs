@@ -1,7 +1,19 @@
-//! A set-associative table of fixed size: nothing grows, an insertion evicts within its set.
+//! A set-associative table of fixed size, shared fairly: nothing grows, an insertion evicts within its set, and whoever has
+//! most there makes room first.
 
 /// Slots of one set.
 const WAYS: usize = 8;
+
+/// What a value is worth to its owner and to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Standing<W> {
+    /// Nothing any more.
+    Ended,
+    /// So much, less than whatever is protected.
+    Worth(W),
+    /// So much, and others take it only from who has more than a fair share.
+    Protected(W),
+}
 
 /// Keys with values whose hashes share a set.
 type Set<K, V> = [Option<(K, V)>; WAYS];
@@ -48,22 +60,38 @@ impl<K: PartialEq, V> Cache<K, V> {
         }
     }
 
-    /// Sets the value of a key. In a full set the value of the smallest `worth` makes room.
-    pub(crate) fn insert<W: Ord>(&mut self, hash: u64, key: K, value: V, worth: impl Fn(&V) -> W) {
+    /// Sets the value of a key; false when its set is full and nobody in it has to make room. `standing` says of a value
+    /// what it is worth.
+    ///
+    /// In a full set what has ended goes first. Then who has as much there as anybody else, and comes with more, gives up
+    /// the least of its own. Otherwise the one who has most gives up the least that is unprotected; what is protected goes
+    /// only from who has more than half of the set, or from the owner itself.
+    pub(crate) fn insert<O: PartialEq, W: Ord + Copy>(
+        &mut self,
+        hash: u64,
+        key: K,
+        value: V,
+        owner: impl Fn(&K) -> O,
+        standing: impl Fn(&K, &V) -> Standing<W>,
+    ) -> bool {
         let place = self.place(hash);
-        let Some(set) = self.sets.get_mut(place) else { return };
+        let Some(set) = self.sets.get_mut(place) else {
+            return false;
+        };
         let set = set.get_or_insert_with(|| Box::new([const { None }; WAYS]));
         let same = set
             .iter()
             .position(|slot| slot.as_ref().is_some_and(|(held, _)| *held == key));
-        let place = match same {
-            Some(index) => set.get_mut(index),
-            None => set
-                .iter_mut()
-                .min_by_key(|slot| slot.as_ref().map(|(_, value)| worth(value))),
+        let slot = match same.or_else(|| set.iter().position(Option::is_none)) {
+            Some(index) => Some(index),
+            None => victim(set, &owner(&key), &owner, &standing),
         };
-        if let Some(slot) = place {
-            *slot = Some((key, value));
+        match slot.and_then(|index| set.get_mut(index)) {
+            Some(slot) => {
+                *slot = Some((key, value));
+                true
+            }
+            None => false,
         }
     }
 
@@ -84,31 +112,122 @@ impl<K: PartialEq, V> Cache<K, V> {
     }
 }
 
+/// Which slot of a full set makes room for one more of `owner`.
+fn victim<K, V, O: PartialEq, W: Ord + Copy>(
+    set: &Set<K, V>,
+    newcomer: &O,
+    owner: &impl Fn(&K) -> O,
+    standing: &impl Fn(&K, &V) -> Standing<W>,
+) -> Option<usize> {
+    let slots = || {
+        let held = set.iter().enumerate();
+        held.filter_map(|(index, slot)| {
+            slot.as_ref()
+                .map(|(key, value)| (index, owner(key), standing(key, value)))
+        })
+    };
+    let share = |of: &O| slots().filter(|(_, held, _)| held == of).count();
+    let least = |candidates: &mut dyn Iterator<Item = (usize, O, Standing<W>)>| {
+        candidates
+            .min_by_key(|(_, _, standing)| *standing)
+            .map(|(index, ..)| index)
+    };
+    let ended = slots().find(|(_, _, standing)| matches!(standing, Standing::Ended));
+    if let Some((index, ..)) = ended {
+        return Some(index);
+    }
+    let own = share(newcomer);
+    let most = slots().map(|(_, held, _)| share(&held)).max().unwrap_or(0);
+    if own >= most {
+        return least(&mut slots().filter(|(_, held, _)| held == newcomer));
+    }
+    let unprotected = slots().filter(|(_, _, standing)| matches!(standing, Standing::Worth(_)));
+    let of_most = unprotected.max_by_key(|(_, held, standing)| (share(held), std::cmp::Reverse(*standing)));
+    of_most
+        .map(|(index, ..)| index)
+        .or_else(|| least(&mut slots().filter(|(_, held, _)| share(held) > WAYS / 2)))
+        .or_else(|| least(&mut slots().filter(|(_, held, _)| held == newcomer)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_full_set_loses_its_least_worthy() {
+    use Standing::{Ended, Protected, Worth};
+
+    type Owned = (char, u32);
+
+    /// A cache of one set that holds these, and whether it takes one more.
+    fn with(held: &[(Owned, Standing<u32>)], newcomer: Owned) -> (Vec<Owned>, bool) {
         let mut cache = Cache::new(WAYS);
-        for key in 0..WAYS {
-            cache.insert(0, key, 100 - key, |value| *value);
+        let mut insert = |key, value| cache.insert(0, key, value, |(owner, _)| *owner, |_, standing| *standing);
+        for (key, standing) in held {
+            assert!(insert(*key, *standing));
         }
-        cache.insert(0, 100, 50, |value| *value);
-        assert_eq!(cache.get(0, &(WAYS - 1)), None);
-        assert_eq!(cache.get(0, &100), Some(&50));
-        assert_eq!(cache.values().count(), WAYS);
-        cache.insert(0, 100, 51, |value| *value);
-        assert_eq!(cache.values().count(), WAYS);
-        cache.remove(0, &100);
-        assert_eq!(cache.get_mut(0, &100), None);
+        let taken = insert(newcomer, Worth(1000));
+        let mut keys: Vec<Owned> = held.iter().map(|(key, _)| *key).chain([newcomer]).collect();
+        keys.retain(|key| cache.get(0, key).is_some());
+        assert!(cache.values().count() <= WAYS);
+        (keys, taken)
+    }
+
+    fn many(owner: char, count: u32, standing: fn(u32) -> Standing<u32>) -> Vec<(Owned, Standing<u32>)> {
+        (0..count)
+            .map(|index| ((owner, index), standing(100 - index)))
+            .collect()
+    }
+
+    fn lost(held: &[(Owned, Standing<u32>)], newcomer: Owned) -> Vec<Owned> {
+        let (keys, _) = with(held, newcomer);
+        held.iter()
+            .map(|(key, _)| *key)
+            .filter(|key| !keys.contains(key))
+            .collect()
+    }
+
+    #[test]
+    fn who_has_most_makes_room_first_and_with_its_least() {
+        assert_eq!(lost(&many('a', 8, Worth), ('a', 9)), [('a', 7)]);
+        assert_eq!(lost(&many('a', 8, Protected), ('a', 9)), [('a', 7)]);
+        let mixed = [many('a', 5, Worth), many('b', 3, Worth)].concat();
+        assert_eq!(lost(&mixed, ('b', 9)), [('a', 4)]);
+        assert_eq!(lost(&mixed, ('a', 9)), [('a', 4)]);
+        assert_eq!(lost(&mixed, ('c', 9)), [('a', 4)]);
+    }
+
+    #[test]
+    fn what_ended_goes_before_all() {
+        let mixed = [many('a', 7, Worth), vec![(('b', 0), Ended)]].concat();
+        assert_eq!(lost(&mixed, ('a', 9)), [('b', 0)]);
+    }
+
+    #[test]
+    fn what_is_protected_stays_with_whoever_has_no_more_than_half() {
+        let fair = [many('a', 4, Protected), many('b', 4, Protected)].concat();
+        assert!(!with(&fair, ('c', 9)).1);
+        assert_eq!(lost(&fair, ('b', 9)), [('b', 3)]);
+        let greedy = [many('a', 5, Protected), many('b', 3, Protected)].concat();
+        assert_eq!(lost(&greedy, ('c', 9)), [('a', 4)]);
+        let one_open = [many('a', 4, Protected), many('b', 3, Protected), many('c', 1, Worth)].concat();
+        assert_eq!(lost(&one_open, ('d', 9)), [('c', 0)]);
+    }
+
+    #[test]
+    fn a_key_is_there_once_and_can_be_removed() {
+        let mut cache = Cache::new(WAYS);
+        for value in [50, 51] {
+            assert!(cache.insert(0, 'a', value, |_| 0, |_, value| Worth(*value)));
+        }
+        assert_eq!((cache.values().count(), cache.get_mut(0, &'a')), (1, Some(&mut 51)));
+        cache.remove(0, &'a');
+        assert_eq!(cache.get_mut(0, &'a'), None);
     }
 
     #[test]
     fn every_hash_has_a_set() {
         let mut cache = Cache::new(1000);
         for hash in [0, 1, u64::MAX / 2, u64::MAX] {
-            cache.insert(hash, hash, (), |_| 0);
+            cache.insert(hash, hash, (), |_| 0, |_, ()| Worth(0));
             assert!(cache.get(hash, &hash).is_some());
         }
     }

@@ -1,13 +1,20 @@
 //! One conversation: what identifies it, how long it lives, which packets belong to it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cvlan_wire::packet::tcp_flags::{ACK, FIN, RST, SYN};
 use cvlan_wire::{IcmpKind, Meta, PeerHandle, Protocol, Quoted, RuleId, Transport};
 
 use crate::Direction;
+use crate::cache::Standing;
+use crate::entry::Entry;
+use crate::policy::Compiled;
 use crate::ports::Kind;
+
+/// An established flow that was silent so long is not protected from those of other peers (RFC 4787 REQ-5 would let it go).
+const QUIET: Duration = Duration::from_secs(180);
 
 /// What may start a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,10 +139,11 @@ impl Key {
 }
 
 /// A conversation that the policy allowed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Flow {
     pub initiator: Direction,
-    pub rule: RuleId,
+    /// The rule that does.
+    pub entry: Arc<Entry>,
     /// The policy that last said yes.
     pub generation: u64,
     pub last_seen: Instant,
@@ -170,6 +178,40 @@ impl Flow {
 
     pub(crate) fn is_expired(&self, protocol: Protocol, now: Instant) -> bool {
         now.saturating_duration_since(self.last_seen) >= self.idle_time(protocol)
+    }
+
+    /// What it is worth where room is short.
+    pub(crate) fn standing(&self, key: &Key, now: Instant) -> Standing<(Phase, Instant)> {
+        let worth = (self.phase, self.last_seen);
+        match self.phase {
+            _ if self.is_expired(key.protocol, now) => Standing::Ended,
+            Phase::Established if now.saturating_duration_since(self.last_seen) < QUIET => Standing::Protected(worth),
+            _ => Standing::Worth(worth),
+        }
+    }
+
+    /// Whether the flow is still allowed: by the rule that did, or by what a newer policy says of the packet that
+    /// started it, and then by that rule from now on.
+    pub(crate) fn is_allowed(&mut self, policy: &Compiled, key: &Key, now: Instant) -> bool {
+        if self.is_expired(key.protocol, now) {
+            return false;
+        }
+        if self.generation >= policy.generation() {
+            return true;
+        }
+        let kind = key.kind(self.initiator);
+        match policy.decide_kind(self.initiator, key.peer, key.own, key.far, kind) {
+            (true, Some(entry)) => {
+                self.entry = entry.clone();
+                self.generation = policy.generation();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(crate) fn rule(&self) -> RuleId {
+        self.entry.rule.id
     }
 
     /// True when the packet belongs to the flow. Against the direction of the initiator only answers do: no SYN that

@@ -1,14 +1,15 @@
 //! The flow table: fixed in size, shared by the threads that move packets.
 
 use std::hash::{Hash, Hasher};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use cvlan_wire::{IcmpKind, Meta, PeerHandle, RuleId, Transport};
+use cvlan_wire::{IcmpKind, Meta, PeerHandle, Transport};
 use siphasher::sip::SipHasher13;
 
 use crate::Direction;
 use crate::cache::Cache;
+use crate::entry::Entry;
 use crate::flow::{Admission, Basis, Flow, Judgement, Key, Phase, starts_flow};
 use crate::fragments::{FragmentKey, Fragments};
 use crate::policy::Compiled;
@@ -18,9 +19,10 @@ const SHARDS: usize = 64;
 
 /// What the policy allowed, so that answers pass.
 ///
-/// The table never grows past its capacity. Where room is short, the flow that is worth least makes room: ended before one-sided before
-/// established ones, and of these the one that was silent longest. A flow that loses its place starts again with the
-/// next packet that the policy allows.
+/// The table never grows past its capacity. Where room is short, the peer that has most makes room, with the flow that is
+/// worth least: ended before one-sided before established ones, and of these the one that was silent longest. No peer
+/// takes an established flow from one that has no more than its share. A flow that loses its place, or finds none, starts
+/// again with the next packet that the policy allows.
 #[derive(Debug)]
 pub struct Flows {
     shards: Vec<Mutex<Cache<Key, Flow>>>,
@@ -60,22 +62,21 @@ impl Flows {
         admission: Admission,
     ) -> Judgement {
         let Some(fragment) = &meta.fragment else {
-            return self.judge_whole(policy, direction, node, meta, now, admission);
+            return self.judge_whole(policy, direction, node, meta, now, admission, None);
         };
         let key = FragmentKey::of(direction, node, meta, fragment);
         let hash = self.hash(&key);
         if fragment.offset > 0 {
-            let rule = lock(&self.fragments).rule(hash, &key, policy.generation(), now);
-            return rule.map_or(Judgement::drop(Basis::NoFlow), |rule| {
-                Judgement::pass(Basis::Flow(rule))
-            });
+            return match lock(&self.fragments).flow(policy, hash, &key, now) {
+                Some(flow) => pass_by(flow, direction, meta),
+                None => Judgement::drop(Basis::NoFlow),
+            };
         }
-        let judgement = self.judge_whole(policy, direction, node, meta, now, admission);
-        match (judgement.allowed, judgement.basis) {
-            (true, Basis::Rule(Some(rule)) | Basis::Flow(rule)) => {
-                lock(&self.fragments).insert(hash, key, rule, policy.generation(), now);
-            }
-            _ => lock(&self.fragments).remove(hash, &key),
+        let mut found = None;
+        let judgement = self.judge_whole(policy, direction, node, meta, now, admission, Some(&mut found));
+        match found.filter(|_| judgement.allowed) {
+            Some(flow) => lock(&self.fragments).insert(hash, key, flow, now),
+            None => lock(&self.fragments).remove(hash, &key),
         }
         judgement
     }
@@ -92,15 +93,19 @@ impl Flows {
     ) -> Judgement {
         let key = Key::of(direction, node, meta);
         let hash = self.hash(&key);
-        let shard = self.shard(hash).map(lock);
-        let flow = shard.as_ref().and_then(|shard| shard.get(hash, &key)).copied();
-        let rule = flow.and_then(|flow| still_allowed(policy, &key, &flow, now).map(|rule| (flow, rule)));
-        match rule {
-            Some((flow, rule)) if flow.carries(direction, &meta.transport) => Judgement::pass(Basis::Flow(rule)),
-            _ => judge_first(policy, direction, node, meta, admission),
+        let held = self.shard(hash).map(lock);
+        let held = held.and_then(|shard| shard.get(hash, &key).cloned());
+        if let Some(mut flow) = held
+            && flow.is_allowed(policy, &key, now)
+            && flow.carries(direction, &meta.transport)
+        {
+            return Judgement::pass(Basis::Flow(flow.rule()));
         }
+        judge_first(policy, direction, node, meta, admission).0
     }
 
+    /// `found` gets the flow that an allowed packet belongs to or begins.
+    #[allow(clippy::too_many_arguments, reason = "the caller's, and one more for fragments")]
     fn judge_whole(
         &self,
         policy: &Compiled,
@@ -109,55 +114,50 @@ impl Flows {
         meta: &Meta,
         now: Instant,
         admission: Admission,
+        found: Option<&mut Option<(Key, Flow)>>,
     ) -> Judgement {
-        if let Transport::Icmp(IcmpKind::Error(quoted)) = &meta.transport {
+        let error = matches!(meta.transport, Transport::Icmp(IcmpKind::Error(_)));
+        let key = match &meta.transport {
             // The error answers a packet that went the other way.
-            let key = quoted.map(|quoted| Key::of_quoted(direction.reverse(), node, &quoted));
-            let rule = key.and_then(|key| self.rule_of(policy, &key, now));
-            return rule.map_or(Judgement::drop(Basis::NoFlow), |rule| {
-                Judgement::pass(Basis::Flow(rule))
-            });
-        }
-        let key = Key::of(direction, node, meta);
+            Transport::Icmp(IcmpKind::Error(Some(quoted))) => Key::of_quoted(direction.reverse(), node, quoted),
+            Transport::Icmp(IcmpKind::Error(None)) => return Judgement::drop(Basis::NoFlow),
+            _ => Key::of(direction, node, meta),
+        };
         let hash = self.hash(&key);
         let Some(mut shard) = self.shard(hash).map(lock) else {
             return Judgement::drop(Basis::NoFlow);
         };
         if let Some(flow) = shard.get_mut(hash, &key) {
-            match still_allowed(policy, &key, flow, now) {
-                Some(rule) => {
-                    flow.rule = rule;
-                    flow.generation = flow.generation.max(policy.generation());
-                    if flow.carries(direction, &meta.transport) {
-                        flow.touch(direction, &meta.transport, now);
-                        return Judgement::pass(Basis::Flow(rule));
-                    }
+            if !flow.is_allowed(policy, &key, now) {
+                shard.remove(hash, &key);
+            } else if error || flow.carries(direction, &meta.transport) {
+                if !error {
+                    flow.touch(direction, &meta.transport, now);
                 }
-                None => shard.remove(hash, &key),
+                if let Some(found) = found {
+                    *found = Some((key, flow.clone()));
+                }
+                return pass_by(flow, direction, meta);
             }
         }
-        let judgement = judge_first(policy, direction, node, meta, admission);
-        if let (true, Basis::Rule(Some(rule))) = (judgement.allowed, judgement.basis) {
-            let generation = policy.generation();
+        let (judgement, entry) = judge_first(policy, direction, node, meta, admission);
+        let Some(entry) = entry else { return judgement };
+        entry.count(direction, meta.length);
+        if judgement.allowed {
             let mut flow = Flow {
                 initiator: direction,
-                rule,
-                generation,
+                entry: entry.clone(),
+                generation: policy.generation(),
                 last_seen: now,
                 phase: Phase::Opening,
             };
             flow.touch(direction, &meta.transport, now);
-            shard.insert(hash, key, flow, |flow| (flow.phase, flow.last_seen));
+            if let Some(found) = found {
+                *found = Some((key, flow.clone()));
+            }
+            shard.insert(hash, key, flow, |key| key.peer, |key, flow| flow.standing(key, now));
         }
         judgement
-    }
-
-    /// The rule that allows the flow of `key`, if there is one.
-    fn rule_of(&self, policy: &Compiled, key: &Key, now: Instant) -> Option<RuleId> {
-        let hash = self.hash(key);
-        let shard = lock(self.shard(hash)?);
-        let flow = shard.get(hash, key)?;
-        still_allowed(policy, key, flow, now)
     }
 
     fn hash(&self, key: &impl Hash) -> u64 {
@@ -173,36 +173,29 @@ impl Flows {
     }
 }
 
-/// The rule that allows a flow now: the one that did, or what a newer policy says of the packet that started it.
-fn still_allowed(policy: &Compiled, key: &Key, flow: &Flow, now: Instant) -> Option<RuleId> {
-    if flow.is_expired(key.protocol, now) {
-        return None;
-    }
-    if flow.generation >= policy.generation() {
-        return Some(flow.rule);
-    }
-    let kind = key.kind(flow.initiator);
-    let verdict = policy.judge_kind(flow.initiator, key.peer, key.own, key.far, kind);
-    verdict.rule.filter(|_| verdict.allowed).map(|rule| rule.id)
+/// Lets a packet of a flow pass.
+fn pass_by(flow: &Flow, direction: Direction, meta: &Meta) -> Judgement {
+    flow.entry.count(direction, meta.length);
+    Judgement::pass(Basis::Flow(flow.rule()))
 }
 
-/// Decides about a packet that belongs to no flow.
-fn judge_first(
-    policy: &Compiled,
+/// Decides about a packet that belongs to no flow; with the rule that decided.
+fn judge_first<'a>(
+    policy: &'a Compiled,
     direction: Direction,
     node: PeerHandle,
     meta: &Meta,
     admission: Admission,
-) -> Judgement {
+) -> (Judgement, Option<&'a Arc<Entry>>) {
     if !starts_flow(&meta.transport) {
-        return Judgement::drop(Basis::NoFlow);
+        return (Judgement::drop(Basis::NoFlow), None);
     }
-    let verdict = policy.judge(direction, node, meta);
-    let basis = Basis::Rule(verdict.rule.map(|rule| rule.id));
-    match (verdict.allowed, admission) {
-        (true, Admission::New) => Judgement::pass(basis),
-        (true, Admission::EstablishedOnly) => Judgement::drop(Basis::Stale),
-        (false, _) => Judgement::drop(basis),
+    let (allowed, entry) = policy.decide(direction, node, meta);
+    let basis = Basis::Rule(entry.map(|entry| entry.rule.id));
+    match (allowed, admission) {
+        (true, Admission::New) => (Judgement::pass(basis), entry),
+        (true, Admission::EstablishedOnly) => (Judgement::drop(Basis::Stale), None),
+        (false, _) => (Judgement::drop(basis), entry),
     }
 }
 

@@ -3,10 +3,12 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use cvlan_wire::{Fragment, Meta, PeerHandle, Protocol, RuleId};
+use cvlan_wire::{Fragment, Meta, PeerHandle, Protocol};
 
 use crate::Direction;
-use crate::cache::Cache;
+use crate::cache::{Cache, Standing};
+use crate::flow::{Flow, Key};
+use crate::policy::Compiled;
 
 /// RFC 791 section 3.2 advises 15 s for reassembly, RFC 8200 section 4.5 demands 60 s; a tunnel reorders for less.
 const LIFETIME: Duration = Duration::from_secs(15);
@@ -39,11 +41,18 @@ impl FragmentKey {
 }
 
 /// A datagram whose first fragment passed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Datagram {
-    rule: RuleId,
-    generation: u64,
+    /// The flow that the first fragment belonged to or began.
+    key: Key,
+    flow: Flow,
     seen: Instant,
+}
+
+impl Datagram {
+    fn is_over(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.seen) >= LIFETIME
+    }
 }
 
 /// The datagrams whose first fragment passed, a bounded number of them.
@@ -55,10 +64,19 @@ impl Fragments {
         Self(Cache::new(CAPACITY))
     }
 
-    /// Notes that the first fragment passed.
-    pub(crate) fn insert(&mut self, hash: u64, key: FragmentKey, rule: RuleId, generation: u64, seen: Instant) {
-        self.0
-            .insert(hash, key, Datagram { rule, generation, seen }, |datagram| datagram.seen);
+    /// Notes that the first fragment passed, as a packet of `flow`.
+    pub(crate) fn insert(&mut self, hash: u64, key: FragmentKey, (flow_key, flow): (Key, Flow), now: Instant) {
+        let datagram = Datagram {
+            key: flow_key,
+            flow,
+            seen: now,
+        };
+        let standing = |_: &FragmentKey, held: &Datagram| match held.is_over(now) {
+            true => Standing::Ended,
+            false => Standing::Worth(held.seen),
+        };
+        // Where there is no room the rest of the datagram does not pass.
+        self.0.insert(hash, key, datagram, |key| key.peer, standing);
     }
 
     /// Forgets a datagram: its first fragment came again and was dropped.
@@ -66,10 +84,10 @@ impl Fragments {
         self.0.remove(hash, key);
     }
 
-    /// The rule that let the first fragment pass, unless the policy changed since.
-    pub(crate) fn rule(&self, hash: u64, key: &FragmentKey, generation: u64, now: Instant) -> Option<RuleId> {
-        let datagram = self.0.get(hash, key)?;
-        let lives = now.saturating_duration_since(datagram.seen) < LIFETIME;
-        (lives && datagram.generation >= generation).then_some(datagram.rule)
+    /// The flow of the first fragment, while the policy allows it.
+    pub(crate) fn flow(&mut self, policy: &Compiled, hash: u64, key: &FragmentKey, now: Instant) -> Option<&Flow> {
+        let datagram = self.0.get_mut(hash, key)?;
+        let passes = !datagram.is_over(now) && datagram.flow.is_allowed(policy, &datagram.key, now);
+        passes.then_some(&datagram.flow)
     }
 }

@@ -1,14 +1,23 @@
 //! The compiled policy of one node.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use cvlan_wire::{Action, Meta, Node, PeerHandle, Rule, RuleId, Selector, Tunnel};
+use cvlan_wire::{Meta, Node, PeerHandle, Rule, RuleId, Tunnel};
+use rpds::HashTrieMapSync;
 
 use crate::Direction;
-use crate::index::{SideIndex, side_means};
-use crate::ports::{Decision, Decisions, Kind, RuleIndex};
+use crate::entry::{Entry, RuleCount};
+use crate::matrix::{Best, Changes, End, Matrix, atoms, side_means, sides};
+use crate::ports::Kind;
+
+/// Lists that rules take part in, summed over the rules of one policy: a few hundred bytes each.
+const MAX_LISTS: usize = 1 << 17;
+/// The same of one rule. A rule that names more pairs of ends, and what is past [`MAX_LISTS`], is looked at by itself with
+/// each packet that begins a flow.
+const MAX_LISTS_OF_RULE: usize = 1 << 12;
+
+const DIRECTIONS: [Direction; 2] = [Direction::Outbound, Direction::Inbound];
 
 /// What the policy says of a packet, with no regard to flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,53 +28,23 @@ pub struct Verdict<'a> {
     pub rule: Option<&'a Rule>,
 }
 
-/// The policy of one node against its peers, for packets that WireGuard carries.
+/// The policy of one node against its peers, for packets that WireGuard carries. A clone shares what both have; a change of
+/// one peer or rule costs the same however many there are beside it.
 #[derive(Clone, Debug)]
 pub struct Compiled {
     generation: u64,
     own: Option<Arc<Node>>,
-    rules: Vec<Arc<Rule>>,
-    /// Rules by their destinations (the peer's side of outbound packets) and by their sources (inbound).
-    by_peer_side: PerDirection<SideIndex>,
-    peers: HashMap<PeerHandle, PeerPolicy>,
+    peers: HashTrieMapSync<PeerHandle, Arc<Node>>,
+    rules: HashTrieMapSync<RuleId, Arc<Entry>>,
+    outbound: Matrix,
+    inbound: Matrix,
+    lists: usize,
+    /// Rules that are in no list.
+    apart: HashTrieMapSync<RuleId, Arc<Entry>>,
 }
 
-#[derive(Clone, Debug)]
-struct PeerPolicy {
-    node: Arc<Node>,
-    /// For the first address of each family on both sides: nearly all packets.
-    direct: Vec<Direct>,
-}
-
-/// Decisions between one own and one peer's address.
-#[derive(Clone, Debug)]
-struct Direct {
-    own: IpAddr,
-    peer: IpAddr,
-    decisions: PerDirection<Arc<Decisions>>,
-}
-
-#[derive(Clone, Debug)]
-struct PerDirection<T> {
-    outbound: T,
-    inbound: T,
-}
-
-impl<T> PerDirection<T> {
-    fn new(mut make: impl FnMut(Direction) -> T) -> Self {
-        Self {
-            outbound: make(Direction::Outbound),
-            inbound: make(Direction::Inbound),
-        }
-    }
-
-    fn get(&self, direction: Direction) -> &T {
-        match direction {
-            Direction::Outbound => &self.outbound,
-            Direction::Inbound => &self.inbound,
-        }
-    }
-}
+/// What the policy decides, and by which rule.
+pub(crate) type Decision<'a> = (bool, Option<&'a Arc<Entry>>);
 
 impl Compiled {
     /// Compiles the rules of a map for its own node and peers. `generation` grows with every policy of this engine;
@@ -74,29 +53,29 @@ impl Compiled {
         generation: u64,
         own: Option<Arc<Node>>,
         peers: impl Iterator<Item = (PeerHandle, Arc<Node>)>,
-        rules: &[Arc<Rule>],
+        rules: impl IntoIterator<Item = Arc<Rule>>,
     ) -> Self {
-        let rules: Vec<_> = rules
-            .iter()
-            .filter(|rule| rule.tunnel != Tunnel::Ipsec)
-            .cloned()
-            .collect();
-        let by_peer_side = PerDirection::new(|direction| {
-            let sides = rules.iter().map(|rule| sides(rule, direction).1);
-            SideIndex::new((0..).zip(sides))
-        });
         let mut compiled = Self {
             generation,
             own,
-            rules,
-            by_peer_side,
-            peers: HashMap::new(),
+            peers: peers.collect(),
+            rules: HashTrieMapSync::new_sync(),
+            outbound: Matrix::default(),
+            inbound: Matrix::default(),
+            lists: 0,
+            apart: HashTrieMapSync::new_sync(),
         };
-        let mut interned = HashMap::new();
-        compiled.peers = peers
-            .map(|(handle, node)| (handle, compiled.peer_policy(node, &mut interned)))
-            .collect();
+        compiled.change_rules([], rules);
         compiled
+    }
+
+    /// A policy that begins as this one; flows are judged again.
+    #[must_use]
+    pub fn followed_by(&self, generation: u64) -> Self {
+        Self {
+            generation,
+            ..self.clone()
+        }
     }
 
     /// The number given to [`Compiled::new`].
@@ -104,141 +83,179 @@ impl Compiled {
         self.generation
     }
 
+    /// Sets the record of this node. How rules name it may be another way now, so that all of them are compiled again.
+    pub fn set_own(&mut self, own: Option<Arc<Node>>) {
+        if self.own == own {
+            return;
+        }
+        let rules: Vec<_> = self.rules.values().map(|entry| entry.rule.clone()).collect();
+        let ids: Vec<_> = rules.iter().map(|rule| rule.id).collect();
+        let counted = self.rules.clone();
+        self.change_rules(ids, []);
+        self.own = own;
+        self.put_rules(rules, &counted);
+    }
+
+    /// Sets the record of a peer that is new or changed.
+    pub fn put_peer(&mut self, peer: PeerHandle, node: Arc<Node>) {
+        self.peers.insert_mut(peer, node);
+    }
+
+    /// Forgets a peer that is gone.
+    pub fn remove_peer(&mut self, peer: PeerHandle) {
+        self.peers.remove_mut(&peer);
+    }
+
+    /// Takes rules out and sets others. What a rule counted stays with its id.
+    pub fn change_rules(
+        &mut self,
+        removed: impl IntoIterator<Item = RuleId>,
+        put: impl IntoIterator<Item = Arc<Rule>>,
+    ) {
+        let mut put: Vec<_> = put.into_iter().collect();
+        let counted = self.rules.clone();
+        let gone: Vec<_> = removed.into_iter().chain(put.iter().map(|rule| rule.id)).collect();
+        let gone: Vec<_> = gone.iter().filter_map(|id| self.rules.get(id).cloned()).collect();
+        self.rewrite(&gone, |changes, atoms, entry| {
+            changes.entry(atoms).or_default().removed.insert(entry.rule.id);
+        });
+        for entry in gone {
+            self.rules.remove_mut(&entry.rule.id);
+            self.apart.remove_mut(&entry.rule.id);
+            self.lists -= entry.lists;
+        }
+        // A rule that is for IPsec alone now is none of this policy any more.
+        put.retain(|rule| rule.tunnel != Tunnel::Ipsec);
+        self.put_rules(put, &counted);
+    }
+
+    fn put_rules(&mut self, rules: Vec<Arc<Rule>>, counted: &HashTrieMapSync<RuleId, Arc<Entry>>) {
+        let mut entries = Vec::with_capacity(rules.len());
+        for rule in rules {
+            let wanted = self.lists_of(&rule);
+            let fits = wanted <= MAX_LISTS_OF_RULE && self.lists + wanted <= MAX_LISTS;
+            let lists = if fits { wanted } else { 0 };
+            let former = counted.get(&rule.id);
+            let entry = Arc::new(Entry::new(rule, lists, former.map(|former| &**former)));
+            self.lists += lists;
+            self.rules.insert_mut(entry.rule.id, entry.clone());
+            if !fits {
+                self.apart.insert_mut(entry.rule.id, entry.clone());
+            }
+            entries.push(entry);
+        }
+        self.rewrite(&entries, |changes, atoms, entry| {
+            changes.entry(atoms).or_default().added.push(entry.clone());
+        });
+    }
+
+    /// Changes all lists that these entries are in, each list once.
+    fn rewrite(
+        &mut self,
+        entries: &[Arc<Entry>],
+        note: impl Fn(&mut Changes, (crate::matrix::OwnAtom, crate::matrix::PeerAtom), &Arc<Entry>),
+    ) {
+        let Some(own) = self.own.clone() else { return };
+        for direction in DIRECTIONS {
+            let mut changes = Changes::new();
+            for entry in entries.iter().filter(|entry| entry.lists > 0) {
+                let (ours, theirs) = atoms(&entry.rule, direction, &own);
+                for own in ours {
+                    for peer in &theirs {
+                        note(&mut changes, (own, peer.clone()), entry);
+                    }
+                }
+            }
+            self.matrix_mut(direction).change(changes);
+        }
+    }
+
+    fn lists_of(&self, rule: &Rule) -> usize {
+        let Some(own) = &self.own else { return 0 };
+        let of = |direction| {
+            let (ours, theirs) = atoms(rule, direction, own);
+            ours.len() * theirs.len()
+        };
+        DIRECTIONS.into_iter().map(of).sum()
+    }
+
     /// What the policy says of a packet between this node and a peer: `node` is whose the far address is. Denied when
     /// an address belongs to neither, or the packet has no upper-layer header.
     pub fn judge(&self, direction: Direction, node: PeerHandle, meta: &Meta) -> Verdict<'_> {
-        let (own, peer) = match direction {
-            Direction::Outbound => (meta.source, meta.destination),
-            Direction::Inbound => (meta.destination, meta.source),
-        };
-        match Kind::of(&meta.transport) {
-            Some(kind) => self.judge_kind(direction, node, own, peer, kind),
-            None => Verdict {
-                allowed: false,
-                rule: None,
-            },
+        let (allowed, entry) = self.decide(direction, node, meta);
+        Verdict {
+            allowed,
+            rule: entry.map(|entry| &*entry.rule),
         }
     }
 
     /// A rule that is in force for WireGuard.
     pub fn rule_by_id(&self, id: &RuleId) -> Option<&Rule> {
-        self.rules.iter().find(|rule| rule.id == *id).map(|rule| &**rule)
+        self.rules.get(id).map(|entry| &*entry.rule)
     }
 
-    pub(crate) fn judge_kind(
+    /// What each rule decided since it came; in no order.
+    pub fn counts(&self) -> impl Iterator<Item = (&Rule, RuleCount)> {
+        self.rules.values().map(|entry| (&*entry.rule, entry.counted()))
+    }
+
+    pub(crate) fn decide(&self, direction: Direction, node: PeerHandle, meta: &Meta) -> Decision<'_> {
+        let (own, peer) = match direction {
+            Direction::Outbound => (meta.source, meta.destination),
+            Direction::Inbound => (meta.destination, meta.source),
+        };
+        match Kind::of(&meta.transport) {
+            Some(kind) => self.decide_kind(direction, node, own, peer, kind),
+            None => (false, None),
+        }
+    }
+
+    pub(crate) fn decide_kind(
         &self,
         direction: Direction,
-        node: PeerHandle,
-        own: IpAddr,
-        peer: IpAddr,
+        peer: PeerHandle,
+        own_address: IpAddr,
+        peer_address: IpAddr,
         kind: Kind,
-    ) -> Verdict<'_> {
-        let decision = self.peers.get(&node).map_or_else(Decision::default, |policy| {
-            match policy
-                .direct
-                .iter()
-                .find(|direct| direct.own == own && direct.peer == peer)
-            {
-                Some(direct) => direct.decisions.get(direction).decide(kind),
-                None => self.decide_slowly(direction, &policy.node, own, peer, kind),
+    ) -> Decision<'_> {
+        let (Some(own), Some(peer)) = (&self.own, self.peers.get(&peer)) else {
+            return (false, None);
+        };
+        if !belongs(own, own_address) || !belongs(peer, peer_address) {
+            return (false, None);
+        }
+        let own = End {
+            node: own,
+            address: own_address,
+        };
+        let peer = End {
+            node: peer,
+            address: peer_address,
+        };
+        let mut best = Best::default();
+        self.matrix(direction).judge(own, peer, kind, &mut best);
+        for entry in self.apart.values() {
+            let (ours, theirs) = sides(&entry.rule, direction);
+            let means = |side, end: End<'_>| side_means(entry.rule.action, side, end.node, end.address);
+            if kind.is_meant_by(&entry.rule) && means(ours, own) && means(theirs, peer) {
+                best.consider(entry);
             }
-        });
-        Verdict {
-            allowed: decision.allowed,
-            rule: decision.rule.and_then(|index| self.rule(index)),
+        }
+        best.decision()
+    }
+
+    fn matrix(&self, direction: Direction) -> &Matrix {
+        match direction {
+            Direction::Outbound => &self.outbound,
+            Direction::Inbound => &self.inbound,
         }
     }
 
-    fn peer_policy(&self, node: Arc<Node>, interned: &mut HashMap<Vec<RuleIndex>, Arc<Decisions>>) -> PeerPolicy {
-        let mut direct = Vec::new();
-        for is_ipv4 in [true, false] {
-            let first = |node: &Node| {
-                node.addresses
-                    .iter()
-                    .copied()
-                    .find(|address| address.is_ipv4() == is_ipv4)
-            };
-            let Some((own, peer)) = self.own.as_ref().and_then(|own| first(own)).zip(first(&node)) else {
-                continue;
-            };
-            let decisions = PerDirection::new(|direction| {
-                let applicable = self.applicable(direction, &node, own, peer);
-                interned
-                    .entry(applicable)
-                    .or_insert_with_key(|key| Arc::new(self.decisions(key)))
-                    .clone()
-            });
-            direct.push(Direct { own, peer, decisions });
+    fn matrix_mut(&mut self, direction: Direction) -> &mut Matrix {
+        match direction {
+            Direction::Outbound => &mut self.outbound,
+            Direction::Inbound => &mut self.inbound,
         }
-        PeerPolicy { node, direct }
-    }
-
-    fn decisions(&self, applicable: &[RuleIndex]) -> Decisions {
-        let rules: Vec<_> = applicable
-            .iter()
-            .filter_map(|index| Some((*index, self.rule(*index)?)))
-            .collect();
-        Decisions::compile(&rules)
-    }
-
-    /// Rules whose both sides mean these addresses, ascending, each once.
-    fn applicable(&self, direction: Direction, node: &Node, own: IpAddr, peer: IpAddr) -> Vec<RuleIndex> {
-        let mut found = Vec::new();
-        self.by_peer_side
-            .get(direction)
-            .visit(&self.rules, node, peer, |index| {
-                if self
-                    .rule(index)
-                    .is_some_and(|rule| self.means_own(rule, direction, own))
-                {
-                    found.push(index);
-                }
-            });
-        found.sort_unstable();
-        found.dedup();
-        found
-    }
-
-    /// For addresses behind a node and second addresses.
-    fn decide_slowly(&self, direction: Direction, node: &Node, own: IpAddr, peer: IpAddr, kind: Kind) -> Decision {
-        let ours = self.own.as_ref().is_some_and(|node| belongs(node, own));
-        if !ours || !belongs(node, peer) {
-            return Decision::default();
-        }
-        let (mut deny, mut allow) = (None::<RuleIndex>, None::<RuleIndex>);
-        self.by_peer_side
-            .get(direction)
-            .visit(&self.rules, node, peer, |index| {
-                let Some(rule) = self.rule(index) else { return };
-                let first = match rule.action {
-                    Action::Deny => &mut deny,
-                    Action::Allow => &mut allow,
-                };
-                let earlier = first.is_none_or(|first| index < first);
-                if earlier && kind.is_meant_by(rule) && self.means_own(rule, direction, own) {
-                    *first = Some(index);
-                }
-            });
-        Decision::of(deny, allow)
-    }
-
-    fn means_own(&self, rule: &Rule, direction: Direction, own: IpAddr) -> bool {
-        let (own_side, _) = sides(rule, direction);
-        self.own
-            .as_ref()
-            .is_some_and(|node| side_means(rule.action, own_side, node, own))
-    }
-
-    fn rule(&self, index: RuleIndex) -> Option<&Rule> {
-        self.rules.get(usize::try_from(index).ok()?).map(|rule| &**rule)
-    }
-}
-
-/// The selectors of this node's side and of the peer's side.
-fn sides(rule: &Rule, direction: Direction) -> (&[Selector], &[Selector]) {
-    match direction {
-        Direction::Outbound => (&rule.sources, &rule.destinations),
-        Direction::Inbound => (&rule.destinations, &rule.sources),
     }
 }
 

@@ -4,25 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cvlan_wire::{Action, Rule, RuleProtocol, Transport};
 
-/// Place of a rule in the compiled policy.
+/// Place of a rule in its list.
 pub(crate) type RuleIndex = u32;
 
-/// What the rules say of one kind of packet.
+/// The rules of a list that mean one kind of packet and come first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Decision {
-    pub allowed: bool,
-    /// The rule that decided; None when no rule spoke, which denies.
-    pub rule: Option<RuleIndex>,
-}
-
-impl Decision {
-    /// Deny first; of several the first counts, so that the same policy always names the same rule.
-    pub(crate) fn of(deny: Option<RuleIndex>, allow: Option<RuleIndex>) -> Self {
-        Self {
-            allowed: deny.is_none() && allow.is_some(),
-            rule: deny.or(allow),
-        }
-    }
+pub(crate) struct First {
+    pub deny: Option<RuleIndex>,
+    pub allow: Option<RuleIndex>,
 }
 
 /// The kind of a packet, as rules tell them apart.
@@ -63,24 +52,27 @@ impl Kind {
     }
 }
 
-/// Decisions for one pair of addresses and one direction.
+/// What the rules of one list say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Decisions {
-    tcp: Vec<(u16, Decision)>,
-    udp: Vec<(u16, Decision)>,
-    icmp: Decision,
-    other: Decision,
+    tcp: Vec<(u16, First)>,
+    udp: Vec<(u16, First)>,
+    icmp: First,
+    other: First,
 }
 
 impl Decisions {
-    /// `applicable` are the rules whose sources and destinations fit, ascending.
+    /// `applicable` are the rules of the list, ascending.
     pub(crate) fn compile(applicable: &[(RuleIndex, &Rule)]) -> Self {
         let whole = |kind: Kind| {
             let first = |action: Action| {
                 let fits = |rule: &Rule| rule.action == action && kind.is_meant_by(rule);
                 applicable.iter().find(|(_, rule)| fits(rule)).map(|(index, _)| *index)
             };
-            Decision::of(first(Action::Deny), first(Action::Allow))
+            First {
+                deny: first(Action::Deny),
+                allow: first(Action::Allow),
+            }
         };
         Self {
             tcp: sweep(applicable, RuleProtocol::Tcp),
@@ -90,7 +82,7 @@ impl Decisions {
         }
     }
 
-    pub(crate) fn decide(&self, kind: Kind) -> Decision {
+    pub(crate) fn decide(&self, kind: Kind) -> First {
         match kind {
             Kind::Tcp(port) => at(&self.tcp, port),
             Kind::Udp(port) => at(&self.udp, port),
@@ -100,14 +92,14 @@ impl Decisions {
     }
 }
 
-fn at(intervals: &[(u16, Decision)], port: u16) -> Decision {
+fn at(intervals: &[(u16, First)], port: u16) -> First {
     let after = intervals.partition_point(|(start, _)| *start <= port);
     let holding = after.checked_sub(1).and_then(|index| intervals.get(index));
-    holding.map(|(_, decision)| *decision).unwrap_or_default()
+    holding.map(|(_, first)| *first).unwrap_or_default()
 }
 
 /// Disjoint intervals of ports, each named by its start, in one pass over the ends of all ranges.
-fn sweep(applicable: &[(RuleIndex, &Rule)], protocol: RuleProtocol) -> Vec<(u16, Decision)> {
+fn sweep(applicable: &[(RuleIndex, &Rule)], protocol: RuleProtocol) -> Vec<(u16, First)> {
     let mut turns: BTreeMap<u16, Vec<(bool, Action, RuleIndex)>> = BTreeMap::new();
     let mut add = |first: u16, last: u16, action: Action, index: RuleIndex| {
         turns.entry(first).or_default().push((true, action, index));
@@ -127,7 +119,7 @@ fn sweep(applicable: &[(RuleIndex, &Rule)], protocol: RuleProtocol) -> Vec<(u16,
         }
     }
     let (mut denies, mut allows) = (BTreeSet::new(), BTreeSet::new());
-    let mut intervals: Vec<(u16, Decision)> = Vec::new();
+    let mut intervals: Vec<(u16, First)> = Vec::new();
     for (port, turns) in turns {
         for (begins, action, index) in turns {
             let active = if action == Action::Deny {
@@ -141,9 +133,12 @@ fn sweep(applicable: &[(RuleIndex, &Rule)], protocol: RuleProtocol) -> Vec<(u16,
                 active.remove(&index)
             };
         }
-        let decision = Decision::of(denies.first().copied(), allows.first().copied());
-        if intervals.last().map(|(_, last)| *last).unwrap_or_default() != decision {
-            intervals.push((port, decision));
+        let first = First {
+            deny: denies.first().copied(),
+            allow: allows.first().copied(),
+        };
+        if intervals.last().map(|(_, last)| *last).unwrap_or_default() != first {
+            intervals.push((port, first));
         }
     }
     intervals

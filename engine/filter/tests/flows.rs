@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use common::*;
 use cvlan_filter::{Admission, Basis, Compiled, Direction, Flows, Judgement};
 use cvlan_wire::packet::tcp_flags::{ACK, FIN, RST, SYN};
-use cvlan_wire::{Action, Fragment, IcmpKind, Meta, Node, Protocol, Quoted, Rule, RuleProtocol, Transport};
+use cvlan_wire::{Action, Fragment, IcmpKind, Meta, Node, PeerHandle, Protocol, Quoted, Rule, RuleProtocol, Transport};
 
 const A: &str = "100.64.0.1";
 const B: &str = "100.64.0.2";
+const C: &str = "100.64.0.3";
 
 struct Engine {
     policy: Compiled,
@@ -209,7 +210,7 @@ fn errors_pass_only_about_a_flow_of_the_same_peer() {
             "an error about a packet that went the other way"
         );
         assert!(!engine.receive(&icmp(b, a, IcmpKind::Error(None))));
-        let stranger = cvlan_wire::PeerHandle(5);
+        let stranger = PeerHandle(5);
         let judged = engine.flows.judge(
             &engine.policy,
             Direction::Inbound,
@@ -254,7 +255,142 @@ fn fragments_follow_their_first() {
     assert!(!engine.send(&later(3)));
     assert!(engine.send(&first(53, 4)));
     engine.set_rules(&[rule]);
-    assert!(!engine.send(&later(4)), "a fragment under another policy");
+    assert!(engine.send(&later(4)), "a policy that changed and still allows it");
+    engine.set_rules(&[]);
+    assert!(!engine.send(&later(4)), "a policy that allows it no more");
+}
+
+#[test]
+fn fragments_of_both_families_and_of_answers_follow_their_first() {
+    let engine = Engine::new(&[one_way(RuleProtocol::Udp, &[(53, 53)])]);
+    for (a, b) in [(A, B), ("fd00::1", "fd00::2")] {
+        let first = |meta: Meta| Meta {
+            fragment: Some(Fragment {
+                identification: 9,
+                offset: 0,
+            }),
+            ..meta
+        };
+        let later = |from, to| Meta {
+            fragment: Some(Fragment {
+                identification: 9,
+                offset: 1232,
+            }),
+            ..packet(from, to, Protocol::UDP, Transport::Absent)
+        };
+        assert!(!engine.receive(&later(b, a)));
+        assert!(!engine.receive(&first(udp((b, 53), (a, 4000)))), "nobody asked");
+        assert!(engine.send(&first(udp((a, 4000), (b, 53)))) && engine.send(&later(a, b)));
+        assert!(engine.receive(&first(udp((b, 53), (a, 4000)))) && engine.receive(&later(b, a)));
+    }
+}
+
+#[test]
+fn a_flood_of_first_fragments_takes_no_room_from_other_peers() {
+    let (own, victim, flooder) = three();
+    let policy = Compiled::new(
+        1,
+        Some(own),
+        [(PEER, victim), (PeerHandle(1), flooder)].into_iter(),
+        [Arc::new(rule(1, Action::Allow, RuleProtocol::Any, &[]))],
+    );
+    let flows = Flows::new(1024, [1, 2]);
+    let now = Instant::now();
+    let judge = |peer, meta: &Meta| {
+        let judged = flows.judge(&policy, Direction::Inbound, peer, meta, now, Admission::New);
+        judged.allowed
+    };
+    let part = |meta: Meta, identification, offset| Meta {
+        fragment: Some(Fragment { identification, offset }),
+        ..meta
+    };
+    for datagram in 0..50 {
+        assert!(judge(PEER, &part(udp((B, 9), (A, 9)), datagram, 0)));
+    }
+    for datagram in 0..50_000 {
+        assert!(judge(PeerHandle(1), &part(udp((C, 9), (A, 9)), datagram, 0)));
+    }
+    for datagram in 0..50 {
+        let rest = packet(B, A, Protocol::UDP, Transport::Absent);
+        assert!(judge(PEER, &part(rest, datagram, 1400)), "{datagram}");
+    }
+}
+
+fn three() -> (Arc<Node>, Arc<Node>, Arc<Node>) {
+    (
+        node(1, &[A], &[], &[]),
+        node(2, &[B], &[], &[]),
+        node(3, &[C], &[], &[]),
+    )
+}
+
+/// Also when something here answers all that the peer sends, so that its flows count as established.
+#[test]
+fn a_peer_that_opens_endless_flows_evicts_none_of_the_established_ones_of_others() {
+    for answered in [false, true] {
+        let (own, victim, flooder) = three();
+        let policy = Compiled::new(
+            1,
+            Some(own),
+            [(PEER, victim), (PeerHandle(1), flooder)].into_iter(),
+            [Arc::new(rule(1, Action::Allow, RuleProtocol::Any, &[]))],
+        );
+        let flows = Flows::new(4096, [1, 2]);
+        let now = Instant::now();
+        let judge =
+            |direction, peer, meta: &Meta, now| flows.judge(&policy, direction, peer, meta, now, Admission::New);
+        for port in 0..256 {
+            assert!(judge(Direction::Outbound, PEER, &syn((A, port), (B, 80)), now).allowed);
+            assert!(judge(Direction::Inbound, PEER, &tcp((B, 80), (A, port), SYN | ACK), now).allowed);
+        }
+        let later = now + Duration::from_secs(60);
+        for port in 0..60_000 {
+            assert!(judge(Direction::Inbound, PeerHandle(1), &syn((C, port), (A, 80)), later).allowed);
+            if answered {
+                let answer = tcp((A, 80), (C, port), SYN | ACK);
+                assert!(judge(Direction::Outbound, PeerHandle(1), &answer, later).allowed);
+            }
+        }
+        assert!(flows.len() <= 4096);
+        for port in 0..256 {
+            let judged = judge(Direction::Inbound, PEER, &tcp((B, 80), (A, port), ACK), later);
+            assert_eq!(judged.basis, Basis::Flow([1; 16]), "{port}, answered: {answered}");
+        }
+    }
+}
+
+#[test]
+fn rules_count_what_they_decide_and_keep_it_when_they_change() {
+    let deny = Rule {
+        protocol: RuleProtocol::Udp,
+        ..rule(2, Action::Deny, RuleProtocol::Udp, &[(53, 53)])
+    };
+    let allow = one_way(RuleProtocol::Any, &[]);
+    let mut engine = Engine::new(&[allow.clone(), deny.clone()]);
+    let counted = |engine: &Engine, id: u8| {
+        let count = engine.policy.counts().find(|(rule, _)| rule.id == [id; 16]).unwrap().1;
+        (count.packets, count.bytes)
+    };
+    assert_eq!((counted(&engine, 1), counted(&engine, 2)), ((0, 0), (0, 0)));
+    assert!(engine.send(&syn((A, 1), (B, 80))) && engine.receive(&tcp((B, 80), (A, 1), SYN | ACK)));
+    assert!(!engine.send(&udp((A, 1), (B, 53))));
+    assert!(!engine.receive(&syn((B, 5), (A, 80))), "no rule speaks");
+    assert_eq!((counted(&engine, 1), counted(&engine, 2)), ((2, 200), (1, 100)));
+
+    let narrower = Rule {
+        protocol: RuleProtocol::Tcp,
+        ..allow
+    };
+    let mut next = engine.policy.followed_by(2);
+    next.change_rules([], [Arc::new(narrower)]);
+    engine.policy = next;
+    assert!(engine.receive(&tcp((B, 80), (A, 1), ACK)));
+    assert_eq!((counted(&engine, 1), counted(&engine, 2)), ((3, 300), (1, 100)));
+    let mut next = engine.policy.followed_by(3);
+    next.change_rules([[1; 16]], []);
+    engine.policy = next;
+    assert!(!engine.receive(&tcp((B, 80), (A, 1), ACK)));
+    assert_eq!(engine.policy.counts().count(), 1);
 }
 
 #[test]

@@ -17,6 +17,7 @@ use crate::state::State;
 use crate::step::{self, Context};
 use crate::store::Membership;
 use crate::tombstones::{Floor, Tombstones};
+use crate::workers::Workers;
 
 const MARK: &[u8; 8] = b"CVLMAP1\n";
 const DIGEST: usize = 32;
@@ -71,7 +72,11 @@ pub(crate) fn encode(membership: &Membership, state: Option<&State>) -> Vec<u8> 
 }
 
 /// Reads a state back and verifies every record in it.
-pub(crate) fn decode(bytes: &[u8], own_key: &[u8; 32]) -> Result<(Membership, Option<State>), MapError> {
+pub(crate) fn decode(
+    bytes: &[u8],
+    own_key: &[u8; 32],
+    workers: &dyn Workers,
+) -> Result<(Membership, Option<State>), MapError> {
     let (content, digest) = bytes
         .split_last_chunk::<DIGEST>()
         .ok_or_else(|| damaged("is cut short"))?;
@@ -92,8 +97,9 @@ pub(crate) fn decode(bytes: &[u8], own_key: &[u8; 32]) -> Result<(Membership, Op
         membership: &membership,
         own_key,
         occasion: Occasion::Load,
+        workers,
     };
-    let mut state = step::apply(None, &[map], &context)?;
+    let (mut state, _) = step::apply(None, &[map], &context)?;
     let time_floor = signed::time("time_floor", stored.time_floor.as_ref())?;
     state.time_floor = state.time_floor.max(time_floor);
     state.node_tombstones = unbury(stored.node_tombstones, |id| String::from_utf8(id).ok())?;

@@ -1,6 +1,7 @@
 //! Which keys may sign what.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use cloudvlan_gen::cloudvlan::entity::v1 as entity;
@@ -28,6 +29,7 @@ pub(crate) struct Keyset {
 /// A delegated key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
+    pub id: Arc<str>,
     role: entity::KeyRole,
     public: VerifyingKey,
     not_before: SystemTime,
@@ -64,6 +66,7 @@ impl Keyset {
                 continue;
             }
             let key = Key {
+                id: delegated.key_id.as_str().into(),
                 role: delegated.role(),
                 public: signed::public_key("keyset", &delegated.public_key)?,
                 not_before: signed::time("keyset", delegated.not_before.as_ref())?,
@@ -109,21 +112,27 @@ impl Keyset {
     /// Checks that the key of `envelope` exists, has the role of the domain and made the signature.
     /// Says when the key is valid; the caller knows which time counts.
     pub(crate) fn verify(&self, domain: Domain, envelope: &entity::Signed) -> Result<&Key, MapError> {
+        let key = self.key(domain, &envelope.key_id)?;
+        signed::verify(domain, envelope, &key.public)?;
+        Ok(key)
+    }
+
+    /// The key of an id, which must be one that may sign in this domain.
+    pub(crate) fn key(&self, domain: Domain, id: &str) -> Result<&Key, MapError> {
         let role = match domain {
             Domain::Keyset | Domain::Root => entity::KeyRole::Unspecified,
             Domain::Node | Domain::Dns => entity::KeyRole::Enrol,
             Domain::Rule => entity::KeyRole::Policy,
             Domain::Head => entity::KeyRole::Map,
         };
-        let key = self.keys.get(&envelope.key_id).ok_or_else(|| {
-            let detail = format!("the keyset has no key {:?}", envelope.key_id);
+        let key = self.keys.get(id).ok_or_else(|| {
+            let detail = format!("the keyset has no key {id:?}");
             MapError::new(Reason::UnknownKey, domain.field(), detail)
         })?;
         if key.role != role {
-            let detail = format!("key {:?} may not sign this", envelope.key_id);
+            let detail = format!("key {id:?} may not sign this");
             return Err(MapError::new(Reason::WrongRole, domain.field(), detail));
         }
-        signed::verify(domain, envelope, &key.public)?;
         Ok(key)
     }
 }

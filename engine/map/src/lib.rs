@@ -7,6 +7,7 @@ mod error;
 mod handles;
 mod head;
 mod hints;
+mod journal;
 mod keyset;
 mod names;
 mod roots;
@@ -17,13 +18,15 @@ mod storage;
 mod store;
 mod tombstones;
 mod view;
+mod workers;
 
 pub use error::{MapError, Reason};
 pub use head::{Head, StalePolicy};
 pub use hints::usable as usable_endpoints;
 pub use storage::{FileStorage, Slot, Storage};
 pub use store::{Freshness, MapStore, Membership};
-pub use view::{Map, MapDiff, Peer};
+pub use view::{Map, MapDiff, Peer, Peers};
+pub use workers::{InTurn, Workers};
 
 /// Peers of one node.
 pub const MAX_PEERS: usize = 20_000;

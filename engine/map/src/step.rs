@@ -1,11 +1,12 @@
 //! One step of the map stream: frames in, the next state out, or a refusal.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use cloudvlan_gen::cloudvlan::entity::v1 as entity;
 use cvlan_wire::{Dns, Node, Rule, RuleId};
+use rpds::RedBlackTreeMapSync;
 use sha2::{Digest, Sha256};
 
 use crate::error::{MapError, Reason};
@@ -14,33 +15,38 @@ use crate::hints;
 use crate::keyset::Keyset;
 use crate::roots::Roots;
 use crate::signed::{self, Domain};
-use crate::state::{Held, State};
+use crate::state::{Held, State, Taken, Touched};
 use crate::store::Membership;
 use crate::tombstones::{Floor, Tombstones};
+use crate::workers::Workers;
 use crate::{MAX_DNS, MAX_FRAMES, MAX_RECORD};
+
+/// Records that are verified in one go.
+const CHUNK: usize = 64;
 
 /// What the state is verified against.
 pub(crate) struct Context<'a> {
     pub membership: &'a Membership,
     pub own_key: &'a [u8; 32],
     pub occasion: Occasion,
+    pub workers: &'a dyn Workers,
 }
 
-/// Applies the frames of one step to `former`.
+/// Applies the frames of one step to `former`. The time it takes grows with the step and not with the map.
 pub(crate) fn apply(
     former: Option<&State>,
     frames: &[entity::MapUpdate],
     context: &Context<'_>,
-) -> Result<State, MapError> {
+) -> Result<(State, Touched), MapError> {
     let envelope = Envelope::read(frames)?;
     let roots = next_roots(former, frames, context.membership)?;
     let keyset = next_keyset(former, &envelope, &roots, &context.membership.tenant_id)?;
     let head = Head::open(envelope.head, &keyset, context.membership, context.occasion)?;
-    check_order(former, &envelope, &head)?;
+    check_order(former, &envelope, &head, context.occasion)?;
 
     // A restored controller begins an epoch with older records than some nodes saw; the new epoch, signed, says so.
     let seen = former.filter(|former| head.epoch == former.head.epoch);
-    let mut state = begin(former, &envelope, head, roots, keyset);
+    let (mut state, mut touched) = begin(former, &envelope, head, roots, keyset);
     state.dns_floor = seen.and_then(|seen| seen.dns_floor);
     let at = match context.occasion {
         Occasion::Arrival(now) => Some(now.max(state.time_floor)),
@@ -48,34 +54,38 @@ pub(crate) fn apply(
     };
     let records = Records {
         keyset: state.keyset.clone(),
+        former,
         membership: context.membership,
         at,
     };
     for frame in frames {
         for id in &frame.removed_nodes {
-            state.nodes.remove(id);
+            state.nodes.remove_mut(id);
+            touched.nodes.insert(id.clone());
         }
         for id in &frame.removed_rules {
-            state.rules.remove(&rule_id(id)?);
+            let id = rule_id(id)?;
+            state.rules.remove_mut(&id);
+            touched.rules.insert(id);
         }
-        for bytes in &frame.nodes {
-            let (id, record) = records.node(bytes, former.map(|former| &former.nodes))?;
+        for (id, record) in read_all(context.workers, &frame.nodes, |bytes| records.node(bytes))? {
             let floor = seen.and_then(|seen| floor_of(&seen.nodes, &seen.node_tombstones, &id));
-            keep(&mut state.nodes, floor, Domain::Node, id, record)?;
+            keep(&mut state.nodes, floor, Domain::Node, &id, record)?;
+            touched.nodes.insert(id);
         }
-        for bytes in &frame.rules {
-            let (id, record) = records.rule(bytes, former.map(|former| &former.rules))?;
+        for (id, record) in read_all(context.workers, &frame.rules, |bytes| records.rule(bytes))? {
             let floor = seen.and_then(|seen| floor_of(&seen.rules, &seen.rule_tombstones, &id));
-            keep(&mut state.rules, floor, Domain::Rule, id, record)?;
+            keep(&mut state.rules, floor, Domain::Rule, &id, record)?;
+            touched.rules.insert(id);
         }
         for hint in &frame.hints {
-            state
-                .endpoints
-                .insert(hint.node_id.clone(), hints::usable(&hint.endpoints).into());
+            let endpoints = hints::usable(&hint.endpoints).into();
+            state.endpoints.insert_mut(hint.node_id.clone(), endpoints);
+            touched.hints.insert(hint.node_id.clone());
         }
     }
     if let Some(bytes) = envelope.dns {
-        let record = records.dns(bytes, former.and_then(|former| former.dns.as_ref()))?;
+        let record = records.dns(bytes)?;
         if let Some(floor) = &state.dns_floor {
             admit(floor, &record.floor, Domain::Dns)?;
         }
@@ -83,13 +93,17 @@ pub(crate) fn apply(
         state.dns = Some(record);
     }
     if let Some(seen) = seen {
-        state.node_tombstones = bury_gone(&seen.nodes, &state.nodes, &seen.node_tombstones);
-        state.rule_tombstones = bury_gone(&seen.rules, &state.rules, &seen.rule_tombstones);
+        bury_gone(&touched.nodes, &seen.nodes, &state.nodes, &mut state.node_tombstones);
+        bury_gone(&touched.rules, &seen.rules, &state.rules, &mut state.rule_tombstones);
     }
-    let State { endpoints, nodes, .. } = &mut state;
-    endpoints.retain(|id, _| nodes.contains_key(id));
-    state.check(&context.membership.node_id, context.own_key)?;
-    Ok(state)
+    for id in touched.nodes.iter().chain(&touched.hints) {
+        if !state.nodes.contains_key(id) {
+            state.endpoints.remove_mut(id);
+        }
+    }
+    let base = former.filter(|_| !envelope.full);
+    state.check(base, &touched, &context.membership.node_id, context.own_key)?;
+    Ok((state, touched))
 }
 
 /// What the frames of a step say together.
@@ -207,7 +221,12 @@ fn next_keyset(
     Ok(Arc::new(keyset))
 }
 
-fn check_order(former: Option<&State>, envelope: &Envelope<'_>, head: &Head) -> Result<(), MapError> {
+fn check_order(
+    former: Option<&State>,
+    envelope: &Envelope<'_>,
+    head: &Head,
+    occasion: Occasion,
+) -> Result<(), MapError> {
     if head.revision != envelope.revision {
         let detail = format!(
             "the head is of revision {}, the step of {}",
@@ -222,7 +241,12 @@ fn check_order(former: Option<&State>, envelope: &Envelope<'_>, head: &Head) -> 
         return Ok(());
     }
     let stands = former.map(|former| (former.head.epoch, former.head.revision));
-    if stands != Some((head.epoch, envelope.previous)) {
+    let continues = match occasion {
+        Occasion::Arrival(_) => stands == Some((head.epoch, envelope.previous)),
+        // Heads that moved nothing were not kept, so that revisions are missing between the steps that were.
+        Occasion::Load => stands.is_some_and(|(epoch, _)| epoch == head.epoch),
+    };
+    if !continues {
         let (epoch, revision) = stands.unwrap_or_default();
         let detail = format!(
             "continues from {}/{}, this node stands at {epoch}/{revision}",
@@ -234,34 +258,98 @@ fn check_order(former: Option<&State>, envelope: &Envelope<'_>, head: &Head) -> 
 }
 
 /// The state before the records of the step: what stays, and what the new keyset still vouches for.
-fn begin(former: Option<&State>, envelope: &Envelope<'_>, head: Head, roots: Arc<Roots>, keyset: Arc<Keyset>) -> State {
-    let (mut nodes, mut rules, mut dns) = (BTreeMap::new(), BTreeMap::new(), None);
-    if let Some(former) = former.filter(|_| !envelope.full) {
-        let vouched = |key_id: &str| keyset.agrees(&former.keyset, key_id);
-        nodes = former.nodes.clone();
-        nodes.retain(|_, held| vouched(&held.key_id));
-        rules = former.rules.clone();
-        rules.retain(|_, held| vouched(&held.key_id));
-        dns = former.dns.clone().filter(|held| vouched(&held.key_id));
-    }
-    State {
+fn begin(
+    former: Option<&State>,
+    envelope: &Envelope<'_>,
+    head: Head,
+    roots: Arc<Roots>,
+    keyset: Arc<Keyset>,
+) -> (State, Touched) {
+    let mut state = State {
         time_floor: former.map_or(head.issued_at, |former| former.time_floor.max(head.issued_at)),
         head: head.or_newer(former.map(|former| &former.head)),
         roots,
-        keyset,
-        nodes,
-        rules,
-        dns,
+        keyset: keyset.clone(),
+        nodes: Default::default(),
+        taken: Taken::default(),
+        rules: Default::default(),
+        dns: None,
         dns_floor: None,
-        endpoints: former.map(|former| former.endpoints.clone()).unwrap_or_default(),
+        endpoints: Default::default(),
         node_tombstones: Tombstones::default(),
         rule_tombstones: Tombstones::default(),
+    };
+    let mut touched = Touched::default();
+    let Some(former) = former else { return (state, touched) };
+    state.endpoints = former.endpoints.clone();
+    if state.head.epoch == former.head.epoch {
+        state.node_tombstones = former.node_tombstones.clone();
+        state.rule_tombstones = former.rule_tombstones.clone();
     }
+    if envelope.full {
+        touched.nodes = former.nodes.keys().cloned().collect();
+        touched.rules = former.rules.keys().copied().collect();
+        return (state, touched);
+    }
+    state.nodes = former.nodes.clone();
+    state.taken = former.taken.clone();
+    state.rules = former.rules.clone();
+    state.dns = former.dns.clone();
+    if Arc::ptr_eq(&keyset, &former.keyset) {
+        return (state, touched);
+    }
+    let lost = |key_id: &str| !keyset.agrees(&former.keyset, key_id);
+    touched.nodes = unvouched(&former.nodes, lost);
+    touched.rules = unvouched(&former.rules, lost);
+    for id in &touched.nodes {
+        state.nodes.remove_mut(id);
+    }
+    for id in &touched.rules {
+        state.rules.remove_mut(id);
+    }
+    state.dns = state.dns.filter(|held| !lost(&held.key_id));
+    (state, touched)
+}
+
+fn unvouched<K: Ord + Clone, T>(held: &RedBlackTreeMapSync<K, Held<T>>, lost: impl Fn(&str) -> bool) -> BTreeSet<K> {
+    let gone = held.iter().filter(|(_, record)| lost(&record.key_id));
+    gone.map(|(id, _)| id.clone()).collect()
+}
+
+/// Reads records side by side; of several refusals the first in the order of the records counts.
+fn read_all<T: Send + Sync>(
+    workers: &dyn Workers,
+    records: &[Vec<u8>],
+    read: impl Fn(&[u8]) -> Result<T, MapError> + Sync,
+) -> Result<Vec<T>, MapError> {
+    let chunks: Vec<_> = records.chunks(CHUNK).map(|chunk| (chunk, OnceLock::new())).collect();
+    workers.run(chunks.len(), &|index| {
+        if let Some((records, done)) = chunks.get(index) {
+            done.get_or_init(|| {
+                records
+                    .iter()
+                    .map(|bytes| read(bytes))
+                    .collect::<Result<Vec<T>, MapError>>()
+            });
+        }
+    });
+    let mut all = Vec::with_capacity(records.len());
+    for (chunk, done) in chunks {
+        all.extend(match done.into_inner() {
+            Some(read) => read?,
+            // A worker that ends early costs time and nothing else.
+            None => chunk
+                .iter()
+                .map(|bytes| read(bytes))
+                .collect::<Result<Vec<T>, MapError>>()?,
+        });
+    }
+    Ok(all)
 }
 
 /// The newest version of a record that this node has seen.
 fn floor_of<'a, K: Ord + Clone, T>(
-    held: &'a BTreeMap<K, Held<T>>,
+    held: &'a RedBlackTreeMapSync<K, Held<T>>,
     tombstones: &'a Tombstones<K>,
     id: &K,
 ) -> Option<&'a Floor> {
@@ -269,32 +357,32 @@ fn floor_of<'a, K: Ord + Clone, T>(
 }
 
 fn bury_gone<K: Ord + Clone, T>(
-    before: &BTreeMap<K, Held<T>>,
-    after: &BTreeMap<K, Held<T>>,
-    tombstones: &Tombstones<K>,
-) -> Tombstones<K> {
-    let mut tombstones = tombstones.clone();
-    for id in after.keys() {
-        tombstones.remove(id);
+    touched: &BTreeSet<K>,
+    before: &RedBlackTreeMapSync<K, Held<T>>,
+    after: &RedBlackTreeMapSync<K, Held<T>>,
+    tombstones: &mut Tombstones<K>,
+) {
+    for id in touched {
+        if after.contains_key(id) {
+            tombstones.remove(id);
+        } else if let Some(record) = before.get(id) {
+            tombstones.insert(id.clone(), record.floor);
+        }
     }
-    for (id, record) in before.iter().filter(|(id, _)| !after.contains_key(id)) {
-        tombstones.insert(id.clone(), record.floor);
-    }
-    tombstones
 }
 
-fn keep<K: Ord, T>(
-    held: &mut BTreeMap<K, Held<T>>,
+fn keep<K: Ord + Clone, T>(
+    held: &mut RedBlackTreeMapSync<K, Held<T>>,
     seen: Option<&Floor>,
     domain: Domain,
-    id: K,
+    id: &K,
     record: Held<T>,
 ) -> Result<(), MapError> {
-    let in_step = held.get(&id).map(|former| &former.floor);
+    let in_step = held.get(id).map(|former| &former.floor);
     for floor in [seen, in_step].into_iter().flatten() {
         admit(floor, &record.floor, domain)?;
     }
-    held.insert(id, record);
+    held.insert_mut(id.clone(), record);
     Ok(())
 }
 
@@ -312,77 +400,94 @@ fn admit(floor: &Floor, next: &Floor, domain: Domain) -> Result<(), MapError> {
 /// Verifies node, DNS and rule records.
 struct Records<'a> {
     keyset: Arc<Keyset>,
+    former: Option<&'a State>,
     membership: &'a Membership,
     /// When keys must be valid; None for records that were accepted before.
     at: Option<SystemTime>,
 }
 
 impl Records<'_> {
-    fn node(
-        &self,
-        bytes: &[u8],
-        held: Option<&BTreeMap<String, Held<Node>>>,
-    ) -> Result<(String, Held<Node>), MapError> {
+    fn node(&self, bytes: &[u8]) -> Result<(String, Held<Node>), MapError> {
         let envelope = signed::unwrap(Domain::Node, bytes, MAX_RECORD)?;
         let record: entity::NodeRecord = signed::decode(Domain::Node, &envelope.payload)?;
         self.membership
             .check_scope(Domain::Node, &record.tenant_id, &record.cvlan_id)?;
-        let known = held.and_then(|held| held.get(&record.node_id));
-        self.verify(Domain::Node, &envelope, known, bytes)?;
+        let known = self.former.and_then(|former| former.nodes.get(&record.node_id));
+        if let Some(known) = self.unchanged(Domain::Node, &envelope, known, bytes)? {
+            return Ok((record.node_id, known));
+        }
+        let key_id = self.verify(Domain::Node, &envelope)?;
         let node = Node::try_from(&record).map_err(|error| MapError::malformed("nodes", error.to_string()))?;
         let floor = floor(record.record_revision, &envelope.payload);
-        Ok((record.node_id, self.hold(node, bytes, &envelope, floor)))
+        Ok((record.node_id, hold(node, bytes, key_id, floor)))
     }
 
-    fn dns(&self, bytes: &[u8], held: Option<&Held<Dns>>) -> Result<Held<Dns>, MapError> {
+    fn dns(&self, bytes: &[u8]) -> Result<Held<Dns>, MapError> {
         let envelope = signed::unwrap(Domain::Dns, bytes, MAX_DNS)?;
         let record: entity::DnsRecord = signed::decode(Domain::Dns, &envelope.payload)?;
         self.membership
             .check_scope(Domain::Dns, &record.tenant_id, &record.cvlan_id)?;
-        self.verify(Domain::Dns, &envelope, held, bytes)?;
+        let known = self.former.and_then(|former| former.dns.as_ref());
+        if let Some(known) = self.unchanged(Domain::Dns, &envelope, known, bytes)? {
+            return Ok(known);
+        }
+        let key_id = self.verify(Domain::Dns, &envelope)?;
         let dns = Dns::try_from(&record).map_err(|error| MapError::malformed("dns", error.to_string()))?;
         let floor = floor(record.record_revision, &envelope.payload);
-        Ok(self.hold(dns, bytes, &envelope, floor))
+        Ok(hold(dns, bytes, key_id, floor))
     }
 
-    fn rule(
-        &self,
-        bytes: &[u8],
-        held: Option<&BTreeMap<RuleId, Held<Rule>>>,
-    ) -> Result<(RuleId, Held<Rule>), MapError> {
+    fn rule(&self, bytes: &[u8]) -> Result<(RuleId, Held<Rule>), MapError> {
         let envelope = signed::unwrap(Domain::Rule, bytes, MAX_RECORD)?;
         let record: entity::RuleRecord = signed::decode(Domain::Rule, &envelope.payload)?;
         self.membership
             .check_scope(Domain::Rule, &record.tenant_id, &record.cvlan_id)?;
         let id = rule_id(&record.rule_id)?;
-        self.verify(Domain::Rule, &envelope, held.and_then(|held| held.get(&id)), bytes)?;
+        let known = self.former.and_then(|former| former.rules.get(&id));
+        if let Some(known) = self.unchanged(Domain::Rule, &envelope, known, bytes)? {
+            return Ok((id, known));
+        }
+        let key_id = self.verify(Domain::Rule, &envelope)?;
         let rule = Rule::try_from(&record).map_err(|error| MapError::malformed("rules", error.to_string()))?;
         let floor = floor(record.policy_version, &envelope.payload);
-        Ok((id, self.hold(rule, bytes, &envelope, floor)))
+        Ok((id, hold(rule, bytes, key_id, floor)))
     }
 
-    /// A record that is held already, byte for byte, may outlive the validity of its key but not the key.
-    fn verify<T>(
+    /// The record that is held already, when this one is the same byte for byte: its signature was verified then, and
+    /// the key must still be one that may sign it. Such a record may outlive the validity of its key but not the key.
+    fn unchanged<T>(
         &self,
         domain: Domain,
         envelope: &entity::Signed,
         known: Option<&Held<T>>,
         bytes: &[u8],
-    ) -> Result<(), MapError> {
-        let key = self.keyset.verify(domain, envelope)?;
-        match self.at {
-            Some(at) if known.is_none_or(|known| *known.bytes != *bytes) => key.check_valid(domain, at),
-            Some(_) | None => Ok(()),
+    ) -> Result<Option<Held<T>>, MapError> {
+        let (Some(former), Some(known)) = (self.former, known.filter(|known| *known.bytes == *bytes)) else {
+            return Ok(None);
+        };
+        if self.keyset.agrees(&former.keyset, &envelope.key_id) {
+            self.keyset.key(domain, &envelope.key_id)?;
+            return Ok(Some(known.clone()));
         }
+        self.keyset.verify(domain, envelope)?;
+        Ok(Some(known.clone()))
     }
 
-    fn hold<T>(&self, value: T, bytes: &[u8], envelope: &entity::Signed, floor: Floor) -> Held<T> {
-        Held {
-            value: Arc::new(value),
-            bytes: bytes.into(),
-            key_id: envelope.key_id.as_str().into(),
-            floor,
+    fn verify(&self, domain: Domain, envelope: &entity::Signed) -> Result<Arc<str>, MapError> {
+        let key = self.keyset.verify(domain, envelope)?;
+        if let Some(at) = self.at {
+            key.check_valid(domain, at)?;
         }
+        Ok(key.id.clone())
+    }
+}
+
+fn hold<T>(value: T, bytes: &[u8], key_id: Arc<str>, floor: Floor) -> Held<T> {
+    Held {
+        value: Arc::new(value),
+        bytes: bytes.into(),
+        key_id,
+        floor,
     }
 }
 

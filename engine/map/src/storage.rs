@@ -2,11 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A stored state is never larger than this, in bytes: 40,000 records of 4 KiB and what goes with them.
 const MAX_FILE: u64 = 256 * 1024 * 1024;
+
+const JOURNAL: &str = "map.journal";
+const PREVIOUS_JOURNAL: &str = "map.previous.journal";
 
 /// Which of the two states that are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +20,7 @@ pub enum Slot {
     Previous,
 }
 
-/// Keeps the newest state and the one before.
+/// Keeps the newest state and the one before, and beside each the steps that came after it.
 pub trait Storage {
     /// The bytes in a slot; None when there never were any.
     ///
@@ -25,11 +28,24 @@ pub trait Storage {
     /// Whatever keeps the bytes from being read.
     fn read(&self, slot: Slot) -> io::Result<Option<Vec<u8>>>;
 
-    /// Makes `bytes` the current state and the former current state the previous one, durably.
+    /// The journal that lies beside the state of a slot, or the one of the other slot: after a crash it may lie there.
     ///
     /// # Errors
-    /// After an error the current slot holds what it held.
+    /// Whatever keeps the bytes from being read.
+    fn journal(&self, slot: Slot) -> io::Result<Option<Vec<u8>>>;
+
+    /// Makes `bytes` the current state and the former current state, with its journal, the previous one, durably.
+    ///
+    /// # Errors
+    /// After an error the current slot holds what it held, and its journal must not be appended to.
     fn replace(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Puts `bytes` at `offset` of the journal of the current state, durably; what was behind is cut off. The first
+    /// offset is 0.
+    ///
+    /// # Errors
+    /// After an error the journal must not be appended to.
+    fn append(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
     /// Puts a damaged current state aside, so that it never becomes the previous one.
     ///
@@ -38,7 +54,8 @@ pub trait Storage {
     fn set_aside(&mut self) -> io::Result<()>;
 }
 
-/// Two files in a folder: `map` and `map.previous`; a damaged one is put aside as `map.damaged`.
+/// Files in a folder: `map` and `map.previous`, `map.journal` and `map.previous.journal`; a damaged state is put aside
+/// as `map.damaged`.
 #[derive(Debug)]
 pub struct FileStorage {
     folder: PathBuf,
@@ -88,6 +105,26 @@ impl FileStorage {
 }
 
 impl FileStorage {
+    /// The journal goes with its state. It names the state, so that it may lie beside either at any moment.
+    fn keep_previous_journal(&self) -> io::Result<()> {
+        let (journal, previous) = (self.path(JOURNAL), self.path(PREVIOUS_JOURNAL));
+        match fs::rename(journal, &previous) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => remove_if_there(&previous),
+            done => done,
+        }
+    }
+
+    fn read_file(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        let file = match File::open(self.path(name)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut bytes = Vec::new();
+        file.take(MAX_FILE).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
+    }
+
     /// Makes the previous state the current one again; without one there was none before.
     fn bring_back(&self, current: &Path, previous: &Path) -> io::Result<()> {
         if !previous.try_exists()? {
@@ -102,18 +139,17 @@ impl FileStorage {
 
 impl Storage for FileStorage {
     fn read(&self, slot: Slot) -> io::Result<Option<Vec<u8>>> {
-        let path = self.path(match slot {
+        self.read_file(match slot {
             Slot::Current => "map",
             Slot::Previous => "map.previous",
-        });
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let mut bytes = Vec::new();
-        file.take(MAX_FILE).read_to_end(&mut bytes)?;
-        Ok(Some(bytes))
+        })
+    }
+
+    fn journal(&self, slot: Slot) -> io::Result<Option<Vec<u8>>> {
+        self.read_file(match slot {
+            Slot::Current => JOURNAL,
+            Slot::Previous => PREVIOUS_JOURNAL,
+        })
     }
 
     fn replace(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -124,12 +160,32 @@ impl Storage for FileStorage {
             return Err(error);
         }
         self.keep_previous(&current, &previous)?;
+        self.keep_previous_journal()?;
         fs::rename(&new, &current)?;
         if let Err(error) = self.sync_folder() {
             self.bring_back(&current, &previous)?;
             return Err(error);
         }
         Ok(())
+    }
+
+    fn append(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut options = File::options();
+        if offset == 0 {
+            options.create(true).mode(0o600);
+        }
+        let file = options.write(true).open(self.path(JOURNAL))?;
+        if file.metadata()?.len() < offset {
+            return Err(io::Error::other("the journal of the map was cut by somebody else"));
+        }
+        file.set_len(offset)?;
+        let written = file.write_all_at(bytes, offset).and_then(|()| file.sync_data());
+        if let Err(error) = written {
+            // The space of the half-written step is worth more than a second error.
+            let _ = file.set_len(offset);
+            return Err(error);
+        }
+        if offset == 0 { self.sync_folder() } else { Ok(()) }
     }
 
     fn set_aside(&mut self) -> io::Result<()> {

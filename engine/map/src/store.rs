@@ -5,18 +5,20 @@ use std::time::{Duration, SystemTime};
 
 use cloudvlan_gen::cloudvlan::engine::v1 as engine;
 use cloudvlan_gen::cloudvlan::entity::v1 as entity;
-use prost::Message;
+use cvlan_wire::{Node, Rule};
 use sha2::{Digest, Sha256};
 
 use crate::codec;
 use crate::error::{MapError, Reason};
 use crate::handles::Handles;
 use crate::head::{Occasion, StalePolicy};
+use crate::journal::{self, Entry, Journal};
 use crate::signed::{self, Domain};
-use crate::state::State;
+use crate::state::{Held, State, Touched};
 use crate::step::{self, Context};
 use crate::storage::{Slot, Storage};
 use crate::view::{Map, MapDiff};
+use crate::workers::{InTurn, Workers};
 
 /// A step that moves nothing but the head reaches the disk when its head is this much newer than the one there:
 /// a restart may forget so much of the lower bound for time, and nothing of the map.
@@ -104,6 +106,9 @@ pub struct MapStore {
     map: Option<Arc<Map>>,
     handles: Handles,
     stored_head_at: Option<SystemTime>,
+    /// Where the next step is kept; None while the whole state must be written.
+    journal: Option<Journal>,
+    workers: Box<dyn Workers>,
     /// Digest of the last step, so that its repetition is no error.
     last_step: Option<[u8; 32]>,
     problem: Option<MapError>,
@@ -116,6 +121,18 @@ impl MapStore {
     /// # Errors
     /// [`Reason::Storage`] when the storage cannot be read or written.
     pub fn open(storage: Box<dyn Storage + Send>, own_key: [u8; 32]) -> Result<Self, MapError> {
+        Self::open_with(storage, own_key, Box::new(InTurn))
+    }
+
+    /// [`MapStore::open`] with somebody who verifies records side by side.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_with(
+        storage: Box<dyn Storage + Send>,
+        own_key: [u8; 32],
+        workers: Box<dyn Workers>,
+    ) -> Result<Self, MapError> {
         let mut store = Self {
             storage,
             own_key,
@@ -124,6 +141,8 @@ impl MapStore {
             map: None,
             handles: Handles::default(),
             stored_head_at: None,
+            journal: None,
+            workers,
             last_step: None,
             problem: None,
         };
@@ -159,7 +178,7 @@ impl MapStore {
                 Err(MapError::new(Reason::MembershipConflict, "membership", detail))
             }
             None => {
-                self.write(&codec::encode(&membership, None))?;
+                self.write_whole(&codec::encode(&membership, None))?;
                 self.membership = Some(membership);
                 Ok(())
             }
@@ -188,35 +207,36 @@ impl MapStore {
                 "a map cannot be verified without it",
             )
         })?;
-        let digest = digest_of(frames);
+        let step = journal::write_step(frames);
+        let digest = Sha256::digest(&step).into();
         if self.last_step == Some(digest) {
             return Ok(MapDiff::default());
         }
-        let occasion = Occasion::Arrival(self.lower_bounded(now));
         let context = Context {
             membership,
             own_key: &self.own_key,
-            occasion,
+            occasion: Occasion::Arrival(self.lower_bounded(now)),
+            workers: &*self.workers,
         };
-        let state = step::apply(self.state.as_ref(), frames, &context)?;
-        let own_id = membership.node_id.as_str();
-        let handles = self.handles.assign(state.nodes.keys().filter(|id| *id != own_id))?;
-        let map = Map::of(&state, own_id, &handles);
-        let diff = map.diff(self.map.as_deref());
-
-        if self.must_store(&state, &diff) {
-            let bytes = codec::encode(membership, Some(&state));
-            self.write(&bytes)?;
-            self.stored_head_at = Some(state.head.issued_at);
+        let full = frames.first().is_some_and(|frame| frame.full);
+        let next = self.next(frames, &context)?;
+        if self.must_store(&next) {
+            let entry = self
+                .journal
+                .as_ref()
+                .filter(|_| !full)
+                .and_then(|journal| journal.entry(&step));
+            match entry {
+                Some(entry) => self.append(entry)?,
+                None => self.write_state(&next.state)?,
+            }
+            self.stored_head_at = Some(next.state.head.issued_at);
         }
-        if frames.first().is_some_and(|frame| frame.full) {
+        if full {
             self.problem = None;
         }
         self.last_step = Some(digest);
-        self.handles = handles;
-        self.state = Some(state);
-        self.map = Some(Arc::new(map));
-        Ok(diff)
+        Ok(self.adopt(next))
     }
 
     /// The map in force; None before the first.
@@ -258,31 +278,101 @@ impl MapStore {
     }
 
     fn load(&mut self, slot: Slot) -> Result<bool, MapError> {
-        let unreadable = |error| MapError::new(Reason::Storage, "map", format!("cannot be read: {error}"));
         let Some(bytes) = self.storage.read(slot).map_err(unreadable)? else {
             return Ok(false);
         };
-        match codec::decode(&bytes, &self.own_key) {
-            Ok((membership, state)) => {
-                if let Some(state) = state {
-                    let own_id = membership.node_id.as_str();
-                    self.handles = self.handles.assign(state.nodes.keys().filter(|id| *id != own_id))?;
-                    self.map = Some(Arc::new(Map::of(&state, own_id, &self.handles)));
-                    self.stored_head_at = Some(state.head.issued_at);
-                    self.state = Some(state);
-                }
-                self.membership = Some(membership);
-                Ok(true)
-            }
+        let (membership, state) = match codec::decode(&bytes, &self.own_key, &*self.workers) {
+            Ok(read) => read,
             Err(error) => {
                 // The first problem is the one worth telling.
                 self.problem.get_or_insert(error);
-                Ok(false)
+                return Ok(false);
             }
+        };
+        if let Some(state) = state {
+            let touched = Touched {
+                nodes: state.nodes.keys().cloned().collect(),
+                rules: state.rules.keys().copied().collect(),
+                hints: Default::default(),
+            };
+            let next = self.beside(state, &touched, &membership.node_id)?;
+            self.adopt(next);
         }
+        self.membership = Some(membership);
+        self.replay(&bytes)?;
+        self.stored_head_at = self.state.as_ref().map(|state| state.head.issued_at);
+        Ok(true)
     }
 
-    fn must_store(&self, state: &State, diff: &MapDiff) -> bool {
+    /// Goes on with the steps that were kept after `state`, as far as they hold.
+    fn replay(&mut self, state: &[u8]) -> Result<(), MapError> {
+        for slot in [Slot::Current, Slot::Previous] {
+            let journal = self.storage.journal(slot).map_err(unreadable)?;
+            let Some(steps) = journal.as_deref().and_then(|journal| journal::steps(state, journal)) else {
+                continue;
+            };
+            for step in steps {
+                if let Err(error) = step.and_then(|frames| self.again(&frames)) {
+                    self.problem.get_or_insert(error);
+                    break;
+                }
+            }
+            break;
+        }
+        Ok(())
+    }
+
+    /// Takes a step that was accepted before.
+    fn again(&mut self, frames: &[entity::MapUpdate]) -> Result<(), MapError> {
+        let Some(membership) = &self.membership else {
+            return Ok(());
+        };
+        let context = Context {
+            membership,
+            own_key: &self.own_key,
+            occasion: Occasion::Load,
+            workers: &*self.workers,
+        };
+        let next = self.next(frames, &context)?;
+        self.adopt(next);
+        Ok(())
+    }
+
+    /// What a step leads to; nothing is changed yet.
+    fn next(&self, frames: &[entity::MapUpdate], context: &Context<'_>) -> Result<Next, MapError> {
+        let (state, touched) = step::apply(self.state.as_ref(), frames, context)?;
+        self.beside(state, &touched, &context.membership.node_id)
+    }
+
+    fn beside(&self, state: State, touched: &Touched, own_id: &str) -> Result<Next, MapError> {
+        let mut handles = self.handles.clone();
+        let peers = || touched.nodes.iter().filter(|id| *id != own_id);
+        handles.assign(peers().filter(|id| state.nodes.contains_key(*id)))?;
+        let (map, diff) = Map::follow(self.map.as_deref(), &state, touched, own_id, &handles);
+        for gone in peers().filter(|id| !state.nodes.contains_key(*id)) {
+            handles.retire(gone);
+        }
+        Ok(Next {
+            rewritten: self
+                .state
+                .as_ref()
+                .is_none_or(|former| rewritten(former, &state, touched)),
+            state,
+            map,
+            handles,
+            diff,
+        })
+    }
+
+    fn adopt(&mut self, next: Next) -> MapDiff {
+        self.handles = next.handles;
+        self.state = Some(next.state);
+        self.map = Some(Arc::new(next.map));
+        next.diff
+    }
+
+    fn must_store(&self, next: &Next) -> bool {
+        let state = &next.state;
         let moved = match (&self.state, self.stored_head_at) {
             (Some(former), Some(stored_at)) => {
                 former.head.epoch != state.head.epoch
@@ -293,22 +383,58 @@ impl MapStore {
             }
             _ => true,
         };
-        moved || !diff.is_empty() || self.problem.is_some()
+        moved || next.rewritten || !next.diff.is_empty() || self.problem.is_some()
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), MapError> {
+    fn append(&mut self, entry: Entry) -> Result<(), MapError> {
+        self.journal = None;
+        self.storage
+            .append(entry.offset, &entry.bytes)
+            .map_err(|error| unwritable(&error))?;
+        self.journal = Some(entry.next);
+        Ok(())
+    }
+
+    fn write_state(&mut self, state: &State) -> Result<(), MapError> {
+        let Some(membership) = &self.membership else {
+            return Ok(());
+        };
+        let bytes = codec::encode(membership, Some(state));
+        self.write_whole(&bytes)?;
+        // Only with a map in both slots: were the current one damaged, nothing would be left of it.
+        self.journal = self.state.as_ref().and_then(|_| Journal::of(&bytes));
+        Ok(())
+    }
+
+    fn write_whole(&mut self, bytes: &[u8]) -> Result<(), MapError> {
+        self.journal = None;
         self.storage.replace(bytes).map_err(|error| unwritable(&error))
     }
 }
 
-fn unwritable(error: &std::io::Error) -> MapError {
-    MapError::new(Reason::Storage, "map", format!("cannot be written: {error}"))
+/// A state that may come, and all that comes with it.
+struct Next {
+    state: State,
+    map: Map,
+    handles: Handles,
+    diff: MapDiff,
+    /// Bytes of a record are other ones, whatever they say: another key may have signed them.
+    rewritten: bool,
 }
 
-fn digest_of(frames: &[entity::MapUpdate]) -> [u8; 32] {
-    let mut hasher = Sha256::new();
-    for frame in frames {
-        hasher.update(frame.encode_length_delimited_to_vec());
-    }
-    hasher.finalize().into()
+fn rewritten(former: &State, state: &State, touched: &Touched) -> bool {
+    let bytes = |held: &Held<Node>| held.bytes.clone();
+    let node = |id| former.nodes.get(id).map(bytes) != state.nodes.get(id).map(bytes);
+    let bytes = |held: &Held<Rule>| held.bytes.clone();
+    let rule = |id| former.rules.get(id).map(bytes) != state.rules.get(id).map(bytes);
+    let dns = |state: &State| state.dns.as_ref().map(|held| held.bytes.clone());
+    touched.nodes.iter().any(node) || touched.rules.iter().any(rule) || dns(former) != dns(state)
+}
+
+fn unreadable(error: std::io::Error) -> MapError {
+    MapError::new(Reason::Storage, "map", format!("cannot be read: {error}"))
+}
+
+fn unwritable(error: &std::io::Error) -> MapError {
+    MapError::new(Reason::Storage, "map", format!("cannot be written: {error}"))
 }

@@ -1,6 +1,6 @@
 //! The newest revision of what is gone, so that an old record cannot come back.
 
-use std::collections::BTreeMap;
+use rpds::RedBlackTreeMapSync;
 
 use crate::MAX_TOMBSTONES;
 
@@ -19,19 +19,19 @@ impl Floor {
     }
 }
 
-/// Floors of the last [`MAX_TOMBSTONES`] removed ids.
+/// Floors of the last [`MAX_TOMBSTONES`] removed ids. A clone shares what both have.
 #[derive(Clone, Debug)]
-pub(crate) struct Tombstones<K> {
-    floors: BTreeMap<K, (u64, Floor)>,
-    by_age: BTreeMap<u64, K>,
+pub(crate) struct Tombstones<K: Ord + Clone> {
+    floors: RedBlackTreeMapSync<K, (u64, Floor)>,
+    by_age: RedBlackTreeMapSync<u64, K>,
     next: u64,
 }
 
-impl<K> Default for Tombstones<K> {
+impl<K: Ord + Clone> Default for Tombstones<K> {
     fn default() -> Self {
         Self {
-            floors: BTreeMap::new(),
-            by_age: BTreeMap::new(),
+            floors: RedBlackTreeMapSync::new_sync(),
+            by_age: RedBlackTreeMapSync::new_sync(),
             next: 0,
         }
     }
@@ -44,19 +44,21 @@ impl<K: Ord + Clone> Tombstones<K> {
 
     pub(crate) fn insert(&mut self, id: K, floor: Floor) {
         self.remove(&id);
-        self.floors.insert(id.clone(), (self.next, floor));
-        self.by_age.insert(self.next, id);
+        self.floors.insert_mut(id.clone(), (self.next, floor));
+        self.by_age.insert_mut(self.next, id);
         self.next += 1;
-        if self.floors.len() > MAX_TOMBSTONES
-            && let Some((_, oldest)) = self.by_age.pop_first()
-        {
-            self.floors.remove(&oldest);
+        if self.floors.size() > MAX_TOMBSTONES {
+            let oldest = self.by_age.first().map(|(_, id)| id.clone());
+            if let Some(oldest) = oldest {
+                self.remove(&oldest);
+            }
         }
     }
 
     pub(crate) fn remove(&mut self, id: &K) {
-        if let Some((age, _)) = self.floors.remove(id) {
-            self.by_age.remove(&age);
+        if let Some(age) = self.floors.get(id).map(|(age, _)| *age) {
+            self.floors.remove_mut(id);
+            self.by_age.remove_mut(&age);
         }
     }
 
@@ -90,7 +92,7 @@ mod tests {
         assert_eq!(tombstones.get(&1), Some(&floor(2)));
         assert_eq!(tombstones.get(&2), None);
         assert_eq!(tombstones.iter().count(), MAX_TOMBSTONES);
-        assert_eq!(tombstones.by_age.len(), MAX_TOMBSTONES);
+        assert_eq!(tombstones.by_age.size(), MAX_TOMBSTONES);
     }
 
     #[test]

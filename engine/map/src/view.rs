@@ -1,16 +1,19 @@
 //! The map as the rest of the engine reads it.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use cvlan_wire::{Dns, Node, PeerHandle, Rule};
+use cvlan_wire::{Dns, Node, PeerHandle, Rule, RuleId};
+use rpds::RedBlackTreeMapSync;
 
 use crate::handles::Handles;
 use crate::head::Head;
-use crate::state::State;
+use crate::state::{State, Touched};
 
-/// A verified map; cheap to clone and to share.
+/// Everybody else in a map, by handle; ordered, and cheap to clone and to change.
+pub type Peers = RedBlackTreeMapSync<PeerHandle, Peer>;
+
+/// A verified map; cheap to clone and to share. It shares with the map before whatever the step between did not touch.
 #[derive(Clone, Debug)]
 pub struct Map {
     /// Where it stands.
@@ -20,9 +23,9 @@ pub struct Map {
     /// This node; None when the map does not have it, and then nothing may be forwarded.
     pub own: Option<Arc<Node>>,
     /// Everybody else.
-    pub peers: Arc<BTreeMap<PeerHandle, Peer>>,
-    /// Sorted by id.
-    pub rules: Arc<[Arc<Rule>]>,
+    pub peers: Peers,
+    /// By id.
+    pub rules: RedBlackTreeMapSync<RuleId, Arc<Rule>>,
     /// How names are resolved; None when the controller says nothing of it.
     pub dns: Option<Arc<Dns>>,
 }
@@ -36,7 +39,7 @@ pub struct Peer {
     pub endpoints: Arc<[SocketAddr]>,
 }
 
-/// What a step changed.
+/// What a step changed. Peers are in the order of their handles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MapDiff {
     /// Peers that were not there.
@@ -47,8 +50,8 @@ pub struct MapDiff {
     pub removed: Vec<PeerHandle>,
     /// Peers with other endpoints, new peers not among them.
     pub endpoints_changed: Vec<PeerHandle>,
-    /// A rule came, went or changed.
-    pub rules_changed: bool,
+    /// Rules that came, went or changed.
+    pub rules_changed: Vec<RuleId>,
     /// The own record came, went or changed.
     pub own_changed: bool,
     /// The DNS record came, went or changed.
@@ -63,29 +66,88 @@ impl MapDiff {
 }
 
 impl Map {
-    pub(crate) fn of(state: &State, own_id: &str, handles: &Handles) -> Self {
-        let peer = |(id, held): (&String, &crate::state::Held<Node>)| {
-            let endpoints = state.endpoints.get(id).cloned().unwrap_or_else(|| Arc::from([]));
-            Some((
-                handles.get(id)?,
-                Peer {
-                    node: held.value.clone(),
-                    endpoints,
-                },
-            ))
-        };
-        Self {
+    /// The map of `state`, and what `touched` makes it differ in from `former`. Ids that are new have their handles
+    /// already, those that are gone still have theirs.
+    pub(crate) fn follow(
+        former: Option<&Map>,
+        state: &State,
+        touched: &Touched,
+        own_id: &str,
+        handles: &Handles,
+    ) -> (Self, MapDiff) {
+        let mut map = Self {
             head: state.head.clone(),
             keyset_version: state.keyset.version,
             own: state.nodes.get(own_id).map(|held| held.value.clone()),
-            peers: Arc::new(state.nodes.iter().filter_map(peer).collect()),
-            rules: state.rules.values().map(|held| held.value.clone()).collect(),
+            peers: former.map(|former| former.peers.clone()).unwrap_or_default(),
+            rules: former.map(|former| former.rules.clone()).unwrap_or_default(),
             dns: state.dns.as_ref().map(|held| held.value.clone()),
+        };
+        let mut diff = MapDiff {
+            own_changed: map.own != former.and_then(|former| former.own.clone()),
+            dns_changed: map.dns != former.and_then(|former| former.dns.clone()),
+            ..MapDiff::default()
+        };
+        for id in touched.nodes.union(&touched.hints).filter(|id| *id != own_id) {
+            if let Some(handle) = handles.get(id) {
+                map.follow_peer(handle, peer_of(state, id), &mut diff);
+            }
+        }
+        for id in &touched.rules {
+            map.follow_rule(id, state.rules.get(id).map(|held| &held.value), &mut diff);
+        }
+        for handles in [
+            &mut diff.added,
+            &mut diff.changed,
+            &mut diff.removed,
+            &mut diff.endpoints_changed,
+        ] {
+            handles.sort_unstable();
+        }
+        (map, diff)
+    }
+
+    fn follow_peer(&mut self, handle: PeerHandle, next: Option<Peer>, diff: &mut MapDiff) {
+        match (self.peers.get(&handle), next) {
+            (None, None) => {}
+            (Some(_), None) => {
+                self.peers.remove_mut(&handle);
+                diff.removed.push(handle);
+            }
+            (None, Some(peer)) => {
+                self.peers.insert_mut(handle, peer);
+                diff.added.push(handle);
+            }
+            (Some(before), Some(peer)) => {
+                let (node, endpoints) = (before.node != peer.node, before.endpoints != peer.endpoints);
+                if node {
+                    diff.changed.push(handle);
+                }
+                if endpoints {
+                    diff.endpoints_changed.push(handle);
+                }
+                if node || endpoints {
+                    self.peers.insert_mut(handle, peer);
+                }
+            }
+        }
+    }
+
+    fn follow_rule(&mut self, id: &RuleId, next: Option<&Arc<Rule>>, diff: &mut MapDiff) {
+        if self.rules.get(id) == next {
+            return;
+        }
+        diff.rules_changed.push(*id);
+        match next {
+            Some(rule) => self.rules.insert_mut(*id, rule.clone()),
+            None => {
+                self.rules.remove_mut(id);
+            }
         }
     }
 
     /// Peers with their records, by handle.
-    pub fn peer_nodes(&self) -> impl Iterator<Item = (PeerHandle, &Node)> + Clone {
+    pub fn peer_nodes(&self) -> impl Iterator<Item = (PeerHandle, &Node)> {
         self.peers.iter().map(|(handle, peer)| (*handle, &*peer.node))
     }
 
@@ -94,42 +156,16 @@ impl Map {
         self.peers.iter().map(|(handle, peer)| (*handle, peer.node.clone()))
     }
 
-    /// What changed from `former` to `self`.
-    pub(crate) fn diff(&self, former: Option<&Map>) -> MapDiff {
-        let Some(former) = former else {
-            return MapDiff {
-                added: self.peers.keys().copied().collect(),
-                rules_changed: !self.rules.is_empty(),
-                own_changed: self.own.is_some(),
-                dns_changed: self.dns.is_some(),
-                ..MapDiff::default()
-            };
-        };
-        let mut diff = MapDiff {
-            removed: former
-                .peers
-                .keys()
-                .filter(|handle| !self.peers.contains_key(handle))
-                .copied()
-                .collect(),
-            rules_changed: self.rules != former.rules,
-            own_changed: self.own != former.own,
-            dns_changed: self.dns != former.dns,
-            ..MapDiff::default()
-        };
-        for (handle, peer) in self.peers.iter() {
-            match former.peers.get(handle) {
-                None => diff.added.push(*handle),
-                Some(before) => {
-                    if before.node != peer.node {
-                        diff.changed.push(*handle);
-                    }
-                    if before.endpoints != peer.endpoints {
-                        diff.endpoints_changed.push(*handle);
-                    }
-                }
-            }
-        }
-        diff
+    /// Rules, shared, by id.
+    pub fn shared_rules(&self) -> impl Iterator<Item = Arc<Rule>> {
+        self.rules.values().cloned()
     }
+}
+
+fn peer_of(state: &State, id: &str) -> Option<Peer> {
+    let endpoints = || state.endpoints.get(id).cloned();
+    state.nodes.get(id).map(|held| Peer {
+        node: held.value.clone(),
+        endpoints: endpoints().unwrap_or_else(|| Arc::from([])),
+    })
 }

@@ -47,7 +47,7 @@ fn a_restart_without_a_controller_has_the_whole_map() {
     assert_eq!(store.load_problem(), None);
     assert_eq!(store.membership().unwrap().node_id, "node_1");
     let map = store.map().unwrap();
-    assert_eq!((map.head.revision, map.peers.len(), map.rules.len()), (2, 2, 1));
+    assert_eq!((map.head.revision, map.peers.size(), map.rules.size()), (2, 2, 1));
     let third = map.peers.values().find(|peer| peer.node.node_id == "node_3").unwrap();
     assert_eq!(*third.endpoints, ["192.0.2.3:7".parse::<SocketAddr>().unwrap()]);
 }
@@ -154,7 +154,7 @@ fn a_folder_that_takes_no_file_is_a_storage_error() {
     fs::remove_dir(folder.path().join("map.new")).unwrap();
     assert_eq!(open_in(&folder).map().unwrap().head.revision, 2);
     store.apply(&[tenant().delta(2, 3, &[], &[allow(2)])], now()).unwrap();
-    assert_eq!(open_in(&folder).map().unwrap().rules.len(), 2);
+    assert_eq!(open_in(&folder).map().unwrap().rules.size(), 2);
 }
 
 #[test]

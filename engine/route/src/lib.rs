@@ -1,22 +1,23 @@
 //! Where an address leads: longest-prefix match, one table a tenant.
 //!
-//! A table is made whole from the map and never changed; lookups are a binary search over disjoint ranges, so the time
-//! of a lookup depends on the count of prefixes alone and not on what a sender chooses.
+//! A table is made of node records and changed record by record; a clone shares what did not change. A lookup takes as
+//! many steps as there are different lengths of prefixes, however many prefixes there are and whatever a sender chooses.
 
-mod ranges;
+mod claims;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use cvlan_wire::prefix::to_bits;
+use claims::{Blocks, Claim};
 use cvlan_wire::{Node, PeerHandle, Prefix};
-use ranges::Ranges;
+use rpds::HashTrieMapSync;
 
 /// Number of a routing table inside the engine.
 pub type TableId = u32;
 
 /// Where packets to an address go, and whose they are when they come from there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NextHop {
     /// This node, or a network behind it.
     Local,
@@ -25,7 +26,7 @@ pub enum NextHop {
 }
 
 /// The peer an address belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PeerRoute {
     /// Whose address it is, or behind whom it lies: the one the filter judges.
     pub node: PeerHandle,
@@ -34,54 +35,116 @@ pub struct PeerRoute {
 }
 
 /// One table.
+///
+/// Of two equal prefixes one counts: addresses before routes, the own node before peers, then the smaller handle.
+/// A peer whose `via` is not among the peers is not routed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
-    v4: Ranges<NextHop>,
-    v6: Ranges<NextHop>,
+    blocks: Blocks,
+    own: Option<Arc<Node>>,
+    peers: HashTrieMapSync<PeerHandle, Arc<Node>>,
+    by_id: HashTrieMapSync<String, PeerHandle>,
+    /// Who names a node as the one that carries its traffic.
+    carried: HashTrieMapSync<String, Vec<PeerHandle>>,
 }
 
 impl Table {
     /// Makes the table of a map.
-    ///
-    /// Of two equal prefixes one counts: addresses before routes, the own node before peers, then the smaller handle.
-    /// A peer whose `via` is not among `peers` is not routed.
-    pub fn compile<'a>(own: Option<&Node>, peers: impl Iterator<Item = (PeerHandle, &'a Node)> + Clone) -> Self {
-        let ids: BTreeMap<&str, PeerHandle> = peers
-            .clone()
-            .map(|(peer, node)| (node.node_id.as_str(), peer))
-            .collect();
-        let carried = |(peer, node): (PeerHandle, &'a Node)| {
-            let carrier = match &node.via {
-                None => peer,
-                Some(via) => *ids.get(via.as_str())?,
-            };
-            Some((NextHop::Peer(PeerRoute { node: peer, carrier }), node))
-        };
-        let everyone = || {
-            own.map(|node| (NextHop::Local, node))
-                .into_iter()
-                .chain(peers.clone().filter_map(carried))
-        };
-        let addresses = everyone().flat_map(|(hop, node)| node.addresses.iter().map(move |a| (Prefix::host(*a), hop)));
-        let routes = everyone().flat_map(|(hop, node)| node.routes.iter().map(move |prefix| (*prefix, hop)));
-        Self::new(addresses.chain(routes))
+    pub fn compile(own: Option<Arc<Node>>, peers: impl Iterator<Item = (PeerHandle, Arc<Node>)>) -> Self {
+        let mut table = Self::default();
+        table.set_own(own);
+        for (peer, node) in peers {
+            table.put(peer, node);
+        }
+        table
     }
 
-    /// Makes a table; of two equal prefixes the first counts.
-    pub fn new(entries: impl Iterator<Item = (Prefix, NextHop)>) -> Self {
-        let (v4, v6): (Vec<_>, Vec<_>) = entries.partition(|(prefix, _)| prefix.is_ipv4());
-        let numbers =
-            |entries: Vec<(Prefix, NextHop)>| Ranges::new(entries.into_iter().map(|(p, hop)| (p.bounds(), hop)));
-        Self {
-            v4: numbers(v4),
-            v6: numbers(v6),
+    /// Sets the record of this node.
+    pub fn set_own(&mut self, own: Option<Arc<Node>>) {
+        if let Some(former) = std::mem::replace(&mut self.own, own.clone()) {
+            self.release(NextHop::Local, &former);
+        }
+        if let Some(own) = own {
+            self.claim(NextHop::Local, &own);
+        }
+    }
+
+    /// Sets the record of a peer that is new or changed.
+    pub fn put(&mut self, peer: PeerHandle, node: Arc<Node>) {
+        self.remove(peer);
+        if let Some(via) = &node.via {
+            let mut all = self.carried.get(via).cloned().unwrap_or_default();
+            all.push(peer);
+            self.carried.insert_mut(via.clone(), all);
+        }
+        self.by_id.insert_mut(node.node_id.clone(), peer);
+        self.peers.insert_mut(peer, node.clone());
+        if let Some(hop) = self.hop(peer, &node) {
+            self.claim(hop, &node);
+        }
+        for (hop, behind) in self.carried_by(&node.node_id) {
+            self.claim(hop, &behind);
+        }
+    }
+
+    /// Forgets a peer that is gone.
+    pub fn remove(&mut self, peer: PeerHandle) {
+        let Some(node) = self.peers.get(&peer).cloned() else {
+            return;
+        };
+        for (hop, behind) in self.carried_by(&node.node_id) {
+            self.release(hop, &behind);
+        }
+        if let Some(hop) = self.hop(peer, &node) {
+            self.release(hop, &node);
+        }
+        self.peers.remove_mut(&peer);
+        self.by_id.remove_mut(&node.node_id);
+        if let Some(via) = &node.via {
+            let mut all = self.carried.get(via).cloned().unwrap_or_default();
+            all.retain(|other| *other != peer);
+            if all.is_empty() {
+                self.carried.remove_mut(via);
+            } else {
+                self.carried.insert_mut(via.clone(), all);
+            }
+        }
+    }
+
+    /// Where packets to a peer go; None while nobody carries them.
+    fn hop(&self, peer: PeerHandle, node: &Node) -> Option<NextHop> {
+        let carrier = match &node.via {
+            None => peer,
+            Some(via) => *self.by_id.get(via)?,
+        };
+        Some(NextHop::Peer(PeerRoute { node: peer, carrier }))
+    }
+
+    /// Those behind a peer; it must be among the peers.
+    fn carried_by(&self, id: &str) -> Vec<(NextHop, Arc<Node>)> {
+        let all = self.carried.get(id).into_iter().flatten();
+        all.filter_map(|peer| {
+            let node = self.peers.get(peer).filter(|node| node.node_id != id)?;
+            Some((self.hop(*peer, node)?, node.clone()))
+        })
+        .collect()
+    }
+
+    fn claim(&mut self, hop: NextHop, node: &Node) {
+        for (prefix, claim) in claims_of(hop, node) {
+            self.blocks.add(prefix, claim);
+        }
+    }
+
+    fn release(&mut self, hop: NextHop, node: &Node) {
+        for (prefix, claim) in claims_of(hop, node) {
+            self.blocks.remove(prefix, claim);
         }
     }
 
     /// The hop of the longest prefix that holds `address`.
     pub fn lookup(&self, address: IpAddr) -> Option<NextHop> {
-        let ranges = if address.is_ipv4() { &self.v4 } else { &self.v6 };
-        ranges.lookup(to_bits(address))
+        self.blocks.lookup(address)
     }
 
     /// True when `address` is this node's or behind it.
@@ -97,6 +160,14 @@ impl Table {
             NextHop::Peer(_) | NextHop::Local => None,
         }
     }
+}
+
+fn claims_of(hop: NextHop, node: &Node) -> impl Iterator<Item = (Prefix, Claim)> {
+    let addresses = node
+        .addresses
+        .iter()
+        .map(move |address| (Prefix::host(*address), Claim::Address(hop)));
+    addresses.chain(node.routes.iter().map(move |prefix| (*prefix, Claim::Route(hop))))
 }
 
 /// All tables of an engine.

@@ -16,8 +16,21 @@ fn peer(number: u32) -> NextHop {
     })
 }
 
-fn table(entries: &[(&str, NextHop)]) -> Table {
-    Table::new(entries.iter().map(|(text, hop)| (prefix(text), *hop)))
+fn hop_of(number: u32, prefixes: &[Prefix]) -> (PeerHandle, Arc<Node>) {
+    let node = Node {
+        addresses: Vec::new(),
+        routes: prefixes.to_vec(),
+        ..node(&format!("node_{number}"), "100.64.0.9", &[], None)
+    };
+    (PeerHandle(number), Arc::new(node))
+}
+
+fn table(entries: &[(&str, u32)]) -> Table {
+    let mut behind: BTreeMap<u32, Vec<Prefix>> = BTreeMap::new();
+    for (text, number) in entries {
+        behind.entry(*number).or_default().push(prefix(text));
+    }
+    Table::compile(None, behind.iter().map(|(number, routes)| hop_of(*number, routes)))
 }
 
 fn address(text: &str) -> IpAddr {
@@ -26,11 +39,7 @@ fn address(text: &str) -> IpAddr {
 
 #[test]
 fn nested_prefixes_do_not_leak_to_the_outer_peer() {
-    let table = table(&[
-        ("10.0.0.0/8", peer(1)),
-        ("10.1.0.0/16", peer(2)),
-        ("10.1.2.3/32", peer(1)),
-    ]);
+    let table = table(&[("10.0.0.0/8", 1), ("10.1.0.0/16", 2), ("10.1.2.3/32", 1)]);
     assert_eq!(table.origin(address("10.1.0.1"), PeerHandle(1)), None);
     assert_eq!(table.origin(address("10.1.0.1"), PeerHandle(2)), Some(PeerHandle(2)));
     assert_eq!(table.origin(address("10.1.2.3"), PeerHandle(1)), Some(PeerHandle(1)));
@@ -39,18 +48,28 @@ fn nested_prefixes_do_not_leak_to_the_outer_peer() {
 }
 
 #[test]
-fn the_first_of_two_equal_prefixes_counts() {
-    let table = table(&[("10.0.0.0/8", NextHop::Local), ("10.0.0.0/8", peer(2))]);
+fn of_two_equal_prefixes_the_own_the_address_and_the_smaller_handle_count() {
+    let mut table = table(&[("10.0.0.0/8", 2), ("10.0.0.0/8", 7), ("100.64.0.3/32", 2)]);
+    assert_eq!(table.lookup(address("10.0.0.1")), Some(peer(2)));
+    table.put(PeerHandle(9), Arc::new(node("third", "100.64.0.3", &[], None)));
+    assert_eq!(table.lookup(address("100.64.0.3")), Some(peer(9)));
+    table.set_own(Some(Arc::new(node("own", "100.64.0.1", &["10.0.0.0/8"], None))));
     assert!(table.is_local(address("10.0.0.1")));
+    table.set_own(None);
+    table.remove(PeerHandle(2));
+    assert_eq!(table.lookup(address("10.0.0.1")), Some(peer(7)));
+    table.remove(PeerHandle(7));
+    table.remove(PeerHandle(9));
+    assert_eq!(table, Table::default());
 }
 
 #[test]
 fn families_are_apart_and_reach_their_ends() {
     let table = table(&[
-        ("0.0.0.0/0", peer(1)),
-        ("ff00::/8", peer(2)),
-        ("::/0", peer(3)),
-        ("255.255.255.255/32", peer(4)),
+        ("0.0.0.0/0", 1),
+        ("ff00::/8", 2),
+        ("::/0", 3),
+        ("255.255.255.255/32", 4),
     ]);
     assert_eq!(table.lookup(address("255.255.255.254")), Some(peer(1)));
     assert_eq!(table.lookup(address("255.255.255.255")), Some(peer(4)));
@@ -91,8 +110,11 @@ fn a_map_compiles_to_owners_and_carriers() {
     );
     let peers = [&router, &behind, &lost, &thief];
     let table = Table::compile(
-        Some(&own),
-        peers.iter().enumerate().map(|(i, node)| (PeerHandle(i as u32), *node)),
+        Some(Arc::new(own.clone())),
+        peers
+            .iter()
+            .enumerate()
+            .map(|(i, node)| (PeerHandle(i as u32), Arc::new((*node).clone()))),
     );
 
     assert!(table.is_local(address("100.64.0.1")));
@@ -152,28 +174,62 @@ proptest! {
         wide in any::<bool>(),
         probes in proptest::collection::vec(0u32..300, 1..40),
     ) {
-        let mut entries: Vec<(Prefix, NextHop)> = entries
-            .into_iter()
-            .enumerate()
+        let mut entries: Vec<(Prefix, u32)> = (0..)
+            .zip(entries)
             .map(|(index, (bits, length))| {
                 let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
                 let network = Ipv4Addr::from_bits((0x0a00_0000 | bits) & mask);
-                (Prefix::new(IpAddr::V4(network), length).unwrap(), peer(index as u32))
+                (Prefix::new(IpAddr::V4(network), length).unwrap(), index)
             })
             .collect();
         if wide {
-            entries.push((prefix("0.0.0.0/0"), NextHop::Local));
+            entries.push((prefix("0.0.0.0/0"), 1000));
         }
-        let table = Table::new(entries.iter().copied());
+        let table = Table::compile(None, entries.iter().map(|(prefix, number)| hop_of(*number, &[*prefix])));
         for probe in probes {
             let probe = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + probe));
-            let mut best: Option<(Prefix, NextHop)> = None;
-            for (prefix, hop) in &entries {
+            let mut best: Option<(Prefix, u32)> = None;
+            for (prefix, number) in &entries {
                 if prefix.contains(probe) && best.is_none_or(|(best, _)| prefix.length() > best.length()) {
-                    best = Some((*prefix, *hop));
+                    best = Some((*prefix, *number));
                 }
             }
-            prop_assert_eq!(table.lookup(probe), best.map(|(_, hop)| hop));
+            prop_assert_eq!(table.lookup(probe), best.map(|(_, number)| peer(number)));
         }
+    }
+
+    /// Peers that come, change and go leave what a table made of them at once is, and no trace of what was.
+    #[test]
+    fn changed_peer_by_peer_a_table_is_the_one_made_whole(
+        changes in proptest::collection::vec((0u32..6, proptest::option::of((0u8..6, 0u8..4, 0u8..8))), 0..40),
+    ) {
+        let record = |number: u32, (address, route, via): (u8, u8, u8)| {
+            let routes = [&[][..], &["10.0.0.0/8"], &["10.1.0.0/16", "10.1.0.0/16"], &["100.64.0.1/32"]];
+            let via = (via < 6).then(|| format!("node_{via}"));
+            Arc::new(node(&format!("node_{number}"), &format!("100.64.0.{address}"), routes[usize::from(route)], via.as_deref()))
+        };
+        let mut table = Table::default();
+        let mut peers = BTreeMap::new();
+        for (number, change) in changes {
+            match change {
+                Some(record_of) => {
+                    let node = record(number, record_of);
+                    table.put(PeerHandle(number), node.clone());
+                    peers.insert(PeerHandle(number), node);
+                }
+                None => {
+                    table.remove(PeerHandle(number));
+                    peers.remove(&PeerHandle(number));
+                }
+            }
+            let whole = Table::compile(None, peers.iter().map(|(peer, node)| (*peer, node.clone())));
+            for text in ["100.64.0.0", "100.64.0.1", "100.64.0.2", "100.64.0.3", "100.64.0.5", "10.0.0.1", "10.1.0.1"] {
+                prop_assert_eq!(table.lookup(address(text)), whole.lookup(address(text)), "{}", text);
+            }
+        }
+        for peer in peers.keys() {
+            table.remove(*peer);
+        }
+        prop_assert_eq!(table, Table::default());
     }
 }

@@ -5,11 +5,13 @@
 pub mod dns;
 pub mod packet;
 pub mod prefix;
+pub mod prefix_map;
 pub mod record;
 
 pub use dns::{Dns, DnsRoute};
 pub use packet::{Fragment, IcmpKind, Meta, Port, Protocol, Quoted, Transport};
 pub use prefix::{Prefix, PrefixError};
+pub use prefix_map::PrefixMap;
 pub use record::{
     Action, Node, NodeKind, PeerHandle, PortRange, RecordError, Rule, RuleId, RuleProtocol, Selector, SelectorId,
     Tunnel,

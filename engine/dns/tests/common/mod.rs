@@ -2,8 +2,8 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use cloudvlan_gen::cloudvlan::entity::v1 as entity;
-use cvlan_dns::{Client, Counters, Output, Resolver, Zone};
-use cvlan_wire::{Dns, Node};
+use cvlan_dns::{Client, Counters, Output, Owner, Resolver, Zone};
+use cvlan_wire::{Dns, Node, PeerHandle};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -24,6 +24,8 @@ pub fn server(text: &str) -> SocketAddr {
 pub fn zone(routes: &[(&str, &[SocketAddr])], nodes: &[entity::NodeRecord]) -> Arc<Zone> {
     let dns = Dns::try_from(&cvlan_testkit::dns(7, routes)).unwrap();
     let nodes = nodes.iter().map(|node| Arc::new(Node::try_from(node).unwrap()));
+    let owners = std::iter::once(Owner::Own).chain((0..).map(|peer| Owner::Peer(PeerHandle(peer))));
+    let nodes = owners.zip(nodes);
     Arc::new(Zone::compile(&dns, nodes).unwrap())
 }
 

@@ -56,12 +56,7 @@ pub fn rule(number: u8, action: Action, protocol: RuleProtocol, ports: &[(u16, u
 
 pub fn compile(generation: u64, own: &Arc<Node>, peer: &Arc<Node>, rules: &[Rule]) -> Compiled {
     let rules: Vec<_> = rules.iter().cloned().map(Arc::new).collect();
-    Compiled::new(
-        generation,
-        Some(own.clone()),
-        [(PEER, peer.clone())].into_iter(),
-        &rules,
-    )
+    Compiled::new(generation, Some(own.clone()), [(PEER, peer.clone())].into_iter(), rules)
 }
 
 pub fn packet(source: &str, destination: &str, protocol: Protocol, transport: Transport) -> Meta {

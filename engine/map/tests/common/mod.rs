@@ -27,6 +27,8 @@ pub struct Memory(pub Arc<Mutex<Slots>>);
 pub struct Slots {
     pub current: Option<Vec<u8>>,
     pub previous: Option<Vec<u8>>,
+    pub journal: Option<Vec<u8>>,
+    pub previous_journal: Option<Vec<u8>>,
     pub full: bool,
     pub writes: usize,
 }
@@ -48,7 +50,28 @@ impl Storage for Memory {
         slots.writes += 1;
         if let Some(current) = slots.current.replace(bytes.to_vec()) {
             slots.previous = Some(current);
+            slots.previous_journal = slots.journal.take();
         }
+        Ok(())
+    }
+
+    fn journal(&self, slot: Slot) -> io::Result<Option<Vec<u8>>> {
+        let slots = self.0.lock().unwrap();
+        Ok(match slot {
+            Slot::Current => slots.journal.clone(),
+            Slot::Previous => slots.previous_journal.clone(),
+        })
+    }
+
+    fn append(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut slots = self.0.lock().unwrap();
+        if slots.full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        slots.writes += 1;
+        let journal = slots.journal.get_or_insert_default();
+        journal.truncate(usize::try_from(offset).unwrap());
+        journal.extend_from_slice(bytes);
         Ok(())
     }
 
@@ -94,6 +117,10 @@ pub fn shape(store: &MapStore) -> Option<Shape> {
         .collect();
     nodes.extend(map.own.iter().map(|node| (node.node_id.clone(), node.record_revision)));
     nodes.sort();
-    let rules = map.rules.iter().map(|rule| (rule.id[0], rule.policy_version)).collect();
+    let rules = map
+        .rules
+        .values()
+        .map(|rule| (rule.id[0], rule.policy_version))
+        .collect();
     Some((map.head.epoch, map.head.revision, nodes, rules))
 }
