@@ -82,7 +82,7 @@ pub struct Party {
     address: SocketAddr,
     received: Vec<u32>,
     events: Vec<Event>,
-    sent: usize,
+    sent_at: Vec<Duration>,
 }
 
 impl Party {
@@ -124,7 +124,7 @@ impl World {
                 address: Party::address(index),
                 received: Vec::new(),
                 events: Vec::new(),
-                sent: 0,
+                sent_at: Vec::new(),
             })
             .collect();
         let mut world = Self {
@@ -181,7 +181,21 @@ impl World {
     }
 
     pub fn sent_by(&self, party: usize) -> usize {
-        self.parties[party].sent
+        self.parties[party].sent_at.len()
+    }
+
+    /// When this party sent what it sent.
+    pub fn sent_at(&self, party: usize) -> Vec<Duration> {
+        self.parties[party].sent_at.clone()
+    }
+
+    /// Lets a party believe that so many handshake messages wait.
+    pub fn set_load(&self, party: usize, waiting: usize) {
+        let load = Load {
+            waiting,
+            ..Load::default()
+        };
+        self.parties[party].wg.report_load(self.now(), load);
     }
 
     pub fn sent_to(&self, address: SocketAddr) -> usize {
@@ -318,7 +332,7 @@ impl World {
     }
 
     fn launch(&mut self, from: usize, to: SocketAddr, bytes: Vec<u8>) {
-        self.parties[from].sent += 1;
+        self.parties[from].sent_at.push(self.elapsed);
         self.log.push((to, bytes.clone()));
         if self.dice.below(100) < self.loss_percent {
             return;
@@ -338,7 +352,7 @@ impl World {
 }
 
 /// An IPv4 packet whose payload is a number.
-fn ip_packet(number: u32) -> Vec<u8> {
+pub fn ip_packet(number: u32) -> Vec<u8> {
     let mut packet = vec![0; 24];
     packet[0] = 0x45;
     packet[3] = 24;
