@@ -32,6 +32,7 @@ const QUICK: Times = { restMs: 10_000, windowMs: 20_000, bytesWindowMs: 240_000 
 
 interface Sample {
   readonly agentRss: number;
+  readonly agentRssAsked: number;
   readonly engineRss: number;
   /** Percent of a core. */
   readonly cpu: number;
@@ -58,12 +59,17 @@ async function hasPeers(lab: Lab, node: SiteNode, count: number): Promise<void> 
   }
 }
 
+/** The same after somebody asked for status, for which it reads and writes all peers once. */
+async function askedRss(node: SiteNode): Promise<number> {
+  if (!(await node.status())) throw new Error(`the agent of ${node.name} does not answer`);
+  return residentBytes(node.agent.pid);
+}
+
 /** Starts agent and engine anew and looks at them while nothing happens. */
 async function sample(lab: Lab, node: SiteNode, peers: number, times: Times): Promise<Sample> {
   await node.agent.end("SIGTERM");
   await node.killEngine();
-  await node.startAgent();
-  await node.engineIsUp();
+  await node.agent.start();
   await hasPeers(lab, node, peers);
   await delay(times.restMs);
   const [agent, engine] = [node.agent.pid, await node.enginePid()];
@@ -75,6 +81,7 @@ async function sample(lab: Lab, node: SiteNode, peers: number, times: Times): Pr
     cpu: ((await used()) - before) * (100 / seconds),
     agentRss: await residentBytes(agent),
     engineRss: await residentBytes(engine),
+    agentRssAsked: await askedRss(node),
   };
 }
 
@@ -90,7 +97,7 @@ async function samples(
     const one = await sample(lab, node, peers, times);
     const mb = (bytes: number): string => (bytes / 1e6).toFixed(1);
     context.say(
-      `${peers} peers: agent ${mb(one.agentRss)} MB, engine ${mb(one.engineRss)} MB, ${one.cpu.toFixed(2)} %`,
+      `${peers} peers: agent ${mb(one.agentRss)} MB, asked for status ${mb(one.agentRssAsked)} MB, engine ${mb(one.engineRss)} MB, ${one.cpu.toFixed(2)} %`,
     );
     taken.push(one);
   }
@@ -125,7 +132,8 @@ async function measure(context: BenchContext): Promise<Record<string, RowResult>
     await joinMembers(network.tenant, 0, PEERS);
     say(`${PEERS} peers joined`);
     const few = await samples(network, node, PEERS, context, times);
-    results["agent_rss"] = { ours: few.map(({ agentRss }) => agentRss) };
+    const asked = (taken: readonly Sample[]): number => median(taken.map(({ agentRssAsked }) => agentRssAsked));
+    results["agent_rss"] = { ours: few.map(({ agentRss }) => agentRss), details: { asked_for_status: asked(few) } };
     results["engine_rss"] = { ours: few.map(({ engineRss }) => engineRss) };
     results["idle_cpu"] = { ours: few.map(({ cpu }) => cpu) };
     if (wants("idle_bytes")) results["idle_bytes"] = await bytesOf(network, node, times);
@@ -134,7 +142,10 @@ async function measure(context: BenchContext): Promise<Record<string, RowResult>
       const many = await samples(network, node, PEERS + FURTHER, context, times);
       const growth = (of: (sample: Sample) => number): number[] =>
         many.map((each) => (of(each) - median(few.map(of))) / FURTHER);
-      results["agent_rss_peer"] = { ours: growth(({ agentRss }) => agentRss) };
+      results["agent_rss_peer"] = {
+        ours: growth(({ agentRss }) => agentRss),
+        details: { asked_for_status: (asked(many) - asked(few)) / FURTHER },
+      };
       results["engine_rss_peer"] = { ours: growth(({ engineRss }) => engineRss) };
     }
   }

@@ -61,7 +61,7 @@ export async function syncHost(status: EngineStatus): Promise<number> {
   return plan.batches.reduce((sum, { lines }) => sum + lines.length, 0);
 }
 
-/** Stands for what was done: there are two routes to each peer, and they need not be kept as text too. */
+/** Stands for what was done: there may be thousands of routes, and they need not be kept as text too. */
 function digest(wanted: readonly unknown[]): string {
   return createHash("sha256").update(JSON.stringify(wanted)).digest("base64");
 }
