@@ -56,8 +56,8 @@ export const FOLLOW_TIMES: FollowTimes = {
 };
 
 /**
- * Refusals of the certificate in a row after which the node takes itself for revoked. The controller does not say which it
- * is; a certificate that is only past its validity is renewed meanwhile.
+ * Refusals of the certificate in a row after which the node takes itself for revoked. A controller of the former version does
+ * not say which it is; a certificate that is only past its validity is renewed meanwhile.
  */
 const REFUSALS_OF_REVOKED = 5;
 /** How often within its bound a silence is looked at. */

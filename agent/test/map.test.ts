@@ -285,6 +285,26 @@ describe("the map's way to the engine", function () {
     );
   });
 
+  it("takes itself for revoked by the first answer that says so, also where it polls", async () => {
+    let isRevoked = false;
+    script = async function* () {
+      yield* [];
+      throw new ConnectError("a proxy cut it", Code.Unavailable);
+    };
+    poll = ({ revision }) => {
+      if (isRevoked)
+        throw new Refusal("unauthenticated", "IDENTITY_DENIED", "the identity was revoked").toConnectError();
+      return [{ previous: revision, revision: revision + 1n, full: revision === 0n, head: "H" }];
+    };
+    await using node = await following();
+    await until("polling", () => polls >= 2);
+    isRevoked = true;
+    const [before, streams] = [polls, positions.length];
+    await until("revoked", () => node.view.get().revoked);
+    assert.ok(polls <= before + 2, "one answer was enough, beside one that was under way");
+    assert.equal(positions.length, streams);
+  });
+
   it("takes itself for revoked when its certificate is refused again and again, and no more once it is served", async () => {
     let refusals = 0;
     script = async function* (_at, { signal }) {

@@ -4,6 +4,9 @@ import {
   CreateTenantResponseSchema,
   DeleteTenantResponseSchema,
   GetTenantResponseSchema,
+  type KeyRotation,
+  KeyRotationStageSchema,
+  ListKeyRotationsResponseSchema,
   ListTenantsResponseSchema,
   RotateTenantKeysResponseSchema,
   TenantKeys,
@@ -11,13 +14,22 @@ import {
   UpdateTenantResponseSchema,
 } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { Status, StatusSchema } from "@cloudvlan/gen/entity/v1/common_pb.js";
+import { KeyRoleSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import type { Tenant } from "@cloudvlan/gen/entity/v1/tenant_pb.js";
 import { CvlanService, GetTenantStatsResponseSchema } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { remote, show } from "../command.ts";
+import { UsageError } from "../exit.ts";
 import type { Io } from "../io.ts";
 import { byName, everyPage } from "../lookup.ts";
 import { ago, fields, table, word } from "../print.ts";
 import type { Session } from "../session.ts";
+
+/** What signs for a tenant besides the root key, by the word for it. */
+const DELEGATED: ReadonlyMap<string, TenantKeys> = new Map([
+  ["enrol", TenantKeys.ENROL],
+  ["policy", TenantKeys.POLICY],
+  ["map", TenantKeys.MAP],
+]);
 
 /** `cvlan tenant …` */
 export function tenantCommands(program: Command, io: Io): void {
@@ -165,6 +177,51 @@ export function tenantCommands(program: Command, io: Io): void {
         );
       }),
     );
+
+  tenant
+    .command("rotate-key <role>")
+    .description("replace the key that signs nodes (enrol), rules (policy) or maps (map); it is done in the background")
+    .addHelpText(
+      "after",
+      "\nRepeated, it goes on with what is under way; `cvlan tenant rotations` says how far it is.\nExample:\n  cvlan tenant rotate-key enrol --tenant acme\n",
+    )
+    .action(
+      remote(io, async (session, run) => {
+        const which = DELEGATED.get(run.args[0] ?? "");
+        if (which === undefined)
+          throw new UsageError(`there is no key for ${run.args[0]}`, `name one of ${[...DELEGATED.keys()].join(", ")}`);
+        const request = { tenantId: await session.tenantId(), which };
+        const response = await session.client(TenantService).rotateTenantKeys(request, { signal: io.signal });
+        show(run, RotateTenantKeysResponseSchema, response, () =>
+          rotationsTable(response.rotation ? [response.rotation] : [], io.clock.nowMs()),
+        );
+      }),
+    );
+
+  tenant
+    .command("rotations")
+    .description("how far the replacement of keys is, the latest of each role")
+    .addHelpText("after", "\nExample:\n  cvlan tenant rotations --tenant acme\n")
+    .action(
+      remote(io, async (session, run) => {
+        const tenantId = await session.tenantId();
+        const response = await session.client(TenantService).listKeyRotations({ tenantId }, { signal: io.signal });
+        show(run, ListKeyRotationsResponseSchema, response, () => rotationsTable(response.rotations, io.clock.nowMs()));
+      }),
+    );
+}
+
+function rotationsTable(rotations: readonly KeyRotation[], nowMs: number): string {
+  return table(
+    ["ROLE", "STAGE", "LEFT", "STARTED", "KEY"],
+    rotations.map(({ role, stage, left, startedAt, keyId }) => [
+      word(KeyRoleSchema.value[role]?.localName),
+      word(KeyRotationStageSchema.value[stage]?.localName),
+      String(left),
+      ago(startedAt, nowMs),
+      keyId,
+    ]),
+  );
 }
 
 function listTenants(session: Session, io: Io, showDeleted = false): Promise<Tenant[]> {

@@ -8,9 +8,11 @@ import {
   ApiKeyService,
   CertificateService,
   type CreateApiKeyRequest,
+  KeyRotationStage,
   TenantKeys,
   TenantService,
 } from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import { KeyRole } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import { NodeStatus } from "@cloudvlan/gen/entity/v1/node_pb.js";
 import { PresenceService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
 import { Permission } from "@cloudvlan/gen/options/v1/options_pb.js";
@@ -79,6 +81,12 @@ describe("cvlan against a controller", function () {
         rotateTenantKeys: ({ tenantId, which }) => ({
           tenant: { id: tenantId, name: TenantKeys[which] },
           keysetVersion: 7n,
+          ...(which === TenantKeys.ENROL && {
+            rotation: { role: KeyRole.ENROL, stage: KeyRotationStage.SIGNING, left: 12n, keyId: "key_of_enrol" },
+          }),
+        }),
+        listKeyRotations: () => ({
+          rotations: [{ role: KeyRole.MAP, stage: KeyRotationStage.DONE, keyId: "key_of_map" }],
         }),
       });
       router.service(CvlanService, { listCvlans: () => ({ cvlans: CVLANS }) });
@@ -312,6 +320,18 @@ describe("cvlan against a controller", function () {
     const { code, out } = await run("tenant", "rotate-root", "--json");
     assert.equal(code, 0);
     assert.deepEqual(JSON.parse(out), { tenant: { id: TENANT, name: "ROOT" }, keysetVersion: "7" });
+  });
+
+  it("replaces a key that the root key delegated, and says which there are", async () => {
+    const { code, out } = await run("tenant", "rotate-key", "enrol");
+    assert.equal(code, 0);
+    assert.match(out, /ROLE +STAGE +LEFT/);
+    assert.match(out, /enrol +signing +12 .*key_of_enrol/i);
+    const listed = await run("tenant", "rotations", "--json");
+    assert.deepEqual(JSON.parse(listed.out), {
+      rotations: [{ role: "KEY_ROLE_MAP", stage: "KEY_ROTATION_STAGE_DONE", keyId: "key_of_map" }],
+    });
+    assert.equal((await run("tenant", "rotate-key", "root")).code, 2);
   });
 
   it("asks a key of the platform for the tenant", async () => {

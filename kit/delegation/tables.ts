@@ -5,4 +5,6 @@ import { bytes } from "../db/columns.ts";
 export const signingKey = pgTable("signing_key", {
   tenantId: text("tenant_id").primaryKey(),
   wrappedSeed: bytes("wrapped_seed").notNull(),
+  /** Of the key that takes its place; null while none does. */
+  nextWrappedSeed: bytes("next_wrapped_seed"),
 });

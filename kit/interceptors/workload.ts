@@ -45,8 +45,6 @@ export function workloads({ clock, trustDomain, roots, denials, standings }: Wor
     if (peer.chain.length === 0) return { kind: "none" };
     const verdict = judge(peer);
     if (!verdict.ok) throw refused("CERTIFICATE_BAD", "use the certificate that this installation issued");
-    const expired = clock.nowMs() > verdict.notAfter.getTime();
-    if (expired && !access.expiredCertificate) throw refused("CERTIFICATE_EXPIRED", "renew the certificate");
     const issuedAt = Math.floor(verdict.notBefore.getTime() / 1000);
     const { spiffe } = verdict;
     // A renewed denial list is what stands between a revoked machine and the network: without it nobody new is let in.
@@ -55,8 +53,12 @@ export function workloads({ clock, trustDomain, roots, denials, standings }: Wor
         remedy: "try again later; the operator should see that auth is reachable",
       });
     }
-    if (denials.isDenied(verdict.uri, issuedAt))
-      throw refused("IDENTITY_DENIED", "the identity was revoked; join again");
+    // Who has the certificate's key may know it, also after the certificate ran out: a revoked machine gives up at the first answer.
+    if (denials.isDenied(verdict.uri, issuedAt)) {
+      throw new Refusal("unauthenticated", "IDENTITY_DENIED", "the identity was revoked", { remedy: "join again" });
+    }
+    const expired = clock.nowMs() > verdict.notAfter.getTime();
+    if (expired && !access.expiredCertificate) throw refused("CERTIFICATE_EXPIRED", "renew the certificate");
     switch (spiffe.kind) {
       case "node":
         if (denials.isDenied(tenantSubject(spiffe.tenantId), issuedAt))

@@ -10,3 +10,4 @@ export {
   verifyRecord,
 } from "./record.ts";
 export { descendsFromPinned, MAX_ROOT_TRANSITIONS, ROOT_KEY_ID, rootKeysOf, signRootTransition } from "./roots.ts";
+export { isAccepted, isSignedBy, type RoleKey } from "./role-key.ts";

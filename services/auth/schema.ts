@@ -1,3 +1,5 @@
+import type { KeyRotationStage } from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import type { KeyRole } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import { bytes } from "@cloudvlan/kit/db";
 import type { TenantId } from "@cloudvlan/kit/ids";
 import { bigint, boolean, integer, pgSchema, primaryKey, smallint, text, timestamp } from "drizzle-orm/pg-core";
@@ -37,6 +39,36 @@ export const rootTransitions = schema.table(
   (table) => [primaryKey({ columns: [table.tenantId, table.sequence] })],
 );
 
+/** The latest replacement of each delegated key of a tenant. */
+export const keyRotations = schema.table(
+  "key_rotation",
+  {
+    tenantId: text("tenant").$type<TenantId>().notNull(),
+    role: smallint().$type<KeyRole>().notNull(),
+    stage: smallint().$type<KeyRotationStage>().notNull(),
+    formerKeyIds: text("former_key_ids").array().notNull(),
+    /** Empty until the service that signs has made the key. */
+    keyId: text("key_id").notNull(),
+    left: bigint("records_left", { mode: "bigint" }).notNull(),
+    startedAt: instant("started_at").notNull(),
+    updatedAt: instant("updated_at").notNull(),
+    startedBy: text("started_by").notNull(),
+    seal: bytes("seal").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.tenantId, table.role] })],
+);
+
+/** Public keys that left a tenant's keyset and may not come back. */
+export const retiredKeys = schema.table(
+  "retired_key",
+  {
+    tenantId: text("tenant").$type<TenantId>().notNull(),
+    publicKey: bytes("public_key").notNull(),
+    retiredAt: instant("retired_at").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.tenantId, table.publicKey] })],
+);
+
 /** API keys; of the platform where the tenant is null. */
 export const apiKeys = schema.table("api_key", {
   tenantId: text("tenant_id").$type<TenantId>(),
@@ -74,3 +106,6 @@ export const contextKeys = schema.table("context_key", {
 
 export type TenantRow = typeof tenants.$inferSelect;
 export type ApiKeyRow = typeof apiKeys.$inferSelect;
+export type KeyRotationRow = typeof keyRotations.$inferSelect;
+/** How the replacement of a delegated key stands. */
+export type KeyRotationState = Omit<KeyRotationRow, "seal">;

@@ -1,8 +1,15 @@
 import { rekeyRows, type SecretTable } from "@cloudvlan/kit/rekey";
 import { contextOf } from "./context-key.ts";
-import { API_KEY_TABLE, apiKeyFields, TENANT_TABLE, tenantFields } from "./domain/seals.ts";
+import {
+  API_KEY_TABLE,
+  apiKeyFields,
+  KEY_ROTATION_TABLE,
+  keyRotationFields,
+  TENANT_TABLE,
+  tenantFields,
+} from "./domain/seals.ts";
 import { rootContextOf } from "./root-key.ts";
-import { apiKeys, contextKeys, tenants } from "./schema.ts";
+import { apiKeys, contextKeys, keyRotations, tenants } from "./schema.ts";
 
 /** What auth keeps under the master key. */
 export const secrets: readonly SecretTable[] = [
@@ -18,6 +25,13 @@ export const secrets: readonly SecretTable[] = [
     scopes: ["platform", "tenant"],
     rekey: (tx, rekey) =>
       rekeyRows(tx, apiKeys, ["id"], (row) => ({ seal: rekey.seal(API_KEY_TABLE, apiKeyFields(row), row.seal) })),
+  },
+  {
+    scopes: ["platform"],
+    rekey: (tx, rekey) =>
+      rekeyRows(tx, keyRotations, ["tenantId", "role"], (row) => ({
+        seal: rekey.seal(KEY_ROTATION_TABLE, keyRotationFields(row), row.seal),
+      })),
   },
   {
     scopes: ["platform"],

@@ -16,6 +16,7 @@ import { authenticationHandlers } from "./handlers/authentication.ts";
 import { certificateHandlers } from "./handlers/certificates.ts";
 import { denialHandlers } from "./handlers/denials.ts";
 import { keysetHandlers } from "./handlers/keysets.ts";
+import { rotationHandlers } from "./handlers/rotate-delegated.ts";
 import { tenantHandlers } from "./handlers/tenants.ts";
 import { ensureOwnerKey } from "./owner-key.ts";
 import { secrets } from "./secrets.ts";
@@ -40,6 +41,7 @@ export const auth = defineService({
         router.service(AuthService, {
           ...authenticationHandlers(context, contextKey),
           ...keysetHandlers(context),
+          ...rotationHandlers(context),
           ...denialHandlers(context),
         });
       },

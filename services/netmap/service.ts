@@ -19,6 +19,7 @@ import { keysets } from "./live/keysets.ts";
 import { openMaps } from "./live/maps.ts";
 import { openPresence } from "./live/presence.ts";
 import packageJson from "./package.json" with { type: "json" };
+import { retireKeys } from "./live/retire.ts";
 import { standing } from "./live/standing.ts";
 import { secrets } from "./secrets.ts";
 
@@ -36,15 +37,8 @@ export const netmap = defineService({
     const registry = context.client(RegistryService);
     const policy = context.client(PolicyService);
     const mapKeys = delegatedKeys({ ...context, service: "netmap", role: KeyRole.MAP, auth });
-    const maps = openMaps({
-      ...context,
-      auth,
-      nodes,
-      registry,
-      policy,
-      keysets: keysets(auth, context.log),
-      mapKeys,
-    });
+    const live = { ...context, auth, nodes, registry, policy, keysets: keysets(auth, context.log), mapKeys };
+    const maps = openMaps(live);
     const presence = openPresence(context);
     const limit = reportLimit(context.config, context.clock);
     const deps = { ...context, maps, presence, locate: locator(nodes), limit };
@@ -68,7 +62,8 @@ export const netmap = defineService({
       jobs: [
         { name: "presence", run: (signal) => presence.run(signal) },
         { name: "maps", run: (signal) => maps.run(signal) },
-        { name: "renew delegations", run: (signal) => mapKeys.run(signal) },
+        { name: "renew and replace keys", run: (signal) => mapKeys.run(signal) },
+        { name: "retire keys", run: (signal) => retireKeys(live, signal) },
       ],
     };
   },

@@ -1,7 +1,8 @@
 import type { Tx } from "@cloudvlan/kit/db";
+import { isSignedByOther } from "@cloudvlan/kit/delegation";
 import { type KeyProvider, requireSeal, sealOf } from "@cloudvlan/kit/keys";
 import type { Standing } from "@cloudvlan/kit/server";
-import { and, asc, desc, eq, gt, inArray, lte, sql } from "drizzle-orm";
+import { and, asc, count, desc, eq, gt, inArray, lte, sql } from "drizzle-orm";
 import type { PgColumn } from "drizzle-orm/pg-core";
 import { type HeadSettings, headSettingsOf } from "./domain/head-settings.ts";
 import type { Plan, StoredRecord } from "./domain/plan.ts";
@@ -78,6 +79,21 @@ export async function readPolicyRecords(tx: Tx, scope: Scope): Promise<Map<strin
 /** Rows of everything. */
 export async function readAllRecords(tx: Tx, scope: Scope): Promise<StoredRecord[]> {
   return tx.select().from(records).where(inScope(records, scope));
+}
+
+/** Maps of a tenant with records of these kinds that another key signed, and how many. */
+export async function recordsSignedByOthers(
+  tx: Tx,
+  tenantId: string,
+  kinds: readonly number[],
+  keyId: string,
+): Promise<{ readonly cvlanId: string; readonly records: number }[]> {
+  const ofKinds = and(inArray(records.kind, [...kinds]), eq(records.removed, false));
+  return tx
+    .select({ cvlanId: records.cvlanId, records: count() })
+    .from(records)
+    .where(and(eq(records.tenantId, tenantId), ofKinds, isSignedByOther(records.signed, keyId)))
+    .groupBy(records.cvlanId);
 }
 
 /** How far a source was followed. */

@@ -10,6 +10,7 @@ import { defineService } from "@cloudvlan/kit/service";
 import { config } from "./config.ts";
 import { applyPolicy, type PolicyDeps } from "./handlers/apply.ts";
 import { getPolicy, watchChanges } from "./handlers/read.ts";
+import { resignPolicies } from "./handlers/resign.ts";
 import { secrets } from "./secrets.ts";
 
 /** policy: one document a cvlan and the signed rules made from it. */
@@ -22,7 +23,13 @@ export const policy = defineService({
   secrets,
   build: async (context) => {
     const auth = context.client(AuthService);
-    const policyKeys = delegatedKeys({ ...context, service: "policy", role: KeyRole.POLICY, auth });
+    const policyKeys = delegatedKeys({
+      ...context,
+      service: "policy",
+      role: KeyRole.POLICY,
+      auth,
+      resign: (tenantId, key) => resignPolicies(context, tenantId, key),
+    });
     const deps: PolicyDeps = {
       ...context,
       registry: context.client(RegistryService),
@@ -37,7 +44,7 @@ export const policy = defineService({
           watchChanges: (request, handler) => watchChanges(deps, request, handler.signal),
         });
       },
-      jobs: [{ name: "renew delegations", run: (signal) => policyKeys.run(signal) }],
+      jobs: [{ name: "renew and replace keys", run: (signal) => policyKeys.run(signal) }],
     };
   },
 });

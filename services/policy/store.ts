@@ -15,7 +15,7 @@ import {
 } from "@cloudvlan/gen/entity/v1/policy_pb.js";
 import type { Tx } from "@cloudvlan/kit/db";
 import { type KeyProvider, requireSeal, sealOf } from "@cloudvlan/kit/keys";
-import { type SigningKey, verifyRecord } from "@cloudvlan/kit/sign";
+import { isAccepted, type RoleKey } from "@cloudvlan/kit/sign";
 import { and, eq, inArray } from "drizzle-orm";
 import type { Scope } from "./domain/compile.ts";
 import { documents, rules } from "./schema.ts";
@@ -78,7 +78,7 @@ function inScope({ tenantId, cvlanId }: Scope) {
 export async function lockDocument(
   tx: Tx,
   keys: KeyProvider,
-  key: SigningKey,
+  key: RoleKey,
   scope: Scope,
   empty: StoredDocument,
 ): Promise<{ document: StoredDocument | "broken"; manifest: PolicyManifest | undefined }> {
@@ -95,25 +95,29 @@ export async function lockDocument(
     .onConflictDoNothing();
   const [row] = await tx.select().from(documents).where(inScope(scope)).for("update");
   if (!row) throw new Error("the policy document was not stored");
-  return { document: open(keys, row), manifest: openManifest(key, scope, row.manifest) };
+  return { document: open(keys, row), manifest: openManifest(key, scope, row.manifest)?.manifest };
 }
 
-/** The manifest of the version in force, when it is one that our key signed for this cvlan. */
-function openManifest(key: SigningKey, scope: Scope, bytes: Uint8Array): PolicyManifest | undefined {
+/** The manifest of the version in force, when it is one that a key of ours signed for this cvlan. */
+export function openManifest(
+  key: RoleKey,
+  scope: Scope,
+  bytes: Uint8Array,
+): { readonly manifest: PolicyManifest; readonly signed: Signed } | undefined {
   if (bytes.length === 0) return undefined;
   const signed = openSigned(key, "manifest", bytes);
   const manifest = signed && fromBinary(PolicyManifestSchema, signed.payload);
-  return manifest && belongs(scope, manifest) ? manifest : undefined;
+  return signed && manifest && belongs(scope, manifest) ? { manifest, signed } : undefined;
 }
 
-function openSigned(key: SigningKey, domain: "rule" | "manifest", bytes: Uint8Array): Signed | undefined {
+function openSigned(key: RoleKey, domain: "rule" | "manifest", bytes: Uint8Array): Signed | undefined {
   let signed: Signed;
   try {
     signed = fromBinary(SignedSchema, bytes);
   } catch {
-    return undefined; // not ours: whatever our key did not sign is absent
+    return undefined; // not ours: whatever no key of ours signed is absent
   }
-  return signed.keyId === key.keyId && verifyRecord(key.publicKey, domain, signed) ? signed : undefined;
+  return isAccepted(key, domain, signed) ? signed : undefined;
 }
 
 function belongs(scope: Scope, record: { tenantId: string; cvlanId: string }): boolean {
@@ -141,8 +145,8 @@ export async function writeDocument(
     .where(inScope(scope));
 }
 
-/** Rules in force by rule id (hex), those that our key signed for this cvlan; others are as good as absent. */
-export async function readRules(tx: Tx, key: SigningKey, scope: Scope): Promise<Map<string, StoredRule>> {
+/** Rules in force by rule id (hex), those that a key of ours signed for this cvlan; others are as good as absent. */
+export async function readRules(tx: Tx, key: RoleKey, scope: Scope): Promise<Map<string, StoredRule>> {
   const rows = await tx
     .select()
     .from(rules)

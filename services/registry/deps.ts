@@ -12,7 +12,13 @@ import type { RegistryConfig } from "./config.ts";
 import type { Seals } from "./seals.ts";
 
 /** What the handlers work with. */
-export interface RegistryDeps {
+export interface RegistryDeps extends SigningDeps {
+  /** They sign node and DNS records. */
+  readonly enrolKeys: DelegatedKeys;
+}
+
+/** The same without the keys: what they sign with is given. */
+export interface SigningDeps {
   readonly clusterId: string;
   /** Base URL that join strings name. */
   readonly url: string;
@@ -26,8 +32,6 @@ export interface RegistryDeps {
   readonly audit: AuditLog;
   readonly keys: KeyProvider;
   readonly seals: Seals;
-  /** They sign node records. */
-  readonly enrolKeys: DelegatedKeys;
   readonly auth: Client<typeof AuthService>;
   readonly certificates: Client<typeof CertificateService>;
 }

@@ -36,6 +36,7 @@ import { beginJoin, join } from "./handlers/join.ts";
 import { getNode, listNodes, updateNode } from "./handlers/nodes.ts";
 import { publishDue } from "./handlers/publish-cvlan.ts";
 import { createRegion, deleteRegion, getRegion, listRegions, updateRegion } from "./handlers/regions.ts";
+import { resignRecords } from "./handlers/resign.ts";
 import { resolveTargets } from "./handlers/resolve.ts";
 import { redriveDenials, revokeNode } from "./handlers/revoke.ts";
 import { getSettings, updateSettings } from "./handlers/settings.ts";
@@ -69,15 +70,20 @@ export const registry = defineService({
   secrets,
   build: async (context) => {
     const auth = context.client(AuthService);
-    const enrolKeys = delegatedKeys({ ...context, service: "registry", role: KeyRole.ENROL, auth });
-    const deps: RegistryDeps = {
+    const signing = {
       ...context,
       auth,
       certificates: context.client(CertificateService),
       defaults: defaultsOf(context.config),
       seals: rowSeals(context.keys, context.log),
-      enrolKeys,
     };
+    const enrolKeys = delegatedKeys({
+      ...signing,
+      service: "registry",
+      role: KeyRole.ENROL,
+      resign: (tenantId, key) => resignRecords(signing, tenantId, key),
+    });
+    const deps: RegistryDeps = { ...signing, enrolKeys };
     const refused = refusedJoins(deps);
     return {
       routes: (router) => {
@@ -149,7 +155,7 @@ export const registry = defineService({
         });
       },
       jobs: [
-        { name: "renew delegations", run: (signal) => enrolKeys.run(signal) },
+        { name: "renew and replace keys", run: (signal) => enrolKeys.run(signal) },
         { name: "publish cvlans", run: (signal) => publishDue(deps, signal) },
         { name: "end deleted tenants", run: (signal) => endDeletedTenants(deps, signal) },
         {

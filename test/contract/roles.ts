@@ -34,6 +34,7 @@ const MAKERS: ReadonlyMap<string, { readonly makers: readonly ServiceName[]; rea
   [pathOf(CertificateService.method.mintCertificate), { makers: ["registry"], reason: "CALLER_NOT_LET_IN" }],
   [pathOf(AuthService.method.deny), { makers: ["registry"], reason: "CALLER_NOT_LET_IN" }],
   // The sample asks for the role of registry.
+  [pathOf(AuthService.method.reportKeyRotation), { makers: ["registry"], reason: "STAGE_NOT_YOURS" }],
   [pathOf(AuthService.method.delegateKey), { makers: ["registry"], reason: "ROLE_NOT_YOURS" }],
 ]);
 
@@ -100,7 +101,7 @@ export function verdictOf(
     case "person":
       return kinds.includes(CallerKind.PERSON) ? ofPerson(subject, access, tenantId) : denied("CALLER_KIND");
     case "node":
-      if (subject.state === "revoked") return unauthenticated("CERTIFICATE_REFUSED");
+      if (subject.state === "revoked") return unauthenticated("IDENTITY_DENIED");
       if (subject.state === "expired" && !access.expiredCertificate) return unauthenticated("CERTIFICATE_REFUSED");
       return kinds.includes(CallerKind.NODE) ? LET_THROUGH : denied("CALLER_KIND");
     case "service":

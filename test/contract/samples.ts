@@ -5,6 +5,7 @@ import {
   AuditService as AuthAuditService,
   AuthService,
   CertificateService,
+  KeyRotationStage,
   TenantKeys,
   TenantService,
 } from "@cloudvlan/gen/auth/v1/auth_pb.js";
@@ -37,6 +38,7 @@ import { newId } from "@cloudvlan/kit/ids";
 import { createClient } from "@connectrpc/connect";
 import type { Installation } from "./installation.ts";
 import { joinRequest, type Member, newMachineKeys, parseJoinString } from "./member.ts";
+import { until } from "./until.ts";
 import { allow, ANY, newName, type Side, typed } from "./world.ts";
 
 /** What samples are made from: the tenant they belong to, and a member and a group of it that stay. */
@@ -86,6 +88,29 @@ async function otherTenant(ground: Ground): Promise<string> {
   return tenant?.id ?? "";
 }
 
+const replaced = new WeakMap<Installation, Promise<string>>();
+
+/** The key that registry signs with since the former one of the tenant was replaced: what it said of it can be said again. */
+function replacedEnrolKey({ installation, side: { tenantId } }: Ground): Promise<string> {
+  const known = replaced.get(installation);
+  if (known) return known;
+  const replace = async (): Promise<string> => {
+    const tenants = createClient(TenantService, installation.person(installation.ownerKey));
+    await tenants.rotateTenantKeys({ tenantId, which: TenantKeys.ENROL });
+    let keyId = "";
+    await until("the key of the tenant is replaced", async () => {
+      const { rotations } = await tenants.listKeyRotations({ tenantId });
+      const done = rotations.find(({ role, stage }) => role === KeyRole.ENROL && stage === KeyRotationStage.DONE);
+      keyId = done?.keyId ?? "";
+      return done !== undefined;
+    });
+    return keyId;
+  };
+  const replacing = replace();
+  replaced.set(installation, replacing);
+  return replacing;
+}
+
 sample(TenantService.method.createTenant, () => ({ name: newName("tenant") }));
 sample(TenantService.method.getTenant, ({ side }) => ({ tenantId: side.tenantId }));
 sample(TenantService.method.listTenants, () => ({}));
@@ -99,6 +124,7 @@ sample(TenantService.method.deleteTenant, async (ground) => {
   return { tenantId };
 });
 sample(TenantService.method.rotateTenantKeys, ({ side }) => ({ tenantId: side.tenantId, which: TenantKeys.ROOT }));
+sample(TenantService.method.listKeyRotations, ({ side }) => ({ tenantId: side.tenantId }));
 
 sample(ApiKeyService.method.createApiKey, ({ side }) => ({
   tenantId: side.tenantId,
@@ -132,6 +158,13 @@ sample(AuthService.method.delegateKey, ({ side }) => ({
   publicKey: new Uint8Array(randomBytes(32)),
 }));
 sample(AuthService.method.getKeyset, ({ side }) => ({ tenantId: side.tenantId }));
+sample(AuthService.method.listUnfinishedKeyRotations, () => ({}));
+sample(AuthService.method.reportKeyRotation, async (ground) => ({
+  tenantId: ground.side.tenantId,
+  role: KeyRole.ENROL,
+  keyId: await replacedEnrolKey(ground),
+  stage: KeyRotationStage.SIGNING,
+}));
 sample(AuthService.method.deny, ({ side }) => ({ tenantId: side.tenantId, nodeId: newId("node", Date.now()) }));
 sample(AuthService.method.watchChanges, () => ({}));
 

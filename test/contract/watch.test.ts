@@ -165,7 +165,7 @@ for (const kind of ["pglite", "postgres"] as const) {
       await until("the stream to end", () => doomed.ended !== undefined);
       assert.ok(["IDENTITY_DENIED", "NODE_REVOKED"].includes(doomed.ended?.reason ?? ""), doomed.ended?.reason);
       await until("the peer to drop it", () => !witness.nodes.has(victim.nodeId));
-      await assertRefused(victim.credential, "Unauthenticated", "CERTIFICATE_REFUSED");
+      await assertRefused(victim.credential, "Unauthenticated", "IDENTITY_DENIED");
       assert.equal(witness.distrust ?? witness.ended, undefined);
     });
 
@@ -178,7 +178,7 @@ for (const kind of ["pglite", "postgres"] as const) {
       await createClient(AuthService, registry).deny({ tenantId, nodeId });
       await until("the stream to end", () => doomed.ended !== undefined);
       assert.deepEqual([doomed.ended?.code, doomed.ended?.reason], ["Unauthenticated", "IDENTITY_DENIED"]);
-      await assertRefused(victim.credential, "Unauthenticated", "CERTIFICATE_REFUSED");
+      await assertRefused(victim.credential, "Unauthenticated", "IDENTITY_DENIED");
       assert.equal(witness.distrust ?? witness.ended, undefined);
     });
 

@@ -187,8 +187,8 @@ describe("somebody who can write every table and has no key", function () {
       invoke(restarted.holder(member.credential), CertificateService.method.renewCertificate, request),
     );
     await restarted.close();
-    assert.deepEqual([byRestarted.code, byRestarted.reason], ["Unauthenticated", "CERTIFICATE_REFUSED"]);
-    assert.equal(byRenewal.reason, "CERTIFICATE_REFUSED", "it gets no certificate any more");
+    assert.deepEqual([byRestarted.code, byRestarted.reason], ["Unauthenticated", "IDENTITY_DENIED"]);
+    assert.equal(byRenewal.reason, "IDENTITY_DENIED", "it gets no certificate any more");
   });
 
   it("finds no secret in any table", async () => {

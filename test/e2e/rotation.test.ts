@@ -3,11 +3,19 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { TenantKeys, TenantService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import { create, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
+import { type KeyRotation, KeyRotationStage, TenantKeys, TenantService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import { EngineService } from "@cloudvlan/gen/engine/v1/engine_pb.js";
+import { KeysetSchema, type MapUpdate, MapUpdateSchema, SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
+import { NetmapService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
+import { CvlanService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
+import { engineTransport } from "@cloudvlan/agent/engine";
 import { fetchTrustBundle } from "@cloudvlan/kit/client";
+import { systemClock } from "@cloudvlan/kit/clock";
 import { certificatesOf } from "@cloudvlan/kit/pki";
 import { run } from "@cloudvlan/test/lab";
-import { createClient } from "@connectrpc/connect";
+import { ConnectError, createClient } from "@connectrpc/connect";
+import { CONTROLLER_GONE } from "./site/loud.ts";
 import { joinBoth, ping, type Site, type SiteNode, startSite, until } from "./site/index.ts";
 
 /** Pings of one stream, 50 ms apart. */
@@ -95,6 +103,165 @@ describe("a tenant's root key is replaced", function () {
     assert.equal(await rootOf(b), pinned, "the agent need not know of it");
     assert.deepEqual([(await a.status())?.nodeId, (await b.status())?.nodeId], ids);
     for (const node of [a, b]) assert.doesNotMatch(await node.agent.output(), /ROOT_GAP|BAD_SIGNATURE/);
+  });
+});
+
+/** Fails when one ping is lost until `work` is done. */
+async function throughoutTraffic({ a }: Site, work: () => Promise<void>): Promise<void> {
+  let isDone = false;
+  const working = work().finally(() => (isDone = true));
+  do assert.equal(await a.ping("hostb", PINGS), PINGS, "no packet is lost");
+  while (!isDone);
+  await working;
+}
+
+describe("the keys that sign for a tenant are replaced", function () {
+  this.timeout(300_000);
+  const ALL = [TenantKeys.ENROL, TenantKeys.POLICY, TenantKeys.MAP];
+  let site: Site;
+  let nodeIds: (string | undefined)[];
+  before(async () => {
+    site = await startSite({
+      store: "postgres",
+      workers: 2,
+      provokes: [...CONTROLLER_GONE, /UNKNOWN_KEY: \w+: the keyset has no key/],
+    });
+    const { tenant, api } = site;
+    await tenant.apply(ping);
+    await joinBoth(site);
+    nodeIds = await idsNow();
+    // A network that no node ever looked at has a signed record too.
+    await createClient(CvlanService, api).createCvlan({ tenantId: tenant.tenantId, name: "empty" });
+  });
+  after(() => site?.[Symbol.asyncDispose]());
+
+  const idsNow = async () => [(await site.a.status())?.nodeId, (await site.b.status())?.nodeId];
+  const rotate = async (which: TenantKeys): Promise<KeyRotation> => {
+    const { tenantId } = site.tenant;
+    const { rotation } = await createClient(TenantService, site.api).rotateTenantKeys({ tenantId, which });
+    assert.ok(rotation);
+    return rotation;
+  };
+
+  /** Waits until the rotations that were asked for are done. @returns their new keys */
+  async function done(asked: readonly KeyRotation[]): Promise<string[]> {
+    const { tenantId } = site.tenant;
+    const keyIds: string[] = [];
+    await until("every key is replaced", async () => {
+      const { rotations } = await createClient(TenantService, site.api).listKeyRotations({ tenantId });
+      const ours = asked.flatMap(
+        ({ role, startedAt }) =>
+          rotations.find((each) => each.role === role && each.startedAt?.seconds === startedAt?.seconds) ?? [],
+      );
+      keyIds.splice(0, keyIds.length, ...ours.map(({ keyId }) => keyId));
+      return ours.length === asked.length && ours.every(({ stage }) => stage === KeyRotationStage.DONE);
+    });
+    return keyIds;
+  }
+
+  /** The whole map of hosta as a worker serves it, and the keys of its keyset. */
+  async function servedMap(): Promise<{ readonly map: MapUpdate; readonly keyIds: string[] }> {
+    const certificate = certificatesOf(await readFile(join(site.a.state, "tls.pem"), "utf8"));
+    const key = await readFile(join(site.a.state, "tls.key"), "utf8");
+    const connection = site.control.connectToWorker(0, { certificate, key });
+    try {
+      const { updates } = await createClient(NetmapService, connection).poll({});
+      const [map, more] = updates;
+      assert.ok(map?.full && !more);
+      const { payload } = fromBinary(SignedSchema, map.keyset);
+      return { map, keyIds: fromBinary(KeysetSchema, payload).keys.map(({ keyId }) => keyId) };
+    } finally {
+      connection.close();
+    }
+  }
+
+  const follow = async (nodes: readonly SiteNode[]): Promise<void> => {
+    const { version } = await keysetNow();
+    for (const node of nodes)
+      await until(`${node.name} has the keyset of now`, async () => (await keysetVersion(node)) >= version);
+  };
+  const keysetNow = async () => {
+    const { payload } = fromBinary(SignedSchema, (await servedMap()).map.keyset);
+    return fromBinary(KeysetSchema, payload);
+  };
+
+  it("without a lost packet, and the former keys sign nothing any more", async () => {
+    const { a, b } = site;
+    const former = await servedMap();
+    let keyIds: string[] = [];
+    await throughoutTraffic(site, async () => {
+      const asked = await Promise.all(ALL.map(rotate));
+      const again = await rotate(TenantKeys.ENROL);
+      assert.deepEqual(again.formerKeyIds, asked[0]?.formerKeyIds, "it goes on with what is under way");
+      keyIds = await done(asked);
+      await follow([a, b]);
+    });
+    const present = await servedMap();
+    assert.deepEqual(present.keyIds.toSorted(), keyIds.toSorted(), "the former keys left the keyset");
+    assert.ok(former.keyIds.every((keyId) => !keyIds.includes(keyId)));
+    const signers = ({ nodes, rules, dns, head }: MapUpdate) =>
+      [...nodes, ...rules, dns, head].map((bytes) => fromBinary(SignedSchema, bytes).keyId);
+    for (const { map } of [former, present])
+      assert.equal(signers(map).length, 5, "two nodes, a rule, the names and the head");
+    assert.ok(signers(present.map).every((keyId) => keyIds.includes(keyId)));
+    assert.deepEqual(await idsNow(), nodeIds);
+
+    // The engine takes steps from one agent at a time.
+    await a.agent.end("SIGKILL");
+    using transport = engineTransport(join(a.state, "engine", "engine.sock"), systemClock);
+    const engine = createClient(EngineService, transport);
+    const { revision, head, nodes, rules, dns } = present.map;
+    const step = async (part: MessageInitShape<typeof MapUpdateSchema>) => {
+      const generation = ((await engine.getStatus({ withoutPeers: true })).status?.generation ?? 0n) + 1n;
+      return engine.apply({
+        generation,
+        updates: [create(MapUpdateSchema, { previous: revision, revision, head, ...part })],
+      });
+    };
+    await step({ nodes, rules, dns });
+    for (const part of [
+      { nodes: former.map.nodes },
+      { rules: former.map.rules },
+      { dns: former.map.dns },
+      { head: former.map.head },
+    ]) {
+      const refused = await step(part).then(
+        () => undefined,
+        (error: unknown) => ConnectError.from(error),
+      );
+      const said = refused?.message ?? "it was taken";
+      assert.ok(said.includes("the keyset has no key"), `${Object.keys(part).join()}: ${said}`);
+    }
+    await a.startAgent();
+    await until("hosta pings hostb", async () => (await a.ping("hostb")) > 0);
+  });
+
+  it("while a node is away, and it comes back as the same", async () => {
+    const { a, b } = site;
+    await b.agent.end("SIGKILL");
+    await b.killEngine();
+    await done(await Promise.all(ALL.map(rotate)));
+    await done(await Promise.all(ALL.map(rotate)));
+    await b.startAgent();
+    await until("hosta pings hostb again", async () => (await a.ping("hostb", 1, 500)) > 0);
+    await until("hostb pings hosta again", async () => (await b.ping("hosta", 1, 500)) > 0);
+    await follow([a, b]);
+    assert.deepEqual(await idsNow(), nodeIds);
+    assert.doesNotMatch(await b.agent.output(), /UNKNOWN_KEY|BAD_SIGNATURE|OLD_/);
+  });
+
+  it("by workers that are killed while they do it, and start again", async () => {
+    const { a, b, control } = site;
+    const [first, second] = control.workers;
+    assert.ok(first && second);
+    const asked = await Promise.all(ALL.map(rotate));
+    await Promise.all([first.end("SIGKILL"), second.end("SIGKILL")]);
+    await control.startWorker(0);
+    await control.startWorker(1);
+    await done(asked);
+    await follow([a, b]);
+    assert.ok((await b.ping("hosta")) > 0);
+    assert.deepEqual(await idsNow(), nodeIds);
   });
 });
 

@@ -1,9 +1,11 @@
+import type { Signed } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import { Status } from "@cloudvlan/gen/entity/v1/common_pb.js";
 import type { Caller, ServiceName } from "@cloudvlan/kit/caller";
 import type { Tx } from "@cloudvlan/kit/db";
 import { Refusal } from "@cloudvlan/kit/errors";
 import type { TenantId } from "@cloudvlan/kit/ids";
 import { tenantSuspended } from "@cloudvlan/kit/server";
+import { readRootTransitions } from "../root-key.ts";
 import type { TenantRow } from "../schema.ts";
 import { findTenant } from "../store.ts";
 import { type AuthContext, trustedTenants } from "../trusted.ts";
@@ -50,6 +52,24 @@ export async function requireActiveTenant(ctx: AuthContext, caller: Caller, tena
   const tenant = await requireTenant(ctx, caller, tenantId);
   if (tenant.status === Status.SUSPENDED) throw tenantSuspended(tenantId);
   return tenant;
+}
+
+/**
+ * A tenant and what leads to its root key.
+ * @throws Refusal as `requireTenant`, Error when what is stored does not lead there.
+ */
+export async function requireRoots(
+  ctx: AuthContext,
+  caller: Caller,
+  tenantId: TenantId,
+): Promise<{ readonly tenant: TenantRow; readonly transitions: Signed[] }> {
+  for (let attempt = 0; attempt < KEYSET_ATTEMPTS; attempt++) {
+    const tenant = await requireTenant(ctx, caller, tenantId);
+    // Two statements see two moments: the root key may be replaced between them.
+    const transitions = await ctx.db.tenant(tenantId, (tx) => readRootTransitions(tx, tenant));
+    if (transitions) return { tenant, transitions };
+  }
+  throw new Error(`the root transitions of ${tenantId} do not lead to the root key that its row names`);
 }
 
 /** Undefined when the tenant does not exist or was deleted, or its row cannot be trusted. */

@@ -8,11 +8,12 @@ import { newId, requireId, type TenantId } from "@cloudvlan/kit/ids";
 import { openKeyset } from "@cloudvlan/kit/sign";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { delegate, roleOf, signKeyset } from "../domain/keyset.ts";
-import { openRootKey, readRootTransitions } from "../root-key.ts";
+import { openRootKey } from "../root-key.ts";
+import { isRetired } from "../rotation-store.ts";
 import { replaceKeyset } from "../store.ts";
 import { STREAM } from "../stream.ts";
 import type { AuthContext } from "../trusted.ts";
-import { KEYSET_ATTEMPTS, keysetBusy, requireService, requireTenant } from "./common.ts";
+import { KEYSET_ATTEMPTS, keysetBusy, requireRoots, requireService, requireTenant } from "./common.ts";
 
 type KeysetRpcs = Pick<ServiceImpl<typeof AuthService>, "delegateKey" | "getKeyset">;
 
@@ -45,6 +46,8 @@ export function keysetHandlers(ctx: AuthContext): KeysetRpcs {
         const signed = fromBinary(SignedSchema, tenant.keyset);
         const nowMs = ctx.clock.nowMs();
         const keyset = openKeyset(tenant.rootPublicKey, tenantId, signed);
+        // Asked after the keyset was read: whoever retires the key afterwards makes another version.
+        if (await ctx.db.tenant(tenantId, (tx) => isRetired(tx, tenantId, publicKey))) throw keyRetired(tenantId);
         const { keyId, next } = delegate(keyset, { role, publicKey, keyId: newId("key", nowMs), nowMs });
         const rootPublicKey = tenant.rootPublicKey;
         if (!next) return { keyId, keyset: signed, rootPublicKey };
@@ -56,11 +59,18 @@ export function keysetHandlers(ctx: AuthContext): KeysetRpcs {
 
     async getKeyset({ tenantId: asked }, context) {
       const tenantId = requireId("tenant", asked, "tenant_id");
-      const tenant = await requireTenant(ctx, callerOf(context), tenantId);
+      const { tenant, transitions: rootTransitions } = await requireRoots(ctx, callerOf(context), tenantId);
       const keyset = fromBinary(SignedSchema, tenant.keyset);
       openKeyset(tenant.rootPublicKey, tenantId, keyset);
-      const rootTransitions = await ctx.db.tenant(tenantId, (tx) => readRootTransitions(tx, tenant));
       return { keyset, rootPublicKey: tenant.rootPublicKey, rootTransitions };
     },
   };
+}
+
+function keyRetired(tenantId: TenantId): Refusal {
+  return new Refusal("conflict", "KEY_RETIRED", "the key was replaced and may not sign any more", {
+    field: "public_key",
+    objectId: tenantId,
+    remedy: "use the key that took its place; all workers of a service share one database",
+  });
 }

@@ -9,12 +9,12 @@ import { sealOf } from "@cloudvlan/kit/keys";
 import { MAX_ROOT_TRANSITIONS, openKeyset, signRootTransition } from "@cloudvlan/kit/sign";
 import { nextKeyset, signKeyset } from "../domain/keyset.ts";
 import { TENANT_TABLE, tenantFields } from "../domain/seals.ts";
-import { newRootKey, openRootKey, readRootTransitions } from "../root-key.ts";
+import { newRootKey, openRootKey } from "../root-key.ts";
 import type { TenantRow } from "../schema.ts";
 import { replaceRoot } from "../store.ts";
 import { STREAM } from "../stream.ts";
 import type { AuthContext } from "../trusted.ts";
-import { keysetBusy, KEYSET_ATTEMPTS, requireTenant } from "./common.ts";
+import { keysetBusy, KEYSET_ATTEMPTS, requireRoots } from "./common.ts";
 
 /**
  * Puts a new root key in the place of the tenant's, signed by the one that goes, and signs the same keys again by the new
@@ -23,10 +23,10 @@ import { keysetBusy, KEYSET_ATTEMPTS, requireTenant } from "./common.ts";
  */
 export async function rotateRoot(ctx: AuthContext, caller: Caller, tenantId: TenantId): Promise<TenantRow> {
   for (let attempt = 0; attempt < KEYSET_ATTEMPTS; attempt++) {
-    const former = await requireTenant(ctx, caller, tenantId);
+    const former = await requireRoots(ctx, caller, tenantId);
     const { row, transition } = await successor(ctx, former);
     const replaced = await ctx.db.platform(async (tx) => {
-      if (!(await replaceRoot(tx, row, former.seal, transition))) return false;
+      if (!(await replaceRoot(tx, row, former.tenant.seal, transition))) return false;
       await ctx.changes.append(tx, STREAM, [{ objectId: tenantId, change: { case: "keyset", value: row.keyset } }]);
       const action = pathOf(TenantService.method.rotateTenantKeys);
       await ctx.audit.record(tx, caller, { action, objectId: tenantId, outcome: "ok" });
@@ -38,8 +38,8 @@ export async function rotateRoot(ctx: AuthContext, caller: Caller, tenantId: Ten
 }
 
 /** The tenant's row with another root key, and what the present one says of it. */
-async function successor(ctx: AuthContext, tenant: TenantRow) {
-  const made = (await ctx.db.tenant(tenant.id, (tx) => readRootTransitions(tx, tenant))).length;
+async function successor(ctx: AuthContext, { tenant, transitions }: Awaited<ReturnType<typeof requireRoots>>) {
+  const made = transitions.length;
   if (made >= MAX_ROOT_TRANSITIONS) {
     throw new Refusal("exhausted", "ROOT_ROTATIONS_EXHAUSTED", `the root key was replaced ${made} times`, {
       objectId: tenant.id,

@@ -21,6 +21,7 @@ import { STREAM } from "../stream.ts";
 import { type AuthContext, trustedTenants } from "../trusted.ts";
 import { deleteTenant, nameTaken, updateTenant } from "../tenant-life.ts";
 import { tenantNotFound } from "./common.ts";
+import { delegatedRole, listKeyRotations, rotateDelegated } from "./rotate-delegated.ts";
 import { rotateRoot } from "./rotate.ts";
 
 /** A tenant as a caller sees it. */
@@ -107,9 +108,20 @@ export function tenantHandlers(ctx: AuthContext): ServiceImpl<typeof TenantServi
       return { tenant: toTenant(row) };
     },
 
-    async rotateTenantKeys({ tenantId }, context) {
-      const row = await rotateRoot(ctx, callerOf(context), requireId("tenant", tenantId, "tenant_id"));
-      return { tenant: toTenant(row), keysetVersion: row.keysetVersion };
+    async rotateTenantKeys({ tenantId, which }, context) {
+      const id = requireId("tenant", tenantId, "tenant_id");
+      const role = delegatedRole(which);
+      if (role === undefined) {
+        const row = await rotateRoot(ctx, callerOf(context), id);
+        return { tenant: toTenant(row), keysetVersion: row.keysetVersion };
+      }
+      const { row, rotation } = await rotateDelegated(ctx, callerOf(context), id, role);
+      return { tenant: toTenant(row), keysetVersion: row.keysetVersion, rotation };
+    },
+
+    async listKeyRotations({ tenantId }, context) {
+      const id = requireId("tenant", tenantId, "tenant_id");
+      return { rotations: await listKeyRotations(ctx, callerOf(context), id) };
     },
 
     async listTenants({ pagination, showDeleted }, context) {

@@ -50,6 +50,7 @@ export async function openSession(
 
 /** Another worker may have served the node before and be ahead of this one. */
 async function settle(map: CvlanMap, nodeId: NodeId, at: Position, signal: AbortSignal): Promise<void> {
+  await map.followKeyset(at.keysetVersion);
   const isThere = () => at.epoch !== map.epoch || at.revision <= map.revision;
   if (!isThere()) await map.catchUp();
   if (!(await map.until(isThere, PATIENCE_MS, signal))) {
@@ -63,7 +64,7 @@ async function settle(map: CvlanMap, nodeId: NodeId, at: Position, signal: Abort
     );
   }
   if (map.wasRemoved(nodeId)) throw nodeRevoked(nodeId);
-  const isDecided = () => map.has(nodeId) || map.wasRemoved(nodeId);
+  const isDecided = () => (map.has(nodeId) && map.isServed) || map.wasRemoved(nodeId);
   if (!(await map.until(isDecided, PATIENCE_MS, signal))) throw notReady(nodeId);
   if (map.wasRemoved(nodeId)) throw nodeRevoked(nodeId);
 }

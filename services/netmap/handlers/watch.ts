@@ -25,6 +25,9 @@ export interface WatchDeps {
   readonly locate: Locate;
 }
 
+/** A head that is due waits for the keyset; the stream is woken when it is there. */
+const UNSERVED_WAIT_MS = 1_000;
+
 /** The map stream of a node, as frames that are ready to be written. */
 export function watchStream(
   deps: WatchDeps,
@@ -54,7 +57,7 @@ async function* watch(
       due = now + headPause(deps.config);
       yield* frames;
     } else {
-      await session.viewer.wait(due - now, signal);
+      await session.viewer.wait(session.map.isServed ? due - now : UNSERVED_WAIT_MS, signal);
     }
   }
 }

@@ -12,6 +12,7 @@ import { Hints } from "./hints.ts";
 import { loadMap } from "./load.ts";
 import { nodeRevoked, notReady } from "./refusals.ts";
 import { lazyChanges, Ring } from "./ring.ts";
+import { Serving } from "./serving.ts";
 import { Shared } from "./shared.ts";
 import { Steps } from "./steps.ts";
 import { Viewer } from "./viewer.ts";
@@ -37,6 +38,7 @@ export class CvlanMap {
   readonly #steps: Steps;
   readonly #shared: Shared;
   readonly #rulesLost: () => void;
+  readonly #serving: Serving;
   #visibility = new Visibility();
   #ring: Ring;
   #removed = new Set<string>();
@@ -56,6 +58,7 @@ export class CvlanMap {
     this.#hints = new Hints(context, scope);
     this.#steps = new Steps(context.clock);
     this.#shared = new Shared(context, scope);
+    this.#serving = new Serving(context, scope.tenantId);
     this.#ring = new Ring(context.config.log_revisions, MAX_LOG_BYTES);
   }
 
@@ -70,6 +73,11 @@ export class CvlanMap {
 
   get epoch(): bigint {
     return this.#epoch;
+  }
+
+  /** False while streams wait for a keyset. */
+  get isServed(): boolean {
+    return this.#serving.isReady;
   }
 
   /** For figures; `behindMs` is 0 when it is up to date, as far as is known. */
@@ -106,7 +114,7 @@ export class CvlanMap {
 
   /** Reads the map from the tables, in place of what is in memory. */
   async load(): Promise<void> {
-    const loaded = await loadMap(this.#context, this.scope);
+    const { loaded, pair } = await this.#serving.readToServe(() => loadMap(this.#context, this.scope));
     const visibility = new Visibility();
     for (const entry of loaded.entries) visibility.replace(entry.id, entry);
     const ring = new Ring(this.#context.config.log_revisions, MAX_LOG_BYTES);
@@ -119,6 +127,7 @@ export class CvlanMap {
     this.#epoch = loaded.epoch;
     this.#revision = loaded.revision;
     this.#shared.load(loaded.map, loaded.dns);
+    this.#serving.begin(pair);
     this.#viewers.resync();
     this.#endRemoved();
     this.#steps.stepped();
@@ -146,9 +155,24 @@ export class CvlanMap {
   async #catchUpRounds(): Promise<void> {
     while (this.#isBehind) {
       this.#isBehind = false;
+      const newest = this.#context.keysets.known(this.scope.tenantId);
       while (await this.#catchUpOnce()) continue;
+      if (newest && (await this.#serving.follow(newest))) this.#serve();
     }
     this.#behindSince = undefined;
+  }
+
+  /** Has every stream, and whoever waits for one, see what it is served with now. */
+  #serve(): void {
+    this.#steps.stepped();
+    this.wakeAll();
+  }
+
+  /** Takes a newer keyset that another worker gave a node already. */
+  async followKeyset(version: bigint): Promise<void> {
+    if (version <= this.#serving.version) return;
+    await this.#context.keysets.refresh(this.scope.tenantId);
+    await this.catchUp();
   }
 
   /** @returns true when there may be more. */
@@ -157,7 +181,11 @@ export class CvlanMap {
       const row = await readMap(tx, this.scope);
       return { map: row, log: await readLog(tx, this.#context.keys, row, this.#revision, CATCH_UP) };
     });
-    if (await this.#shared.catchUp(map)) this.wakeAll();
+    const hasNews = await this.#shared.catchUp(map);
+    const dns = hasNews && this.#shared.dns ? [this.#shared.dns.bytes] : [];
+    const records = log.flatMap(({ changes }) => changes.map(({ after }) => after)).filter(({ length }) => length > 0);
+    if (await this.#serving.lacksKeysOf([...dns, ...records])) this.#isBehind = true;
+    if (hasNews) this.wakeAll();
     if (map.epoch === this.#epoch && map.revision === this.#revision) return false;
     const follows = map.epoch === this.#epoch && log[0]?.revision === this.#revision + 1n;
     if (!follows || !log.every((logged) => this.#take(logged))) {
@@ -241,14 +269,16 @@ export class CvlanMap {
   }
 
   /**
-   * The frames that bring a viewer up to date; undefined when there is nothing for it and no head is due.
+   * The frames that bring a viewer up to date; undefined when there is nothing for it and no head is due, or until it is served.
    * @throws Refusal when the stream was ended.
    */
   nextFrames(viewer: Viewer, isHeadDue: boolean): Uint8Array[] | undefined {
     viewer.check();
+    const { pair } = this.#serving;
+    if (!pair) return undefined;
+    const { keyset, key } = pair;
     const node = this.#visibility.node(viewer.nodeId);
-    const keyset = this.#context.keysets.known(this.scope.tenantId);
-    if (!node || !keyset) throw notReady(viewer.nodeId);
+    if (!node) throw notReady(viewer.nodeId);
     const isAlone = this.isSuspended;
     const full = viewer.needsFull || viewer.isAlone !== isAlone;
     const notes = viewer.takeNotes();
@@ -273,7 +303,7 @@ export class CvlanMap {
     viewer.needsFull = false;
     viewer.isAlone = isAlone;
     const formerHead = viewer.head;
-    const head = this.#heads(this.#epoch, this.#revision, keyset.version, settings);
+    const head = this.#heads(key, this.#epoch, this.#revision, keyset.version, settings);
     if (viewer.continuesHeads) viewer.head = head;
     return framesOf({
       previous,

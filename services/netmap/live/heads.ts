@@ -8,12 +8,18 @@ import type { HeadSettings } from "../domain/head-settings.ts";
 import type { Scope } from "../domain/scope.ts";
 
 /** Serialised `Signed` of the head at a position; the same bytes for every viewer that is told within half a tick. */
-export type Heads = (epoch: bigint, revision: bigint, keysetVersion: bigint, settings: HeadSettings) => Uint8Array;
+export type Heads = (
+  key: SigningKey,
+  epoch: bigint,
+  revision: bigint,
+  keysetVersion: bigint,
+  settings: HeadSettings,
+) => Uint8Array;
 
-export function heads(config: NetmapConfig, clock: Clock, key: SigningKey, scope: Scope): Heads {
+export function heads(config: NetmapConfig, clock: Clock, scope: Scope): Heads {
   let issued: { readonly position: string; readonly at: number; readonly bytes: Uint8Array } | undefined;
-  return (epoch, revision, keysetVersion, { stalePolicy, mapTtlSeconds }) => {
-    const position = [epoch, revision, keysetVersion, stalePolicy, mapTtlSeconds].join(" ");
+  return (key, epoch, revision, keysetVersion, { stalePolicy, mapTtlSeconds }) => {
+    const position = [key.keyId, epoch, revision, keysetVersion, stalePolicy, mapTtlSeconds].join(" ");
     const at = clock.monotonicMs();
     if (issued?.position === position && at - issued.at < config.head_seconds * 500) return issued.bytes;
     // Whole seconds are shorter, and heads are most of what a quiet node receives.

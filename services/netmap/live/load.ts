@@ -9,6 +9,8 @@ import type { NetmapContext } from "./context.ts";
 
 /** A map as the tables have it, whatever does not verify left out. */
 export interface LoadedMap {
+  /** What it was verified by. */
+  readonly keyset: TrustedKeyset;
   readonly epoch: bigint;
   readonly revision: bigint;
   readonly entries: readonly Entry[];
@@ -27,16 +29,7 @@ const VERIFY_BATCH = 200;
 
 /** Reads a map at one revision and verifies every record again: whoever can write the tables can add nothing to it. */
 export async function loadMap(context: NetmapContext, scope: Scope): Promise<LoadedMap> {
-  const { map, rows, log } = await context.db.tenant(scope.tenantId, async (tx) => {
-    const locked = await readMap(tx, scope, "share");
-    const from = await logStart(tx, locked, context.config.log_revisions);
-    return {
-      map: locked,
-      rows: await readAllRecords(tx, scope),
-      log: await readLog(tx, context.keys, locked, from, Number(locked.revision - from)),
-    };
-  });
-  const keyset = await context.keysets.refresh(scope.tenantId);
+  const { keyset, map, rows, log } = await readUnderOneKeyset(context, scope);
   const entries: Entry[] = [];
   const rules: RuleEntry[] = [];
   for (const [position, row] of rows.entries()) {
@@ -52,7 +45,26 @@ export async function loadMap(context: NetmapContext, scope: Scope): Promise<Loa
     .map(({ objectId }) => objectId);
   const { epoch, revision } = map;
   const dns = verifiedDns(context, scope, keyset, rows);
-  return { epoch, revision, entries, hasRules, removedNodes, log, map, dns };
+  return { keyset, epoch, revision, entries, hasRules, removedNodes, log, map, dns };
+}
+
+/** Times that the tables are read again because the keyset changed meanwhile. */
+const READS = 4;
+
+/** The tables, and a keyset that was in force before and after they were read: what is in them was signed by its keys. */
+async function readUnderOneKeyset(context: NetmapContext, scope: Scope) {
+  let before = await context.keysets.refresh(scope.tenantId);
+  for (let reads = 1; ; reads++) {
+    const tables = await context.db.tenant(scope.tenantId, async (tx) => {
+      const map = await readMap(tx, scope, "share");
+      const from = await logStart(tx, map, context.config.log_revisions);
+      const rows = await readAllRecords(tx, scope);
+      return { map, rows, log: await readLog(tx, context.keys, map, from, Number(map.revision - from)) };
+    });
+    const keyset = await context.keysets.refresh(scope.tenantId);
+    if (keyset.version === before.version || reads === READS) return { keyset, ...tables };
+    before = keyset;
+  }
 }
 
 /** The DNS record among stored ones; undefined, and reported, when it does not verify. */

@@ -143,7 +143,7 @@ export function openMaps(context: NetmapContext): Maps {
     using _shown = showFigures();
     context.keysets.onChange((tenantId) => {
       void look(undefined, async (map) => {
-        if (map.scope.tenantId === tenantId) map.wakeAll();
+        if (map.scope.tenantId === tenantId) await map.catchUp();
       });
     });
     context.standings.onChange((changed) => {
@@ -181,9 +181,8 @@ function keyOf({ tenantId, cvlanId }: Scope): string {
 }
 
 async function start(context: NetmapContext, scope: Scope, signal: AbortSignal): Promise<CvlanMap> {
-  const key = await context.mapKeys.get(scope.tenantId);
   let rereading = new AbortController();
-  const map = new CvlanMap(context, scope, heads(context.config, context.clock, key, scope), () => {
+  const map = new CvlanMap(context, scope, heads(context.config, context.clock, scope), () => {
     rereading.abort();
     rereading = new AbortController();
   });
@@ -192,10 +191,10 @@ async function start(context: NetmapContext, scope: Scope, signal: AbortSignal):
   const nodes = Promise.withResolvers<void>();
   const rules = Promise.withResolvers<void>();
   void follow(context.log, `following the nodes of ${scope.cvlanId}`, signal, () =>
-    projectNodes(context, scope, nodes.resolve, signal),
+    projectNodes(context, scope, () => nodes.resolve(), signal),
   );
   void follow(context.log, `following the policy of ${scope.cvlanId}`, signal, () =>
-    projectPolicy(context, scope, rules.resolve, AbortSignal.any([signal, rereading.signal])),
+    projectPolicy(context, scope, () => rules.resolve(), AbortSignal.any([signal, rereading.signal])),
   );
   const patience = Promise.withResolvers<void>();
   const timer = setTimeout(patience.resolve, FIRST_BATCHES_MS);

@@ -22,11 +22,14 @@ import {
 import type { NetmapContext } from "./context.ts";
 import { isCursorAhead } from "./retry.ts";
 
-/** Follows registry from the cursor in the tables until the stream or the signal ends. `begun` is called with each batch. */
+/** Told how many changes a batch had, after they were taken. */
+export type Heard = (changes: number) => void | Promise<void>;
+
+/** Follows registry from the cursor in the tables until the stream or the signal ends. */
 export async function projectNodes(
   context: NetmapContext,
   scope: Scope,
-  begun: () => void,
+  heard: Heard,
   signal: AbortSignal,
 ): Promise<void> {
   const registryCursor = await context.db.tenant(scope.tenantId, (tx) => cursorOf(context, tx, scope));
@@ -36,7 +39,7 @@ export async function projectNodes(
       { signal },
     )) {
       if (changes.length > 0) await takeNodes(context, scope, changes, revision);
-      begun();
+      await heard(changes.length);
     }
   } catch (error) {
     // What is known already is no change when it is read again.
@@ -121,7 +124,7 @@ async function takeDns(context: NetmapContext, tx: Tx, scope: Scope, dns: DnsEnt
 export async function projectPolicy(
   context: NetmapContext,
   scope: Scope,
-  begun: () => void,
+  heard: Heard,
   signal: AbortSignal,
 ): Promise<void> {
   const rules = new Map<string, RuleEntry>();
@@ -137,7 +140,7 @@ export async function projectPolicy(
       if (entry?.kind === "rule") rules.set(objectId, entry);
     }
     if (changes.length > 0 && manifest) await takePolicy(context, scope, manifest, [...rules.values()], revision);
-    begun();
+    await heard(changes.length);
   }
 }
 

@@ -56,16 +56,11 @@ describe("the head of a map", () => {
     const key = signingKeyFromSeed("key", newSigningSeed());
     const scope = { tenantId: newId("tenant", 0), cvlanId: newId("cvlan", 0) };
     const settings = config.parse({ head_seconds: 1 });
-    const head = heads(
-      settings,
-      { nowMs: () => now, monotonicMs: () => monotonic, bootMs: () => monotonic },
-      key,
-      scope,
-    );
-    const first = head(1n, 1n, 1n, FIRST_SETTINGS);
-    assert.equal(head(1n, 1n, 1n, FIRST_SETTINGS), first);
+    const head = heads(settings, { nowMs: () => now, monotonicMs: () => monotonic, bootMs: () => monotonic }, scope);
+    const first = head(key, 1n, 1n, 1n, FIRST_SETTINGS);
+    assert.equal(head(key, 1n, 1n, 1n, FIRST_SETTINGS), first);
     now -= 3_600_000;
     monotonic += 1_000;
-    assert.notEqual(head(1n, 1n, 1n, FIRST_SETTINGS), first);
+    assert.notEqual(head(key, 1n, 1n, 1n, FIRST_SETTINGS), first);
   });
 });

@@ -29,6 +29,7 @@ import { type Revision, revise } from "../domain/revise.ts";
 import { namedTargets, pairTargets, type Selectors } from "../domain/targets.ts";
 import { scopeOf } from "./scope.ts";
 import { lockDocument, readRules, type StoredDocument, writeDocument, writeRules } from "../store.ts";
+import { MANIFEST, ruleObject } from "../stream.ts";
 
 export interface PolicyDeps {
   readonly clusterId: string;
@@ -42,23 +43,14 @@ export interface PolicyDeps {
   readonly policyKeys: DelegatedKeys;
 }
 
-/** Object id of the manifest in a cvlan's change stream. */
-const MANIFEST = "manifest";
-
-/** Object id of a rule in a cvlan's change stream. */
-function ruleObject(ruleId: Uint8Array): string {
-  return `rule_${Buffer.from(ruleId).toString("hex")}`;
-}
-
 export async function applyPolicy(deps: PolicyDeps, request: ApplyPolicyRequest, caller: Caller): Promise<Policy> {
   const scope = scopeOf(request);
   const document = request.document ?? create(PolicyDocumentSchema);
   checkDocument(document);
   checkSource(request.source, document);
   const selectors = await resolve(deps, scope, document);
-  const key = await deps.policyKeys.get(scope.tenantId);
 
-  return deps.db.tenant(scope.tenantId, async (tx) => {
+  return deps.policyKeys.signing(scope.tenantId, async (tx, key) => {
     const now = new Date(deps.clock.nowMs());
     const blank = {
       version: 0n,

@@ -2,7 +2,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type DnsRecord, DnsRecordSchema, type DnsRoute, SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import { Refusal } from "@cloudvlan/kit/errors";
 import type { Prefix } from "@cloudvlan/kit/net";
-import { type SigningKey, signRecord, verifyRecord } from "@cloudvlan/kit/sign";
+import { isAccepted, type RoleKey, type SigningKey, signRecord } from "@cloudvlan/kit/sign";
 import { getPublicSuffix } from "tldts";
 
 /** Under `internal`, which the root zone leaves to private networks (ICANN resolution 2024.07.29.06). */
@@ -71,14 +71,14 @@ export function signDns(
   return toBinary(SignedSchema, signRecord(key, "dns", toBinary(DnsRecordSchema, record)));
 }
 
-/** The stored record when this key signed it for this cvlan; undefined otherwise. */
+/** The stored record when a key of the role signed it for this cvlan; undefined otherwise. */
 export function openDns(
-  key: SigningKey,
+  key: RoleKey,
   row: { readonly cvlanId: string; readonly record: Uint8Array },
 ): DnsRecord | undefined {
   try {
     const signed = fromBinary(SignedSchema, row.record);
-    if (signed.keyId !== key.keyId || !verifyRecord(key.publicKey, "dns", signed)) return undefined;
+    if (!isAccepted(key, "dns", signed)) return undefined;
     const record = fromBinary(DnsRecordSchema, signed.payload);
     return record.cvlanId === row.cvlanId ? record : undefined;
   } catch {

@@ -4,7 +4,7 @@ import { type NodeKind } from "@cloudvlan/gen/entity/v1/node_pb.js";
 import { Refusal } from "@cloudvlan/kit/errors";
 import type { KeyProvider } from "@cloudvlan/kit/keys";
 import { parsePrefix } from "@cloudvlan/kit/net";
-import { MAX_RECORD_BYTES, type SigningKey, signRecord, verifyRecord } from "@cloudvlan/kit/sign";
+import { isAccepted, MAX_RECORD_BYTES, type RoleKey, type SigningKey, signRecord } from "@cloudvlan/kit/sign";
 import { addressesOf } from "./pool.ts";
 import { selectorsOf } from "./selectors.ts";
 
@@ -66,14 +66,14 @@ export function signNode(
   return signed;
 }
 
-/** The stored record when this key signed it for this node; undefined otherwise. */
+/** The stored record when a key of the role signed it for this node; undefined otherwise. */
 export function openRecord(
-  key: SigningKey,
+  key: RoleKey,
   node: { id: string; cvlanId: string; record: Uint8Array },
 ): NodeRecord | undefined {
   try {
     const signed = fromBinary(SignedSchema, node.record);
-    if (signed.keyId !== key.keyId || !verifyRecord(key.publicKey, "node", signed)) return undefined;
+    if (!isAccepted(key, "node", signed)) return undefined;
     const record = fromBinary(NodeRecordSchema, signed.payload);
     return record.nodeId === node.id && record.cvlanId === node.cvlanId ? record : undefined;
   } catch {

@@ -48,10 +48,9 @@ export async function createCvlan(deps: RegistryDeps, request: CreateCvlanReques
   const domain = domainOf(request.dnsDomain, request.name);
   // Auth alone knows whether there is such a tenant.
   await deps.auth.getKeyset({ tenantId });
-  const key = await deps.enrolKeys.get(tenantId);
   const id = newId("cvlan", deps.clock.nowMs());
   try {
-    return await deps.db.tenant(tenantId, async (tx) => {
+    return await deps.enrolKeys.signing(tenantId, async (tx, key) => {
       const createdAt = await databaseNow(tx);
       const row = await insertCvlan(tx, deps.seals, {
         tenantId,
@@ -91,10 +90,9 @@ function conflictOf(error: unknown, name: string, domain: string): unknown {
 /** A repetition changes nothing and tells nobody. */
 export async function updateCvlan(deps: RegistryDeps, request: UpdateCvlanRequest, caller: Caller): Promise<Cvlan> {
   const tenantId = tenantOf(request);
-  const key = await deps.enrolKeys.get(tenantId);
   let [name, domain] = ["", ""];
   try {
-    return await deps.db.tenant(tenantId, async (tx) => {
+    return await deps.enrolKeys.signing(tenantId, async (tx, key) => {
       const current = await requireCvlan(tx, deps.seals, tenantId, request.cvlanId, "update");
       name = request.name ?? current.name;
       const row = name === current.name ? current : await updateRow(tx, deps.seals, { ...current, name });

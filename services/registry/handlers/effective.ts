@@ -1,6 +1,6 @@
 import { type EffectiveSettings, SettingsLayer } from "@cloudvlan/gen/entity/v1/settings_pb.js";
 import type { Tx } from "@cloudvlan/kit/db";
-import type { RegistryDeps } from "../deps.ts";
+import type { SigningDeps } from "../deps.ts";
 import { effectiveOf, type Layer } from "../domain/settings.ts";
 import { type Owner, readLayer } from "../store/settings.ts";
 
@@ -9,7 +9,7 @@ import { type Owner, readLayer } from "../store/settings.ts";
  * @throws Refusal `conflict` when a layer was changed by somebody who can write the database.
  */
 export async function effective(
-  deps: RegistryDeps,
+  deps: SigningDeps,
   tx: Tx,
   of: { readonly tenantId?: string; readonly cvlanId?: string },
 ): Promise<EffectiveSettings> {
@@ -26,6 +26,6 @@ export async function effective(
 }
 
 /** The defaults of this process. */
-export function platformLayer({ defaults }: Pick<RegistryDeps, "defaults">): Layer {
+export function platformLayer({ defaults }: Pick<SigningDeps, "defaults">): Layer {
   return { layer: SettingsLayer.PLATFORM, settings: defaults };
 }

@@ -129,9 +129,8 @@ const MOST_MEMBERS = 2000;
 
 export async function deleteGroup(deps: RegistryDeps, request: DeleteGroupRequest, caller: Caller): Promise<void> {
   const tenantId = tenantOf(request);
-  const key = await deps.enrolKeys.get(tenantId);
   try {
-    await deps.db.tenant(tenantId, async (tx) => {
+    await deps.enrolKeys.signing(tenantId, async (tx, key) => {
       const group = await requireGroup(tx, deps.seals, tenantId, request.groupId);
       const cvlan = await requireCvlan(tx, deps.seals, tenantId, group.cvlanId);
       const members = await membersOf(tx, tenantId, group.id, MOST_MEMBERS + 1);
@@ -186,8 +185,7 @@ async function changeMember(
   isMember: boolean,
 ): Promise<void> {
   const tenantId = tenantOf(request);
-  const key = await deps.enrolKeys.get(tenantId);
-  await deps.db.tenant(tenantId, async (tx) => {
+  await deps.enrolKeys.signing(tenantId, async (tx, key) => {
     const group = await requireGroup(tx, deps.seals, tenantId, request.groupId);
     const active = await lockActiveNode(tx, deps.seals, key, tenantId, request.nodeId);
     if (active.node.cvlanId !== group.cvlanId) {

@@ -14,7 +14,6 @@ import type { Tx } from "@cloudvlan/kit/db";
 import { Refusal } from "@cloudvlan/kit/errors";
 import { isId, type TenantId } from "@cloudvlan/kit/ids";
 import { checkCsr } from "@cloudvlan/kit/ca";
-import type { SigningKey } from "@cloudvlan/kit/sign";
 import { joinTranscript } from "@cloudvlan/kit/transcript";
 import { openChallenge, sealChallenge } from "../challenge.ts";
 import type { RegistryDeps } from "../deps.ts";
@@ -83,12 +82,13 @@ async function joinWithToken(
   if (!isId("tenant", tenantId) || !isId("jointoken", tokenId)) throw tokenRefusal("TOKEN_UNKNOWN");
   const { nodeId } = await reserve(deps, { ...request, tenantId, tokenId, csrKeySha256 }, caller);
 
-  const key = await deps.enrolKeys.get(tenantId);
+  // The keyset of the answer has the key that signs the node's record.
+  await deps.enrolKeys.get(tenantId);
   const [{ certificate, bundle }, { keyset, rootPublicKey, rootTransitions }] = await Promise.all([
     deps.certificates.mintCertificate({ tenantId, nodeId, csr: request.csr }),
     deps.auth.getKeyset({ tenantId }),
   ]);
-  const { node, cvlanName } = await activate(deps, key, tenantId, nodeId, caller);
+  const { node, cvlanName } = await activate(deps, tenantId, nodeId, caller);
   const trust = { bundle, rootPublicKey, keyset, rootTransitions };
   return create(JoinResponseSchema, { node, certificate, ...trust, cvlanName });
 }
@@ -101,8 +101,8 @@ async function groupsOfToken(deps: RegistryDeps, tx: Tx, cvlan: CvlanRow, node: 
 }
 
 /** Makes the node visible to its cvlan; again, it is as it was. */
-async function activate(deps: RegistryDeps, key: SigningKey, tenantId: TenantId, nodeId: string, caller: Caller) {
-  return deps.db.tenant(tenantId, async (tx) => {
+async function activate(deps: RegistryDeps, tenantId: TenantId, nodeId: string, caller: Caller) {
+  return deps.enrolKeys.signing(tenantId, async (tx, key) => {
     const current = await lockNode(tx, deps.seals, tenantId, nodeId);
     if (current.status === NodeStatus.REVOKED) throw tokenRefusal("TOKEN_NODE_REVOKED");
     const cvlan = await requireCvlan(tx, deps.seals, tenantId, current.cvlanId);

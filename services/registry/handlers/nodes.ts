@@ -67,9 +67,8 @@ export async function listNodes(deps: RegistryDeps, request: ListNodesRequest): 
 /** A repetition changes nothing and tells nobody. */
 export async function updateNode(deps: RegistryDeps, request: UpdateNodeRequest, caller: Caller): Promise<Node> {
   const tenantId = tenantOf(request);
-  const key = await deps.enrolKeys.get(tenantId);
   try {
-    return await deps.db.tenant(tenantId, async (tx) => {
+    return await deps.enrolKeys.signing(tenantId, async (tx, key) => {
       const { node: current, record } = await lockActiveNode(tx, deps.seals, key, tenantId, request.nodeId);
       const cvlan = await requireCvlan(tx, deps.seals, tenantId, current.cvlanId);
       const groupIds = groupsAmong(deps.keys, current, record.selectors);

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { DnsRoute } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import type { Tx } from "@cloudvlan/kit/db";
 import { isId, type TenantId } from "@cloudvlan/kit/ids";
-import type { SigningKey } from "@cloudvlan/kit/sign";
-import type { RegistryDeps } from "../deps.ts";
+import { isSignedBy, type RoleKey } from "@cloudvlan/kit/sign";
+import type { RegistryDeps, SigningDeps } from "../deps.ts";
 import { defaultDomain, openDns, says, signDns, uniqueDomain } from "../domain/dns.ts";
 import { poolsOf } from "../domain/pool.ts";
 import { type CvlanRow, requireCvlan } from "../store/cvlans.ts";
@@ -16,14 +16,14 @@ const DNS = "dns";
 const SETTINGS = "settings";
 
 /**
- * Tells the cvlan's stream what is in force, and signs its DNS record anew when what it says has changed.
+ * Tells the cvlan's stream what is in force, and signs its DNS record anew when what it says, or the key, has changed.
  * @param domain undefined to keep the one it has.
  * @returns the domain.
  */
 export async function publishCvlan(
-  deps: RegistryDeps,
+  deps: SigningDeps,
   tx: Tx,
-  key: SigningKey,
+  key: RoleKey,
   cvlan: CvlanRow,
   domain?: string,
 ): Promise<string> {
@@ -34,9 +34,9 @@ export async function publishCvlan(
 
 /** The same for the DNS record alone. */
 export async function publishDomain(
-  deps: RegistryDeps,
+  deps: SigningDeps,
   tx: Tx,
-  key: SigningKey,
+  key: RoleKey,
   cvlan: CvlanRow,
   domain?: string,
 ): Promise<string> {
@@ -45,9 +45,9 @@ export async function publishDomain(
 }
 
 async function publishDns(
-  deps: RegistryDeps,
+  deps: SigningDeps,
   tx: Tx,
-  key: SigningKey,
+  key: RoleKey,
   cvlan: CvlanRow,
   routes: readonly DnsRoute[],
   domain: string | undefined,
@@ -61,7 +61,7 @@ async function publishDns(
     pools: poolsOf(cvlan),
     routes,
   };
-  if (record && says(record, wanted)) return wanted.domain;
+  if (record && isSignedBy(key, former.record) && says(record, wanted)) return wanted.domain;
   const recordRevision = (former?.recordRevision ?? 0n) + 1n;
   const signed = signDns(key, { tenantId, cvlanId }, wanted, recordRevision);
   const row: Omit<DnsRow, "seal"> = { tenantId, cvlanId, domain: wanted.domain, record: signed, recordRevision };
@@ -122,8 +122,7 @@ async function publishOne(deps: RegistryDeps, cvlanId: string, owner: string): P
 }
 
 async function takeUp(deps: RegistryDeps, tenantId: TenantId, cvlanId: string): Promise<void> {
-  const key = await deps.enrolKeys.get(tenantId);
-  await deps.db.tenant(tenantId, async (tx) => {
+  await deps.enrolKeys.signing(tenantId, async (tx, key) => {
     if (!(await takeDue(tx, cvlanId))) return;
     const cvlan = await requireCvlan(tx, deps.seals, tenantId, cvlanId);
     await publishCvlan(deps, tx, key, cvlan);

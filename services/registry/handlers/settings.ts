@@ -23,6 +23,7 @@ import { type Caller, subjectOf } from "@cloudvlan/kit/caller";
 import type { Tx } from "@cloudvlan/kit/db";
 import { Refusal } from "@cloudvlan/kit/errors";
 import { requireId, type TenantId } from "@cloudvlan/kit/ids";
+import type { RoleKey } from "@cloudvlan/kit/sign";
 import type { RegistryDeps } from "../deps.ts";
 import { effectiveOf } from "../domain/settings.ts";
 import { requireCvlan } from "../store/cvlans.ts";
@@ -62,8 +63,7 @@ export async function updateSettings(
   requireRight(caller, target, Permission.TENANT_WRITE);
   const settings = request.settings ?? create(SettingsSchema);
   checkRoutes(settings);
-  const key = target.layer === SettingsLayer.CVLAN ? await deps.enrolKeys.get(target.tenantId as TenantId) : undefined;
-  return inScope(deps, target, async (tx) => {
+  const write = async (tx: Tx, key?: RoleKey): Promise<UpdateSettingsResponse> => {
     const cvlan = await requireTarget(deps, tx, target);
     const { row, revision } = await lockLayer(tx, deps.seals, target);
     if (request.baseRevision !== undefined && request.baseRevision !== revision) {
@@ -88,7 +88,9 @@ export async function updateSettings(
       own: layerOf(target.layer, next),
       effective: await effectiveAt(deps, tx, target),
     });
-  });
+  };
+  if (target.layer !== SettingsLayer.CVLAN) return inScope(deps, target, write);
+  return deps.enrolKeys.signing(target.tenantId as TenantId, write);
 }
 
 /** Which layer a request means. @throws Refusal `invalid` when its ids are not those of the layer. */

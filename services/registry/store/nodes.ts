@@ -2,7 +2,7 @@ import type { NodeRecord } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import { NodeStatus } from "@cloudvlan/gen/entity/v1/node_pb.js";
 import { isUniqueViolation, type Tx } from "@cloudvlan/kit/db";
 import { Refusal } from "@cloudvlan/kit/errors";
-import type { SigningKey } from "@cloudvlan/kit/sign";
+import type { RoleKey } from "@cloudvlan/kit/sign";
 import { and, asc, eq, gt, inArray, isNull } from "drizzle-orm";
 import { openRecord } from "../domain/record.ts";
 import { nodes } from "../schema.ts";
@@ -102,13 +102,13 @@ export interface ActiveNode {
 }
 
 /**
- * An active node to be changed, its last record checked against the key that signs the next one.
+ * An active node to be changed, its last record checked against the keys of those who sign.
  * @throws Refusal `conflict` when it is joining or revoked.
  */
 export async function lockActiveNode(
   tx: Tx,
   seals: Seals,
-  key: SigningKey,
+  key: RoleKey,
   tenantId: string,
   nodeId: string,
 ): Promise<ActiveNode> {

@@ -32,6 +32,12 @@ const (
 	TenantKeys_TENANT_KEYS_UNSPECIFIED TenantKeys = 0
 	// The root key, which says who may sign; at most 64 times.
 	TenantKeys_TENANT_KEYS_ROOT TenantKeys = 1
+	// The key that signs node and DNS records.
+	TenantKeys_TENANT_KEYS_ENROL TenantKeys = 2
+	// The key that signs rules and manifests.
+	TenantKeys_TENANT_KEYS_POLICY TenantKeys = 3
+	// The key that signs heads of maps.
+	TenantKeys_TENANT_KEYS_MAP TenantKeys = 4
 )
 
 // Enum value maps for TenantKeys.
@@ -39,10 +45,16 @@ var (
 	TenantKeys_name = map[int32]string{
 		0: "TENANT_KEYS_UNSPECIFIED",
 		1: "TENANT_KEYS_ROOT",
+		2: "TENANT_KEYS_ENROL",
+		3: "TENANT_KEYS_POLICY",
+		4: "TENANT_KEYS_MAP",
 	}
 	TenantKeys_value = map[string]int32{
 		"TENANT_KEYS_UNSPECIFIED": 0,
 		"TENANT_KEYS_ROOT":        1,
+		"TENANT_KEYS_ENROL":       2,
+		"TENANT_KEYS_POLICY":      3,
+		"TENANT_KEYS_MAP":         4,
 	}
 )
 
@@ -71,6 +83,65 @@ func (x TenantKeys) Number() protoreflect.EnumNumber {
 // Deprecated: Use TenantKeys.Descriptor instead.
 func (TenantKeys) EnumDescriptor() ([]byte, []int) {
 	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{0}
+}
+
+type KeyRotationStage int32
+
+const (
+	KeyRotationStage_KEY_ROTATION_STAGE_UNSPECIFIED KeyRotationStage = 0
+	// The service that signs has no new key yet.
+	KeyRotationStage_KEY_ROTATION_STAGE_REQUESTED KeyRotationStage = 1
+	// The keyset has the former keys and the new one; records are signed again.
+	KeyRotationStage_KEY_ROTATION_STAGE_SIGNING KeyRotationStage = 2
+	// Every record is signed by the new key; the network map takes them.
+	KeyRotationStage_KEY_ROTATION_STAGE_MAPPING KeyRotationStage = 3
+	// The former keys are not in the keyset any more.
+	KeyRotationStage_KEY_ROTATION_STAGE_DONE KeyRotationStage = 4
+)
+
+// Enum value maps for KeyRotationStage.
+var (
+	KeyRotationStage_name = map[int32]string{
+		0: "KEY_ROTATION_STAGE_UNSPECIFIED",
+		1: "KEY_ROTATION_STAGE_REQUESTED",
+		2: "KEY_ROTATION_STAGE_SIGNING",
+		3: "KEY_ROTATION_STAGE_MAPPING",
+		4: "KEY_ROTATION_STAGE_DONE",
+	}
+	KeyRotationStage_value = map[string]int32{
+		"KEY_ROTATION_STAGE_UNSPECIFIED": 0,
+		"KEY_ROTATION_STAGE_REQUESTED":   1,
+		"KEY_ROTATION_STAGE_SIGNING":     2,
+		"KEY_ROTATION_STAGE_MAPPING":     3,
+		"KEY_ROTATION_STAGE_DONE":        4,
+	}
+)
+
+func (x KeyRotationStage) Enum() *KeyRotationStage {
+	p := new(KeyRotationStage)
+	*p = x
+	return p
+}
+
+func (x KeyRotationStage) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (KeyRotationStage) Descriptor() protoreflect.EnumDescriptor {
+	return file_cloudvlan_auth_v1_auth_proto_enumTypes[1].Descriptor()
+}
+
+func (KeyRotationStage) Type() protoreflect.EnumType {
+	return &file_cloudvlan_auth_v1_auth_proto_enumTypes[1]
+}
+
+func (x KeyRotationStage) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use KeyRotationStage.Descriptor instead.
+func (KeyRotationStage) EnumDescriptor() ([]byte, []int) {
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{1}
 }
 
 type CreateTenantRequest struct {
@@ -567,6 +638,118 @@ func (x *DeleteTenantResponse) GetTenant() *v1.Tenant {
 	return nil
 }
 
+// How the replacement of a delegated key stands.
+type KeyRotation struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	TenantId string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	Role     v1.KeyRole             `protobuf:"varint,2,opt,name=role,proto3,enum=cloudvlan.entity.v1.KeyRole" json:"role,omitempty"`
+	Stage    KeyRotationStage       `protobuf:"varint,3,opt,name=stage,proto3,enum=cloudvlan.auth.v1.KeyRotationStage" json:"stage,omitempty"`
+	// Keys that go: those of the role when it was asked for.
+	FormerKeyIds []string `protobuf:"bytes,4,rep,name=former_key_ids,json=formerKeyIds,proto3" json:"former_key_ids,omitempty"`
+	// The key that comes; empty until the service that signs has made it.
+	KeyId string `protobuf:"bytes,5,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// Records that are still signed by another key: of the service that signs, then of the network map.
+	Left          uint64                 `protobuf:"varint,6,opt,name=left,proto3" json:"left,omitempty"`
+	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	StartedBy     string                 `protobuf:"bytes,9,opt,name=started_by,json=startedBy,proto3" json:"started_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyRotation) Reset() {
+	*x = KeyRotation{}
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyRotation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyRotation) ProtoMessage() {}
+
+func (x *KeyRotation) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyRotation.ProtoReflect.Descriptor instead.
+func (*KeyRotation) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *KeyRotation) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *KeyRotation) GetRole() v1.KeyRole {
+	if x != nil {
+		return x.Role
+	}
+	return v1.KeyRole(0)
+}
+
+func (x *KeyRotation) GetStage() KeyRotationStage {
+	if x != nil {
+		return x.Stage
+	}
+	return KeyRotationStage_KEY_ROTATION_STAGE_UNSPECIFIED
+}
+
+func (x *KeyRotation) GetFormerKeyIds() []string {
+	if x != nil {
+		return x.FormerKeyIds
+	}
+	return nil
+}
+
+func (x *KeyRotation) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *KeyRotation) GetLeft() uint64 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
+func (x *KeyRotation) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+func (x *KeyRotation) GetUpdatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdatedAt
+	}
+	return nil
+}
+
+func (x *KeyRotation) GetStartedBy() string {
+	if x != nil {
+		return x.StartedBy
+	}
+	return ""
+}
+
 type RotateTenantKeysRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TenantId      string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
@@ -577,7 +760,7 @@ type RotateTenantKeysRequest struct {
 
 func (x *RotateTenantKeysRequest) Reset() {
 	*x = RotateTenantKeysRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[10]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -589,7 +772,7 @@ func (x *RotateTenantKeysRequest) String() string {
 func (*RotateTenantKeysRequest) ProtoMessage() {}
 
 func (x *RotateTenantKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[10]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -602,7 +785,7 @@ func (x *RotateTenantKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateTenantKeysRequest.ProtoReflect.Descriptor instead.
 func (*RotateTenantKeysRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{10}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RotateTenantKeysRequest) GetTenantId() string {
@@ -622,15 +805,17 @@ func (x *RotateTenantKeysRequest) GetWhich() TenantKeys {
 type RotateTenantKeysResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Tenant *v1.Tenant             `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// Of the keyset that was published.
+	// Of the keyset that was published, or is in force while a delegated key is replaced.
 	KeysetVersion uint64 `protobuf:"varint,2,opt,name=keyset_version,json=keysetVersion,proto3" json:"keyset_version,omitempty"`
+	// Not set for the root key.
+	Rotation      *KeyRotation `protobuf:"bytes,3,opt,name=rotation,proto3" json:"rotation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RotateTenantKeysResponse) Reset() {
 	*x = RotateTenantKeysResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[11]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -642,7 +827,7 @@ func (x *RotateTenantKeysResponse) String() string {
 func (*RotateTenantKeysResponse) ProtoMessage() {}
 
 func (x *RotateTenantKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[11]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -655,7 +840,7 @@ func (x *RotateTenantKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateTenantKeysResponse.ProtoReflect.Descriptor instead.
 func (*RotateTenantKeysResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{11}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RotateTenantKeysResponse) GetTenant() *v1.Tenant {
@@ -672,6 +857,304 @@ func (x *RotateTenantKeysResponse) GetKeysetVersion() uint64 {
 	return 0
 }
 
+func (x *RotateTenantKeysResponse) GetRotation() *KeyRotation {
+	if x != nil {
+		return x.Rotation
+	}
+	return nil
+}
+
+type ListKeyRotationsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TenantId      string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListKeyRotationsRequest) Reset() {
+	*x = ListKeyRotationsRequest{}
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListKeyRotationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListKeyRotationsRequest) ProtoMessage() {}
+
+func (x *ListKeyRotationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListKeyRotationsRequest.ProtoReflect.Descriptor instead.
+func (*ListKeyRotationsRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ListKeyRotationsRequest) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+type ListKeyRotationsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One a role at most.
+	Rotations     []*KeyRotation `protobuf:"bytes,1,rep,name=rotations,proto3" json:"rotations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListKeyRotationsResponse) Reset() {
+	*x = ListKeyRotationsResponse{}
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListKeyRotationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListKeyRotationsResponse) ProtoMessage() {}
+
+func (x *ListKeyRotationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListKeyRotationsResponse.ProtoReflect.Descriptor instead.
+func (*ListKeyRotationsResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListKeyRotationsResponse) GetRotations() []*KeyRotation {
+	if x != nil {
+		return x.Rotations
+	}
+	return nil
+}
+
+type ListUnfinishedKeyRotationsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUnfinishedKeyRotationsRequest) Reset() {
+	*x = ListUnfinishedKeyRotationsRequest{}
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUnfinishedKeyRotationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUnfinishedKeyRotationsRequest) ProtoMessage() {}
+
+func (x *ListUnfinishedKeyRotationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUnfinishedKeyRotationsRequest.ProtoReflect.Descriptor instead.
+func (*ListUnfinishedKeyRotationsRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{15}
+}
+
+type ListUnfinishedKeyRotationsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rotations     []*KeyRotation         `protobuf:"bytes,1,rep,name=rotations,proto3" json:"rotations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUnfinishedKeyRotationsResponse) Reset() {
+	*x = ListUnfinishedKeyRotationsResponse{}
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUnfinishedKeyRotationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUnfinishedKeyRotationsResponse) ProtoMessage() {}
+
+func (x *ListUnfinishedKeyRotationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUnfinishedKeyRotationsResponse.ProtoReflect.Descriptor instead.
+func (*ListUnfinishedKeyRotationsResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ListUnfinishedKeyRotationsResponse) GetRotations() []*KeyRotation {
+	if x != nil {
+		return x.Rotations
+	}
+	return nil
+}
+
+type ReportKeyRotationRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	TenantId string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	Role     v1.KeyRole             `protobuf:"varint,2,opt,name=role,proto3,enum=cloudvlan.entity.v1.KeyRole" json:"role,omitempty"`
+	// The new key; it must be in the keyset.
+	KeyId string `protobuf:"bytes,3,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// By the service that signs: signing, then mapping. By netmap: done, after mapping; for its own keys at once.
+	Stage         KeyRotationStage `protobuf:"varint,4,opt,name=stage,proto3,enum=cloudvlan.auth.v1.KeyRotationStage" json:"stage,omitempty"`
+	Left          uint64           `protobuf:"varint,5,opt,name=left,proto3" json:"left,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportKeyRotationRequest) Reset() {
+	*x = ReportKeyRotationRequest{}
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportKeyRotationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportKeyRotationRequest) ProtoMessage() {}
+
+func (x *ReportKeyRotationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportKeyRotationRequest.ProtoReflect.Descriptor instead.
+func (*ReportKeyRotationRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ReportKeyRotationRequest) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *ReportKeyRotationRequest) GetRole() v1.KeyRole {
+	if x != nil {
+		return x.Role
+	}
+	return v1.KeyRole(0)
+}
+
+func (x *ReportKeyRotationRequest) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *ReportKeyRotationRequest) GetStage() KeyRotationStage {
+	if x != nil {
+		return x.Stage
+	}
+	return KeyRotationStage_KEY_ROTATION_STAGE_UNSPECIFIED
+}
+
+func (x *ReportKeyRotationRequest) GetLeft() uint64 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
+type ReportKeyRotationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rotation      *KeyRotation           `protobuf:"bytes,1,opt,name=rotation,proto3" json:"rotation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportKeyRotationResponse) Reset() {
+	*x = ReportKeyRotationResponse{}
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportKeyRotationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportKeyRotationResponse) ProtoMessage() {}
+
+func (x *ReportKeyRotationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportKeyRotationResponse.ProtoReflect.Descriptor instead.
+func (*ReportKeyRotationResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ReportKeyRotationResponse) GetRotation() *KeyRotation {
+	if x != nil {
+		return x.Rotation
+	}
+	return nil
+}
+
 type CreateApiKeyRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	TenantId string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
@@ -686,7 +1169,7 @@ type CreateApiKeyRequest struct {
 
 func (x *CreateApiKeyRequest) Reset() {
 	*x = CreateApiKeyRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[12]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -698,7 +1181,7 @@ func (x *CreateApiKeyRequest) String() string {
 func (*CreateApiKeyRequest) ProtoMessage() {}
 
 func (x *CreateApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[12]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -711,7 +1194,7 @@ func (x *CreateApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{12}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CreateApiKeyRequest) GetTenantId() string {
@@ -753,7 +1236,7 @@ type CreateApiKeyResponse struct {
 
 func (x *CreateApiKeyResponse) Reset() {
 	*x = CreateApiKeyResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[13]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -765,7 +1248,7 @@ func (x *CreateApiKeyResponse) String() string {
 func (*CreateApiKeyResponse) ProtoMessage() {}
 
 func (x *CreateApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[13]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -778,7 +1261,7 @@ func (x *CreateApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*CreateApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{13}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CreateApiKeyResponse) GetApiKey() *v1.ApiKey {
@@ -805,7 +1288,7 @@ type GetApiKeyRequest struct {
 
 func (x *GetApiKeyRequest) Reset() {
 	*x = GetApiKeyRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[14]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -817,7 +1300,7 @@ func (x *GetApiKeyRequest) String() string {
 func (*GetApiKeyRequest) ProtoMessage() {}
 
 func (x *GetApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[14]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -830,7 +1313,7 @@ func (x *GetApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{14}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetApiKeyRequest) GetTenantId() string {
@@ -856,7 +1339,7 @@ type GetApiKeyResponse struct {
 
 func (x *GetApiKeyResponse) Reset() {
 	*x = GetApiKeyResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[15]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -868,7 +1351,7 @@ func (x *GetApiKeyResponse) String() string {
 func (*GetApiKeyResponse) ProtoMessage() {}
 
 func (x *GetApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[15]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -881,7 +1364,7 @@ func (x *GetApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*GetApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{15}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetApiKeyResponse) GetApiKey() *v1.ApiKey {
@@ -901,7 +1384,7 @@ type ListApiKeysRequest struct {
 
 func (x *ListApiKeysRequest) Reset() {
 	*x = ListApiKeysRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[16]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -913,7 +1396,7 @@ func (x *ListApiKeysRequest) String() string {
 func (*ListApiKeysRequest) ProtoMessage() {}
 
 func (x *ListApiKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[16]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -926,7 +1409,7 @@ func (x *ListApiKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListApiKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListApiKeysRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{16}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListApiKeysRequest) GetTenantId() string {
@@ -953,7 +1436,7 @@ type ListApiKeysResponse struct {
 
 func (x *ListApiKeysResponse) Reset() {
 	*x = ListApiKeysResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[17]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -965,7 +1448,7 @@ func (x *ListApiKeysResponse) String() string {
 func (*ListApiKeysResponse) ProtoMessage() {}
 
 func (x *ListApiKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[17]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -978,7 +1461,7 @@ func (x *ListApiKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListApiKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListApiKeysResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{17}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListApiKeysResponse) GetApiKeys() []*v1.ApiKey {
@@ -1005,7 +1488,7 @@ type RevokeApiKeyRequest struct {
 
 func (x *RevokeApiKeyRequest) Reset() {
 	*x = RevokeApiKeyRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[18]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +1500,7 @@ func (x *RevokeApiKeyRequest) String() string {
 func (*RevokeApiKeyRequest) ProtoMessage() {}
 
 func (x *RevokeApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[18]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +1513,7 @@ func (x *RevokeApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{18}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RevokeApiKeyRequest) GetTenantId() string {
@@ -1056,7 +1539,7 @@ type RevokeApiKeyResponse struct {
 
 func (x *RevokeApiKeyResponse) Reset() {
 	*x = RevokeApiKeyResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[19]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1068,7 +1551,7 @@ func (x *RevokeApiKeyResponse) String() string {
 func (*RevokeApiKeyResponse) ProtoMessage() {}
 
 func (x *RevokeApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[19]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1081,7 +1564,7 @@ func (x *RevokeApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{19}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RevokeApiKeyResponse) GetApiKey() *v1.ApiKey {
@@ -1099,7 +1582,7 @@ type WhoAmIRequest struct {
 
 func (x *WhoAmIRequest) Reset() {
 	*x = WhoAmIRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[20]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1111,7 +1594,7 @@ func (x *WhoAmIRequest) String() string {
 func (*WhoAmIRequest) ProtoMessage() {}
 
 func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[20]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1124,7 +1607,7 @@ func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIRequest.ProtoReflect.Descriptor instead.
 func (*WhoAmIRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{20}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{27}
 }
 
 type WhoAmIResponse struct {
@@ -1140,7 +1623,7 @@ type WhoAmIResponse struct {
 
 func (x *WhoAmIResponse) Reset() {
 	*x = WhoAmIResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[21]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1152,7 +1635,7 @@ func (x *WhoAmIResponse) String() string {
 func (*WhoAmIResponse) ProtoMessage() {}
 
 func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[21]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1165,7 +1648,7 @@ func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIResponse.ProtoReflect.Descriptor instead.
 func (*WhoAmIResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{21}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *WhoAmIResponse) GetSubject() string {
@@ -1204,7 +1687,7 @@ type GetTrustBundleRequest struct {
 
 func (x *GetTrustBundleRequest) Reset() {
 	*x = GetTrustBundleRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[22]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1216,7 +1699,7 @@ func (x *GetTrustBundleRequest) String() string {
 func (*GetTrustBundleRequest) ProtoMessage() {}
 
 func (x *GetTrustBundleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[22]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1229,7 +1712,7 @@ func (x *GetTrustBundleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrustBundleRequest.ProtoReflect.Descriptor instead.
 func (*GetTrustBundleRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{22}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{29}
 }
 
 type GetTrustBundleResponse struct {
@@ -1241,7 +1724,7 @@ type GetTrustBundleResponse struct {
 
 func (x *GetTrustBundleResponse) Reset() {
 	*x = GetTrustBundleResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[23]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1253,7 +1736,7 @@ func (x *GetTrustBundleResponse) String() string {
 func (*GetTrustBundleResponse) ProtoMessage() {}
 
 func (x *GetTrustBundleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[23]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1266,7 +1749,7 @@ func (x *GetTrustBundleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrustBundleResponse.ProtoReflect.Descriptor instead.
 func (*GetTrustBundleResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{23}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetTrustBundleResponse) GetBundle() *v1.TrustBundle {
@@ -1286,7 +1769,7 @@ type RenewCertificateRequest struct {
 
 func (x *RenewCertificateRequest) Reset() {
 	*x = RenewCertificateRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[24]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1298,7 +1781,7 @@ func (x *RenewCertificateRequest) String() string {
 func (*RenewCertificateRequest) ProtoMessage() {}
 
 func (x *RenewCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[24]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1311,7 +1794,7 @@ func (x *RenewCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewCertificateRequest.ProtoReflect.Descriptor instead.
 func (*RenewCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{24}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RenewCertificateRequest) GetCsr() []byte {
@@ -1331,7 +1814,7 @@ type RenewCertificateResponse struct {
 
 func (x *RenewCertificateResponse) Reset() {
 	*x = RenewCertificateResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[25]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1343,7 +1826,7 @@ func (x *RenewCertificateResponse) String() string {
 func (*RenewCertificateResponse) ProtoMessage() {}
 
 func (x *RenewCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[25]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1356,7 +1839,7 @@ func (x *RenewCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewCertificateResponse.ProtoReflect.Descriptor instead.
 func (*RenewCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{25}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RenewCertificateResponse) GetCertificate() *v1.Certificate {
@@ -1384,7 +1867,7 @@ type MintCertificateRequest struct {
 
 func (x *MintCertificateRequest) Reset() {
 	*x = MintCertificateRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[26]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1396,7 +1879,7 @@ func (x *MintCertificateRequest) String() string {
 func (*MintCertificateRequest) ProtoMessage() {}
 
 func (x *MintCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[26]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1409,7 +1892,7 @@ func (x *MintCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MintCertificateRequest.ProtoReflect.Descriptor instead.
 func (*MintCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{26}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *MintCertificateRequest) GetTenantId() string {
@@ -1443,7 +1926,7 @@ type MintCertificateResponse struct {
 
 func (x *MintCertificateResponse) Reset() {
 	*x = MintCertificateResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[27]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1455,7 +1938,7 @@ func (x *MintCertificateResponse) String() string {
 func (*MintCertificateResponse) ProtoMessage() {}
 
 func (x *MintCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[27]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1468,7 +1951,7 @@ func (x *MintCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MintCertificateResponse.ProtoReflect.Descriptor instead.
 func (*MintCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{27}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *MintCertificateResponse) GetCertificate() *v1.Certificate {
@@ -1502,7 +1985,7 @@ type CallContext struct {
 
 func (x *CallContext) Reset() {
 	*x = CallContext{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[28]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1514,7 +1997,7 @@ func (x *CallContext) String() string {
 func (*CallContext) ProtoMessage() {}
 
 func (x *CallContext) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[28]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1527,7 +2010,7 @@ func (x *CallContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallContext.ProtoReflect.Descriptor instead.
 func (*CallContext) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{28}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CallContext) GetSubject() string {
@@ -1582,7 +2065,7 @@ type AuthenticateRequest struct {
 
 func (x *AuthenticateRequest) Reset() {
 	*x = AuthenticateRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[29]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1594,7 +2077,7 @@ func (x *AuthenticateRequest) String() string {
 func (*AuthenticateRequest) ProtoMessage() {}
 
 func (x *AuthenticateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[29]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1607,7 +2090,7 @@ func (x *AuthenticateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthenticateRequest.ProtoReflect.Descriptor instead.
 func (*AuthenticateRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{29}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *AuthenticateRequest) GetApiKey() string {
@@ -1634,7 +2117,7 @@ type AuthenticateResponse struct {
 
 func (x *AuthenticateResponse) Reset() {
 	*x = AuthenticateResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[30]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1646,7 +2129,7 @@ func (x *AuthenticateResponse) String() string {
 func (*AuthenticateResponse) ProtoMessage() {}
 
 func (x *AuthenticateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[30]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1659,7 +2142,7 @@ func (x *AuthenticateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthenticateResponse.ProtoReflect.Descriptor instead.
 func (*AuthenticateResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{30}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *AuthenticateResponse) GetContext() *v1.Signed {
@@ -1677,7 +2160,7 @@ type GetContextKeysRequest struct {
 
 func (x *GetContextKeysRequest) Reset() {
 	*x = GetContextKeysRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[31]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1689,7 +2172,7 @@ func (x *GetContextKeysRequest) String() string {
 func (*GetContextKeysRequest) ProtoMessage() {}
 
 func (x *GetContextKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[31]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1702,7 +2185,7 @@ func (x *GetContextKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetContextKeysRequest.ProtoReflect.Descriptor instead.
 func (*GetContextKeysRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{31}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{38}
 }
 
 type GetContextKeysResponse struct {
@@ -1714,7 +2197,7 @@ type GetContextKeysResponse struct {
 
 func (x *GetContextKeysResponse) Reset() {
 	*x = GetContextKeysResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[32]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1726,7 +2209,7 @@ func (x *GetContextKeysResponse) String() string {
 func (*GetContextKeysResponse) ProtoMessage() {}
 
 func (x *GetContextKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[32]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1739,7 +2222,7 @@ func (x *GetContextKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetContextKeysResponse.ProtoReflect.Descriptor instead.
 func (*GetContextKeysResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{32}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetContextKeysResponse) GetKeys() []*ContextKey {
@@ -1760,7 +2243,7 @@ type ContextKey struct {
 
 func (x *ContextKey) Reset() {
 	*x = ContextKey{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[33]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +2255,7 @@ func (x *ContextKey) String() string {
 func (*ContextKey) ProtoMessage() {}
 
 func (x *ContextKey) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[33]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +2268,7 @@ func (x *ContextKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContextKey.ProtoReflect.Descriptor instead.
 func (*ContextKey) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{33}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ContextKey) GetKeyId() string {
@@ -1815,7 +2298,7 @@ type DelegateKeyRequest struct {
 
 func (x *DelegateKeyRequest) Reset() {
 	*x = DelegateKeyRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[34]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1827,7 +2310,7 @@ func (x *DelegateKeyRequest) String() string {
 func (*DelegateKeyRequest) ProtoMessage() {}
 
 func (x *DelegateKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[34]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1840,7 +2323,7 @@ func (x *DelegateKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DelegateKeyRequest.ProtoReflect.Descriptor instead.
 func (*DelegateKeyRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{34}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DelegateKeyRequest) GetTenantId() string {
@@ -1877,7 +2360,7 @@ type DelegateKeyResponse struct {
 
 func (x *DelegateKeyResponse) Reset() {
 	*x = DelegateKeyResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[35]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1889,7 +2372,7 @@ func (x *DelegateKeyResponse) String() string {
 func (*DelegateKeyResponse) ProtoMessage() {}
 
 func (x *DelegateKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[35]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1902,7 +2385,7 @@ func (x *DelegateKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DelegateKeyResponse.ProtoReflect.Descriptor instead.
 func (*DelegateKeyResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{35}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *DelegateKeyResponse) GetKeyId() string {
@@ -1935,7 +2418,7 @@ type GetKeysetRequest struct {
 
 func (x *GetKeysetRequest) Reset() {
 	*x = GetKeysetRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[36]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1947,7 +2430,7 @@ func (x *GetKeysetRequest) String() string {
 func (*GetKeysetRequest) ProtoMessage() {}
 
 func (x *GetKeysetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[36]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1960,7 +2443,7 @@ func (x *GetKeysetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeysetRequest.ProtoReflect.Descriptor instead.
 func (*GetKeysetRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{36}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *GetKeysetRequest) GetTenantId() string {
@@ -1982,7 +2465,7 @@ type GetKeysetResponse struct {
 
 func (x *GetKeysetResponse) Reset() {
 	*x = GetKeysetResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[37]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1994,7 +2477,7 @@ func (x *GetKeysetResponse) String() string {
 func (*GetKeysetResponse) ProtoMessage() {}
 
 func (x *GetKeysetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[37]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2007,7 +2490,7 @@ func (x *GetKeysetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeysetResponse.ProtoReflect.Descriptor instead.
 func (*GetKeysetResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{37}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GetKeysetResponse) GetKeyset() *v1.Signed {
@@ -2042,7 +2525,7 @@ type DenyRequest struct {
 
 func (x *DenyRequest) Reset() {
 	*x = DenyRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[38]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +2537,7 @@ func (x *DenyRequest) String() string {
 func (*DenyRequest) ProtoMessage() {}
 
 func (x *DenyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[38]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +2550,7 @@ func (x *DenyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenyRequest.ProtoReflect.Descriptor instead.
 func (*DenyRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{38}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *DenyRequest) GetTenantId() string {
@@ -2093,7 +2576,7 @@ type DenyResponse struct {
 
 func (x *DenyResponse) Reset() {
 	*x = DenyResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[39]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2105,7 +2588,7 @@ func (x *DenyResponse) String() string {
 func (*DenyResponse) ProtoMessage() {}
 
 func (x *DenyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[39]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2118,7 +2601,7 @@ func (x *DenyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenyResponse.ProtoReflect.Descriptor instead.
 func (*DenyResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{39}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *DenyResponse) GetRevision() uint64 {
@@ -2138,7 +2621,7 @@ type WatchChangesRequest struct {
 
 func (x *WatchChangesRequest) Reset() {
 	*x = WatchChangesRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[40]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2150,7 +2633,7 @@ func (x *WatchChangesRequest) String() string {
 func (*WatchChangesRequest) ProtoMessage() {}
 
 func (x *WatchChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[40]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2163,7 +2646,7 @@ func (x *WatchChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchChangesRequest.ProtoReflect.Descriptor instead.
 func (*WatchChangesRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{40}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *WatchChangesRequest) GetSince() uint64 {
@@ -2184,7 +2667,7 @@ type WatchChangesResponse struct {
 
 func (x *WatchChangesResponse) Reset() {
 	*x = WatchChangesResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[41]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2196,7 +2679,7 @@ func (x *WatchChangesResponse) String() string {
 func (*WatchChangesResponse) ProtoMessage() {}
 
 func (x *WatchChangesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[41]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2209,7 +2692,7 @@ func (x *WatchChangesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchChangesResponse.ProtoReflect.Descriptor instead.
 func (*WatchChangesResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{41}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *WatchChangesResponse) GetChanges() []*v1.Change {
@@ -2238,7 +2721,7 @@ type ListAuditLogsRequest struct {
 
 func (x *ListAuditLogsRequest) Reset() {
 	*x = ListAuditLogsRequest{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[42]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2250,7 +2733,7 @@ func (x *ListAuditLogsRequest) String() string {
 func (*ListAuditLogsRequest) ProtoMessage() {}
 
 func (x *ListAuditLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[42]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2263,7 +2746,7 @@ func (x *ListAuditLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditLogsRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditLogsRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{42}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListAuditLogsRequest) GetTenantId() string {
@@ -2297,7 +2780,7 @@ type ListAuditLogsResponse struct {
 
 func (x *ListAuditLogsResponse) Reset() {
 	*x = ListAuditLogsResponse{}
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[43]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2309,7 +2792,7 @@ func (x *ListAuditLogsResponse) String() string {
 func (*ListAuditLogsResponse) ProtoMessage() {}
 
 func (x *ListAuditLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[43]
+	mi := &file_cloudvlan_auth_v1_auth_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2322,7 +2805,7 @@ func (x *ListAuditLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditLogsResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditLogsResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{43}
+	return file_cloudvlan_auth_v1_auth_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListAuditLogsResponse) GetAuditLogs() []*v1.AuditLog {
@@ -2375,13 +2858,42 @@ const file_cloudvlan_auth_v1_auth_proto_rawDesc = "" +
 	"\rbase_revision\x18\x02 \x01(\x04H\x00R\fbaseRevision\x88\x01\x01B\x10\n" +
 	"\x0e_base_revision\"K\n" +
 	"\x14DeleteTenantResponse\x123\n" +
-	"\x06tenant\x18\x01 \x01(\v2\x1b.cloudvlan.entity.v1.TenantR\x06tenant\"o\n" +
+	"\x06tenant\x18\x01 \x01(\v2\x1b.cloudvlan.entity.v1.TenantR\x06tenant\"\xfd\x02\n" +
+	"\vKeyRotation\x12\x1b\n" +
+	"\ttenant_id\x18\x01 \x01(\tR\btenantId\x120\n" +
+	"\x04role\x18\x02 \x01(\x0e2\x1c.cloudvlan.entity.v1.KeyRoleR\x04role\x129\n" +
+	"\x05stage\x18\x03 \x01(\x0e2#.cloudvlan.auth.v1.KeyRotationStageR\x05stage\x12$\n" +
+	"\x0eformer_key_ids\x18\x04 \x03(\tR\fformerKeyIds\x12\x15\n" +
+	"\x06key_id\x18\x05 \x01(\tR\x05keyId\x12\x12\n" +
+	"\x04left\x18\x06 \x01(\x04R\x04left\x129\n" +
+	"\n" +
+	"started_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x129\n" +
+	"\n" +
+	"updated_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x1d\n" +
+	"\n" +
+	"started_by\x18\t \x01(\tR\tstartedBy\"o\n" +
 	"\x17RotateTenantKeysRequest\x12\x1d\n" +
 	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x125\n" +
-	"\x05which\x18\x02 \x01(\x0e2\x1d.cloudvlan.auth.v1.TenantKeysB\x00R\x05which\"v\n" +
+	"\x05which\x18\x02 \x01(\x0e2\x1d.cloudvlan.auth.v1.TenantKeysB\x00R\x05which\"\xb2\x01\n" +
 	"\x18RotateTenantKeysResponse\x123\n" +
 	"\x06tenant\x18\x01 \x01(\v2\x1b.cloudvlan.entity.v1.TenantR\x06tenant\x12%\n" +
-	"\x0ekeyset_version\x18\x02 \x01(\x04R\rkeysetVersion\"\xa4\x01\n" +
+	"\x0ekeyset_version\x18\x02 \x01(\x04R\rkeysetVersion\x12:\n" +
+	"\brotation\x18\x03 \x01(\v2\x1e.cloudvlan.auth.v1.KeyRotationR\brotation\"8\n" +
+	"\x17ListKeyRotationsRequest\x12\x1d\n" +
+	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\"X\n" +
+	"\x18ListKeyRotationsResponse\x12<\n" +
+	"\trotations\x18\x01 \x03(\v2\x1e.cloudvlan.auth.v1.KeyRotationR\trotations\"#\n" +
+	"!ListUnfinishedKeyRotationsRequest\"b\n" +
+	"\"ListUnfinishedKeyRotationsResponse\x12<\n" +
+	"\trotations\x18\x01 \x03(\v2\x1e.cloudvlan.auth.v1.KeyRotationR\trotations\"\xd7\x01\n" +
+	"\x18ReportKeyRotationRequest\x12\x1d\n" +
+	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x122\n" +
+	"\x04role\x18\x02 \x01(\x0e2\x1c.cloudvlan.entity.v1.KeyRoleB\x00R\x04role\x12\x17\n" +
+	"\x06key_id\x18\x03 \x01(\tB\x00R\x05keyId\x12;\n" +
+	"\x05stage\x18\x04 \x01(\x0e2#.cloudvlan.auth.v1.KeyRotationStageB\x00R\x05stage\x12\x12\n" +
+	"\x04left\x18\x05 \x01(\x04R\x04left\"W\n" +
+	"\x19ReportKeyRotationResponse\x12:\n" +
+	"\brotation\x18\x01 \x01(\v2\x1e.cloudvlan.auth.v1.KeyRotationR\brotation\"\xa4\x01\n" +
 	"\x13CreateApiKeyRequest\x12\x1d\n" +
 	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x14\n" +
 	"\x04name\x18\x02 \x01(\tB\x00R\x04name\x125\n" +
@@ -2490,11 +3002,20 @@ const file_cloudvlan_auth_v1_auth_proto_rawDesc = "" +
 	"\x15ListAuditLogsResponse\x12<\n" +
 	"\n" +
 	"audit_logs\x18\x01 \x03(\v2\x1d.cloudvlan.entity.v1.AuditLogR\tauditLogs\x121\n" +
-	"\x04meta\x18\x02 \x01(\v2\x1d.cloudvlan.entity.v1.ListMetaR\x04meta*?\n" +
+	"\x04meta\x18\x02 \x01(\v2\x1d.cloudvlan.entity.v1.ListMetaR\x04meta*\x83\x01\n" +
 	"\n" +
 	"TenantKeys\x12\x1b\n" +
 	"\x17TENANT_KEYS_UNSPECIFIED\x10\x00\x12\x14\n" +
-	"\x10TENANT_KEYS_ROOT\x10\x012\xa5\x05\n" +
+	"\x10TENANT_KEYS_ROOT\x10\x01\x12\x15\n" +
+	"\x11TENANT_KEYS_ENROL\x10\x02\x12\x16\n" +
+	"\x12TENANT_KEYS_POLICY\x10\x03\x12\x13\n" +
+	"\x0fTENANT_KEYS_MAP\x10\x04*\xb5\x01\n" +
+	"\x10KeyRotationStage\x12\"\n" +
+	"\x1eKEY_ROTATION_STAGE_UNSPECIFIED\x10\x00\x12 \n" +
+	"\x1cKEY_ROTATION_STAGE_REQUESTED\x10\x01\x12\x1e\n" +
+	"\x1aKEY_ROTATION_STAGE_SIGNING\x10\x02\x12\x1e\n" +
+	"\x1aKEY_ROTATION_STAGE_MAPPING\x10\x03\x12\x1b\n" +
+	"\x17KEY_ROTATION_STAGE_DONE\x10\x042\xa1\x06\n" +
 	"\rTenantService\x12k\n" +
 	"\fCreateTenant\x12&.cloudvlan.auth.v1.CreateTenantRequest\x1a'.cloudvlan.auth.v1.CreateTenantResponse\"\n" +
 	"\x8a\xb5\x18\x06\b\v\x10\x010\x01\x12e\n" +
@@ -2505,7 +3026,9 @@ const file_cloudvlan_auth_v1_auth_proto_rawDesc = "" +
 	"\fUpdateTenant\x12&.cloudvlan.auth.v1.UpdateTenantRequest\x1a'.cloudvlan.auth.v1.UpdateTenantResponse\"\v\x8a\xb5\x18\x04\b\v\x10\x01\x90\x02\x02\x12l\n" +
 	"\fDeleteTenant\x12&.cloudvlan.auth.v1.DeleteTenantRequest\x1a'.cloudvlan.auth.v1.DeleteTenantResponse\"\v\x8a\xb5\x18\x04\b\v\x10\x01\x90\x02\x02\x12w\n" +
 	"\x10RotateTenantKeys\x12*.cloudvlan.auth.v1.RotateTenantKeysRequest\x1a+.cloudvlan.auth.v1.RotateTenantKeysResponse\"\n" +
-	"\x8a\xb5\x18\x06\b\v\x10\x020\x012\x9d\x04\n" +
+	"\x8a\xb5\x18\x06\b\v\x10\x020\x01\x12z\n" +
+	"\x10ListKeyRotations\x12*.cloudvlan.auth.v1.ListKeyRotationsRequest\x1a+.cloudvlan.auth.v1.ListKeyRotationsResponse\"\r\x8a\xb5\x18\x06\b\n" +
+	"\x10\x028\x01\x90\x02\x012\x9d\x04\n" +
 	"\rApiKeyService\x12k\n" +
 	"\fCreateApiKey\x12&.cloudvlan.auth.v1.CreateApiKeyRequest\x1a'.cloudvlan.auth.v1.CreateApiKeyResponse\"\n" +
 	"\x8a\xb5\x18\x06\b\x15\x10\x020\x01\x12e\n" +
@@ -2516,12 +3039,14 @@ const file_cloudvlan_auth_v1_auth_proto_rawDesc = "" +
 	"\x12CertificateService\x12t\n" +
 	"\x0eGetTrustBundle\x12(.cloudvlan.auth.v1.GetTrustBundleRequest\x1a).cloudvlan.auth.v1.GetTrustBundleResponse\"\r\x8a\xb5\x18\x06\b\x01\x10\x03 \x01\x90\x02\x01\x12\x80\x01\n" +
 	"\x10RenewCertificate\x12*.cloudvlan.auth.v1.RenewCertificateRequest\x1a+.cloudvlan.auth.v1.RenewCertificateResponse\"\x13\x8a\xb5\x18\f\b\x01\x10\x03\x1a\x02\x03\x02(\x01@\x01\x90\x02\x02\x12x\n" +
-	"\x0fMintCertificate\x12).cloudvlan.auth.v1.MintCertificateRequest\x1a*.cloudvlan.auth.v1.MintCertificateResponse\"\x0e\x8a\xb5\x18\a\bd\x10\x01\x1a\x01\x02\x90\x02\x022\x97\x05\n" +
+	"\x0fMintCertificate\x12).cloudvlan.auth.v1.MintCertificateRequest\x1a*.cloudvlan.auth.v1.MintCertificateResponse\"\x0e\x8a\xb5\x18\a\bd\x10\x01\x1a\x01\x02\x90\x02\x022\xb3\a\n" +
 	"\vAuthService\x12o\n" +
 	"\fAuthenticate\x12&.cloudvlan.auth.v1.AuthenticateRequest\x1a'.cloudvlan.auth.v1.AuthenticateResponse\"\x0e\x8a\xb5\x18\a\bd\x10\x01\x1a\x01\x02\x90\x02\x01\x12u\n" +
 	"\x0eGetContextKeys\x12(.cloudvlan.auth.v1.GetContextKeysRequest\x1a).cloudvlan.auth.v1.GetContextKeysResponse\"\x0e\x8a\xb5\x18\a\bd\x10\x01\x1a\x01\x02\x90\x02\x01\x12l\n" +
 	"\vDelegateKey\x12%.cloudvlan.auth.v1.DelegateKeyRequest\x1a&.cloudvlan.auth.v1.DelegateKeyResponse\"\x0e\x8a\xb5\x18\a\bd\x10\x01\x1a\x01\x02\x90\x02\x02\x12f\n" +
-	"\tGetKeyset\x12#.cloudvlan.auth.v1.GetKeysetRequest\x1a$.cloudvlan.auth.v1.GetKeysetResponse\"\x0e\x8a\xb5\x18\a\bd\x10\x01\x1a\x01\x02\x90\x02\x01\x12W\n" +
+	"\tGetKeyset\x12#.cloudvlan.auth.v1.GetKeysetRequest\x1a$.cloudvlan.auth.v1.GetKeysetResponse\"\x0e\x8a\xb5\x18\a\bd\x10\x01\x1a\x01\x02\x90\x02\x01\x12\x99\x01\n" +
+	"\x1aListUnfinishedKeyRotations\x124.cloudvlan.auth.v1.ListUnfinishedKeyRotationsRequest\x1a5.cloudvlan.auth.v1.ListUnfinishedKeyRotationsResponse\"\x0e\x8a\xb5\x18\a\bd\x10\x01\x1a\x01\x02\x90\x02\x01\x12~\n" +
+	"\x11ReportKeyRotation\x12+.cloudvlan.auth.v1.ReportKeyRotationRequest\x1a,.cloudvlan.auth.v1.ReportKeyRotationResponse\"\x0e\x8a\xb5\x18\a\bd\x10\x01\x1a\x01\x02\x90\x02\x02\x12W\n" +
 	"\x04Deny\x12\x1e.cloudvlan.auth.v1.DenyRequest\x1a\x1f.cloudvlan.auth.v1.DenyResponse\"\x0e\x8a\xb5\x18\a\bd\x10\x01\x1a\x01\x02\x90\x02\x02\x12q\n" +
 	"\fWatchChanges\x12&.cloudvlan.auth.v1.WatchChangesRequest\x1a'.cloudvlan.auth.v1.WatchChangesResponse\"\x0e\x8a\xb5\x18\a\bd\x10\x01\x1a\x01\x02\x90\x02\x010\x012\x84\x01\n" +
 	"\fAuditService\x12t\n" +
@@ -2540,155 +3065,179 @@ func file_cloudvlan_auth_v1_auth_proto_rawDescGZIP() []byte {
 	return file_cloudvlan_auth_v1_auth_proto_rawDescData
 }
 
-var file_cloudvlan_auth_v1_auth_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cloudvlan_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_cloudvlan_auth_v1_auth_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_cloudvlan_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_cloudvlan_auth_v1_auth_proto_goTypes = []any{
-	(TenantKeys)(0),                  // 0: cloudvlan.auth.v1.TenantKeys
-	(*CreateTenantRequest)(nil),      // 1: cloudvlan.auth.v1.CreateTenantRequest
-	(*CreateTenantResponse)(nil),     // 2: cloudvlan.auth.v1.CreateTenantResponse
-	(*GetTenantRequest)(nil),         // 3: cloudvlan.auth.v1.GetTenantRequest
-	(*GetTenantResponse)(nil),        // 4: cloudvlan.auth.v1.GetTenantResponse
-	(*ListTenantsRequest)(nil),       // 5: cloudvlan.auth.v1.ListTenantsRequest
-	(*ListTenantsResponse)(nil),      // 6: cloudvlan.auth.v1.ListTenantsResponse
-	(*UpdateTenantRequest)(nil),      // 7: cloudvlan.auth.v1.UpdateTenantRequest
-	(*UpdateTenantResponse)(nil),     // 8: cloudvlan.auth.v1.UpdateTenantResponse
-	(*DeleteTenantRequest)(nil),      // 9: cloudvlan.auth.v1.DeleteTenantRequest
-	(*DeleteTenantResponse)(nil),     // 10: cloudvlan.auth.v1.DeleteTenantResponse
-	(*RotateTenantKeysRequest)(nil),  // 11: cloudvlan.auth.v1.RotateTenantKeysRequest
-	(*RotateTenantKeysResponse)(nil), // 12: cloudvlan.auth.v1.RotateTenantKeysResponse
-	(*CreateApiKeyRequest)(nil),      // 13: cloudvlan.auth.v1.CreateApiKeyRequest
-	(*CreateApiKeyResponse)(nil),     // 14: cloudvlan.auth.v1.CreateApiKeyResponse
-	(*GetApiKeyRequest)(nil),         // 15: cloudvlan.auth.v1.GetApiKeyRequest
-	(*GetApiKeyResponse)(nil),        // 16: cloudvlan.auth.v1.GetApiKeyResponse
-	(*ListApiKeysRequest)(nil),       // 17: cloudvlan.auth.v1.ListApiKeysRequest
-	(*ListApiKeysResponse)(nil),      // 18: cloudvlan.auth.v1.ListApiKeysResponse
-	(*RevokeApiKeyRequest)(nil),      // 19: cloudvlan.auth.v1.RevokeApiKeyRequest
-	(*RevokeApiKeyResponse)(nil),     // 20: cloudvlan.auth.v1.RevokeApiKeyResponse
-	(*WhoAmIRequest)(nil),            // 21: cloudvlan.auth.v1.WhoAmIRequest
-	(*WhoAmIResponse)(nil),           // 22: cloudvlan.auth.v1.WhoAmIResponse
-	(*GetTrustBundleRequest)(nil),    // 23: cloudvlan.auth.v1.GetTrustBundleRequest
-	(*GetTrustBundleResponse)(nil),   // 24: cloudvlan.auth.v1.GetTrustBundleResponse
-	(*RenewCertificateRequest)(nil),  // 25: cloudvlan.auth.v1.RenewCertificateRequest
-	(*RenewCertificateResponse)(nil), // 26: cloudvlan.auth.v1.RenewCertificateResponse
-	(*MintCertificateRequest)(nil),   // 27: cloudvlan.auth.v1.MintCertificateRequest
-	(*MintCertificateResponse)(nil),  // 28: cloudvlan.auth.v1.MintCertificateResponse
-	(*CallContext)(nil),              // 29: cloudvlan.auth.v1.CallContext
-	(*AuthenticateRequest)(nil),      // 30: cloudvlan.auth.v1.AuthenticateRequest
-	(*AuthenticateResponse)(nil),     // 31: cloudvlan.auth.v1.AuthenticateResponse
-	(*GetContextKeysRequest)(nil),    // 32: cloudvlan.auth.v1.GetContextKeysRequest
-	(*GetContextKeysResponse)(nil),   // 33: cloudvlan.auth.v1.GetContextKeysResponse
-	(*ContextKey)(nil),               // 34: cloudvlan.auth.v1.ContextKey
-	(*DelegateKeyRequest)(nil),       // 35: cloudvlan.auth.v1.DelegateKeyRequest
-	(*DelegateKeyResponse)(nil),      // 36: cloudvlan.auth.v1.DelegateKeyResponse
-	(*GetKeysetRequest)(nil),         // 37: cloudvlan.auth.v1.GetKeysetRequest
-	(*GetKeysetResponse)(nil),        // 38: cloudvlan.auth.v1.GetKeysetResponse
-	(*DenyRequest)(nil),              // 39: cloudvlan.auth.v1.DenyRequest
-	(*DenyResponse)(nil),             // 40: cloudvlan.auth.v1.DenyResponse
-	(*WatchChangesRequest)(nil),      // 41: cloudvlan.auth.v1.WatchChangesRequest
-	(*WatchChangesResponse)(nil),     // 42: cloudvlan.auth.v1.WatchChangesResponse
-	(*ListAuditLogsRequest)(nil),     // 43: cloudvlan.auth.v1.ListAuditLogsRequest
-	(*ListAuditLogsResponse)(nil),    // 44: cloudvlan.auth.v1.ListAuditLogsResponse
-	(*v1.Tenant)(nil),                // 45: cloudvlan.entity.v1.Tenant
-	(*v1.Pagination)(nil),            // 46: cloudvlan.entity.v1.Pagination
-	(*v1.ListMeta)(nil),              // 47: cloudvlan.entity.v1.ListMeta
-	(v1.Status)(0),                   // 48: cloudvlan.entity.v1.Status
-	(*v1.ApiScope)(nil),              // 49: cloudvlan.entity.v1.ApiScope
-	(*v1.ApiKey)(nil),                // 50: cloudvlan.entity.v1.ApiKey
-	(v11.Permission)(0),              // 51: cloudvlan.options.v1.Permission
-	(*v1.TrustBundle)(nil),           // 52: cloudvlan.entity.v1.TrustBundle
-	(*v1.Certificate)(nil),           // 53: cloudvlan.entity.v1.Certificate
-	(*timestamppb.Timestamp)(nil),    // 54: google.protobuf.Timestamp
-	(*v1.Signed)(nil),                // 55: cloudvlan.entity.v1.Signed
-	(v1.KeyRole)(0),                  // 56: cloudvlan.entity.v1.KeyRole
-	(*v1.Change)(nil),                // 57: cloudvlan.entity.v1.Change
-	(*v1.AuditFilter)(nil),           // 58: cloudvlan.entity.v1.AuditFilter
-	(*v1.AuditLog)(nil),              // 59: cloudvlan.entity.v1.AuditLog
+	(TenantKeys)(0),                            // 0: cloudvlan.auth.v1.TenantKeys
+	(KeyRotationStage)(0),                      // 1: cloudvlan.auth.v1.KeyRotationStage
+	(*CreateTenantRequest)(nil),                // 2: cloudvlan.auth.v1.CreateTenantRequest
+	(*CreateTenantResponse)(nil),               // 3: cloudvlan.auth.v1.CreateTenantResponse
+	(*GetTenantRequest)(nil),                   // 4: cloudvlan.auth.v1.GetTenantRequest
+	(*GetTenantResponse)(nil),                  // 5: cloudvlan.auth.v1.GetTenantResponse
+	(*ListTenantsRequest)(nil),                 // 6: cloudvlan.auth.v1.ListTenantsRequest
+	(*ListTenantsResponse)(nil),                // 7: cloudvlan.auth.v1.ListTenantsResponse
+	(*UpdateTenantRequest)(nil),                // 8: cloudvlan.auth.v1.UpdateTenantRequest
+	(*UpdateTenantResponse)(nil),               // 9: cloudvlan.auth.v1.UpdateTenantResponse
+	(*DeleteTenantRequest)(nil),                // 10: cloudvlan.auth.v1.DeleteTenantRequest
+	(*DeleteTenantResponse)(nil),               // 11: cloudvlan.auth.v1.DeleteTenantResponse
+	(*KeyRotation)(nil),                        // 12: cloudvlan.auth.v1.KeyRotation
+	(*RotateTenantKeysRequest)(nil),            // 13: cloudvlan.auth.v1.RotateTenantKeysRequest
+	(*RotateTenantKeysResponse)(nil),           // 14: cloudvlan.auth.v1.RotateTenantKeysResponse
+	(*ListKeyRotationsRequest)(nil),            // 15: cloudvlan.auth.v1.ListKeyRotationsRequest
+	(*ListKeyRotationsResponse)(nil),           // 16: cloudvlan.auth.v1.ListKeyRotationsResponse
+	(*ListUnfinishedKeyRotationsRequest)(nil),  // 17: cloudvlan.auth.v1.ListUnfinishedKeyRotationsRequest
+	(*ListUnfinishedKeyRotationsResponse)(nil), // 18: cloudvlan.auth.v1.ListUnfinishedKeyRotationsResponse
+	(*ReportKeyRotationRequest)(nil),           // 19: cloudvlan.auth.v1.ReportKeyRotationRequest
+	(*ReportKeyRotationResponse)(nil),          // 20: cloudvlan.auth.v1.ReportKeyRotationResponse
+	(*CreateApiKeyRequest)(nil),                // 21: cloudvlan.auth.v1.CreateApiKeyRequest
+	(*CreateApiKeyResponse)(nil),               // 22: cloudvlan.auth.v1.CreateApiKeyResponse
+	(*GetApiKeyRequest)(nil),                   // 23: cloudvlan.auth.v1.GetApiKeyRequest
+	(*GetApiKeyResponse)(nil),                  // 24: cloudvlan.auth.v1.GetApiKeyResponse
+	(*ListApiKeysRequest)(nil),                 // 25: cloudvlan.auth.v1.ListApiKeysRequest
+	(*ListApiKeysResponse)(nil),                // 26: cloudvlan.auth.v1.ListApiKeysResponse
+	(*RevokeApiKeyRequest)(nil),                // 27: cloudvlan.auth.v1.RevokeApiKeyRequest
+	(*RevokeApiKeyResponse)(nil),               // 28: cloudvlan.auth.v1.RevokeApiKeyResponse
+	(*WhoAmIRequest)(nil),                      // 29: cloudvlan.auth.v1.WhoAmIRequest
+	(*WhoAmIResponse)(nil),                     // 30: cloudvlan.auth.v1.WhoAmIResponse
+	(*GetTrustBundleRequest)(nil),              // 31: cloudvlan.auth.v1.GetTrustBundleRequest
+	(*GetTrustBundleResponse)(nil),             // 32: cloudvlan.auth.v1.GetTrustBundleResponse
+	(*RenewCertificateRequest)(nil),            // 33: cloudvlan.auth.v1.RenewCertificateRequest
+	(*RenewCertificateResponse)(nil),           // 34: cloudvlan.auth.v1.RenewCertificateResponse
+	(*MintCertificateRequest)(nil),             // 35: cloudvlan.auth.v1.MintCertificateRequest
+	(*MintCertificateResponse)(nil),            // 36: cloudvlan.auth.v1.MintCertificateResponse
+	(*CallContext)(nil),                        // 37: cloudvlan.auth.v1.CallContext
+	(*AuthenticateRequest)(nil),                // 38: cloudvlan.auth.v1.AuthenticateRequest
+	(*AuthenticateResponse)(nil),               // 39: cloudvlan.auth.v1.AuthenticateResponse
+	(*GetContextKeysRequest)(nil),              // 40: cloudvlan.auth.v1.GetContextKeysRequest
+	(*GetContextKeysResponse)(nil),             // 41: cloudvlan.auth.v1.GetContextKeysResponse
+	(*ContextKey)(nil),                         // 42: cloudvlan.auth.v1.ContextKey
+	(*DelegateKeyRequest)(nil),                 // 43: cloudvlan.auth.v1.DelegateKeyRequest
+	(*DelegateKeyResponse)(nil),                // 44: cloudvlan.auth.v1.DelegateKeyResponse
+	(*GetKeysetRequest)(nil),                   // 45: cloudvlan.auth.v1.GetKeysetRequest
+	(*GetKeysetResponse)(nil),                  // 46: cloudvlan.auth.v1.GetKeysetResponse
+	(*DenyRequest)(nil),                        // 47: cloudvlan.auth.v1.DenyRequest
+	(*DenyResponse)(nil),                       // 48: cloudvlan.auth.v1.DenyResponse
+	(*WatchChangesRequest)(nil),                // 49: cloudvlan.auth.v1.WatchChangesRequest
+	(*WatchChangesResponse)(nil),               // 50: cloudvlan.auth.v1.WatchChangesResponse
+	(*ListAuditLogsRequest)(nil),               // 51: cloudvlan.auth.v1.ListAuditLogsRequest
+	(*ListAuditLogsResponse)(nil),              // 52: cloudvlan.auth.v1.ListAuditLogsResponse
+	(*v1.Tenant)(nil),                          // 53: cloudvlan.entity.v1.Tenant
+	(*v1.Pagination)(nil),                      // 54: cloudvlan.entity.v1.Pagination
+	(*v1.ListMeta)(nil),                        // 55: cloudvlan.entity.v1.ListMeta
+	(v1.Status)(0),                             // 56: cloudvlan.entity.v1.Status
+	(v1.KeyRole)(0),                            // 57: cloudvlan.entity.v1.KeyRole
+	(*timestamppb.Timestamp)(nil),              // 58: google.protobuf.Timestamp
+	(*v1.ApiScope)(nil),                        // 59: cloudvlan.entity.v1.ApiScope
+	(*v1.ApiKey)(nil),                          // 60: cloudvlan.entity.v1.ApiKey
+	(v11.Permission)(0),                        // 61: cloudvlan.options.v1.Permission
+	(*v1.TrustBundle)(nil),                     // 62: cloudvlan.entity.v1.TrustBundle
+	(*v1.Certificate)(nil),                     // 63: cloudvlan.entity.v1.Certificate
+	(*v1.Signed)(nil),                          // 64: cloudvlan.entity.v1.Signed
+	(*v1.Change)(nil),                          // 65: cloudvlan.entity.v1.Change
+	(*v1.AuditFilter)(nil),                     // 66: cloudvlan.entity.v1.AuditFilter
+	(*v1.AuditLog)(nil),                        // 67: cloudvlan.entity.v1.AuditLog
 }
 var file_cloudvlan_auth_v1_auth_proto_depIdxs = []int32{
-	45, // 0: cloudvlan.auth.v1.CreateTenantResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
-	45, // 1: cloudvlan.auth.v1.GetTenantResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
-	46, // 2: cloudvlan.auth.v1.ListTenantsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	45, // 3: cloudvlan.auth.v1.ListTenantsResponse.tenants:type_name -> cloudvlan.entity.v1.Tenant
-	47, // 4: cloudvlan.auth.v1.ListTenantsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	48, // 5: cloudvlan.auth.v1.UpdateTenantRequest.status:type_name -> cloudvlan.entity.v1.Status
-	45, // 6: cloudvlan.auth.v1.UpdateTenantResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
-	45, // 7: cloudvlan.auth.v1.DeleteTenantResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
-	0,  // 8: cloudvlan.auth.v1.RotateTenantKeysRequest.which:type_name -> cloudvlan.auth.v1.TenantKeys
-	45, // 9: cloudvlan.auth.v1.RotateTenantKeysResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
-	49, // 10: cloudvlan.auth.v1.CreateApiKeyRequest.scope:type_name -> cloudvlan.entity.v1.ApiScope
-	50, // 11: cloudvlan.auth.v1.CreateApiKeyResponse.api_key:type_name -> cloudvlan.entity.v1.ApiKey
-	50, // 12: cloudvlan.auth.v1.GetApiKeyResponse.api_key:type_name -> cloudvlan.entity.v1.ApiKey
-	46, // 13: cloudvlan.auth.v1.ListApiKeysRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	50, // 14: cloudvlan.auth.v1.ListApiKeysResponse.api_keys:type_name -> cloudvlan.entity.v1.ApiKey
-	47, // 15: cloudvlan.auth.v1.ListApiKeysResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	50, // 16: cloudvlan.auth.v1.RevokeApiKeyResponse.api_key:type_name -> cloudvlan.entity.v1.ApiKey
-	51, // 17: cloudvlan.auth.v1.WhoAmIResponse.permissions:type_name -> cloudvlan.options.v1.Permission
-	52, // 18: cloudvlan.auth.v1.GetTrustBundleResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
-	53, // 19: cloudvlan.auth.v1.RenewCertificateResponse.certificate:type_name -> cloudvlan.entity.v1.Certificate
-	52, // 20: cloudvlan.auth.v1.RenewCertificateResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
-	53, // 21: cloudvlan.auth.v1.MintCertificateResponse.certificate:type_name -> cloudvlan.entity.v1.Certificate
-	52, // 22: cloudvlan.auth.v1.MintCertificateResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
-	51, // 23: cloudvlan.auth.v1.CallContext.permissions:type_name -> cloudvlan.options.v1.Permission
-	54, // 24: cloudvlan.auth.v1.CallContext.issued_at:type_name -> google.protobuf.Timestamp
-	54, // 25: cloudvlan.auth.v1.CallContext.expires_at:type_name -> google.protobuf.Timestamp
-	55, // 26: cloudvlan.auth.v1.AuthenticateResponse.context:type_name -> cloudvlan.entity.v1.Signed
-	34, // 27: cloudvlan.auth.v1.GetContextKeysResponse.keys:type_name -> cloudvlan.auth.v1.ContextKey
-	56, // 28: cloudvlan.auth.v1.DelegateKeyRequest.role:type_name -> cloudvlan.entity.v1.KeyRole
-	55, // 29: cloudvlan.auth.v1.DelegateKeyResponse.keyset:type_name -> cloudvlan.entity.v1.Signed
-	55, // 30: cloudvlan.auth.v1.GetKeysetResponse.keyset:type_name -> cloudvlan.entity.v1.Signed
-	55, // 31: cloudvlan.auth.v1.GetKeysetResponse.root_transitions:type_name -> cloudvlan.entity.v1.Signed
-	57, // 32: cloudvlan.auth.v1.WatchChangesResponse.changes:type_name -> cloudvlan.entity.v1.Change
-	58, // 33: cloudvlan.auth.v1.ListAuditLogsRequest.filter:type_name -> cloudvlan.entity.v1.AuditFilter
-	46, // 34: cloudvlan.auth.v1.ListAuditLogsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	59, // 35: cloudvlan.auth.v1.ListAuditLogsResponse.audit_logs:type_name -> cloudvlan.entity.v1.AuditLog
-	47, // 36: cloudvlan.auth.v1.ListAuditLogsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	1,  // 37: cloudvlan.auth.v1.TenantService.CreateTenant:input_type -> cloudvlan.auth.v1.CreateTenantRequest
-	3,  // 38: cloudvlan.auth.v1.TenantService.GetTenant:input_type -> cloudvlan.auth.v1.GetTenantRequest
-	5,  // 39: cloudvlan.auth.v1.TenantService.ListTenants:input_type -> cloudvlan.auth.v1.ListTenantsRequest
-	7,  // 40: cloudvlan.auth.v1.TenantService.UpdateTenant:input_type -> cloudvlan.auth.v1.UpdateTenantRequest
-	9,  // 41: cloudvlan.auth.v1.TenantService.DeleteTenant:input_type -> cloudvlan.auth.v1.DeleteTenantRequest
-	11, // 42: cloudvlan.auth.v1.TenantService.RotateTenantKeys:input_type -> cloudvlan.auth.v1.RotateTenantKeysRequest
-	13, // 43: cloudvlan.auth.v1.ApiKeyService.CreateApiKey:input_type -> cloudvlan.auth.v1.CreateApiKeyRequest
-	15, // 44: cloudvlan.auth.v1.ApiKeyService.GetApiKey:input_type -> cloudvlan.auth.v1.GetApiKeyRequest
-	17, // 45: cloudvlan.auth.v1.ApiKeyService.ListApiKeys:input_type -> cloudvlan.auth.v1.ListApiKeysRequest
-	19, // 46: cloudvlan.auth.v1.ApiKeyService.RevokeApiKey:input_type -> cloudvlan.auth.v1.RevokeApiKeyRequest
-	21, // 47: cloudvlan.auth.v1.ApiKeyService.WhoAmI:input_type -> cloudvlan.auth.v1.WhoAmIRequest
-	23, // 48: cloudvlan.auth.v1.CertificateService.GetTrustBundle:input_type -> cloudvlan.auth.v1.GetTrustBundleRequest
-	25, // 49: cloudvlan.auth.v1.CertificateService.RenewCertificate:input_type -> cloudvlan.auth.v1.RenewCertificateRequest
-	27, // 50: cloudvlan.auth.v1.CertificateService.MintCertificate:input_type -> cloudvlan.auth.v1.MintCertificateRequest
-	30, // 51: cloudvlan.auth.v1.AuthService.Authenticate:input_type -> cloudvlan.auth.v1.AuthenticateRequest
-	32, // 52: cloudvlan.auth.v1.AuthService.GetContextKeys:input_type -> cloudvlan.auth.v1.GetContextKeysRequest
-	35, // 53: cloudvlan.auth.v1.AuthService.DelegateKey:input_type -> cloudvlan.auth.v1.DelegateKeyRequest
-	37, // 54: cloudvlan.auth.v1.AuthService.GetKeyset:input_type -> cloudvlan.auth.v1.GetKeysetRequest
-	39, // 55: cloudvlan.auth.v1.AuthService.Deny:input_type -> cloudvlan.auth.v1.DenyRequest
-	41, // 56: cloudvlan.auth.v1.AuthService.WatchChanges:input_type -> cloudvlan.auth.v1.WatchChangesRequest
-	43, // 57: cloudvlan.auth.v1.AuditService.ListAuditLogs:input_type -> cloudvlan.auth.v1.ListAuditLogsRequest
-	2,  // 58: cloudvlan.auth.v1.TenantService.CreateTenant:output_type -> cloudvlan.auth.v1.CreateTenantResponse
-	4,  // 59: cloudvlan.auth.v1.TenantService.GetTenant:output_type -> cloudvlan.auth.v1.GetTenantResponse
-	6,  // 60: cloudvlan.auth.v1.TenantService.ListTenants:output_type -> cloudvlan.auth.v1.ListTenantsResponse
-	8,  // 61: cloudvlan.auth.v1.TenantService.UpdateTenant:output_type -> cloudvlan.auth.v1.UpdateTenantResponse
-	10, // 62: cloudvlan.auth.v1.TenantService.DeleteTenant:output_type -> cloudvlan.auth.v1.DeleteTenantResponse
-	12, // 63: cloudvlan.auth.v1.TenantService.RotateTenantKeys:output_type -> cloudvlan.auth.v1.RotateTenantKeysResponse
-	14, // 64: cloudvlan.auth.v1.ApiKeyService.CreateApiKey:output_type -> cloudvlan.auth.v1.CreateApiKeyResponse
-	16, // 65: cloudvlan.auth.v1.ApiKeyService.GetApiKey:output_type -> cloudvlan.auth.v1.GetApiKeyResponse
-	18, // 66: cloudvlan.auth.v1.ApiKeyService.ListApiKeys:output_type -> cloudvlan.auth.v1.ListApiKeysResponse
-	20, // 67: cloudvlan.auth.v1.ApiKeyService.RevokeApiKey:output_type -> cloudvlan.auth.v1.RevokeApiKeyResponse
-	22, // 68: cloudvlan.auth.v1.ApiKeyService.WhoAmI:output_type -> cloudvlan.auth.v1.WhoAmIResponse
-	24, // 69: cloudvlan.auth.v1.CertificateService.GetTrustBundle:output_type -> cloudvlan.auth.v1.GetTrustBundleResponse
-	26, // 70: cloudvlan.auth.v1.CertificateService.RenewCertificate:output_type -> cloudvlan.auth.v1.RenewCertificateResponse
-	28, // 71: cloudvlan.auth.v1.CertificateService.MintCertificate:output_type -> cloudvlan.auth.v1.MintCertificateResponse
-	31, // 72: cloudvlan.auth.v1.AuthService.Authenticate:output_type -> cloudvlan.auth.v1.AuthenticateResponse
-	33, // 73: cloudvlan.auth.v1.AuthService.GetContextKeys:output_type -> cloudvlan.auth.v1.GetContextKeysResponse
-	36, // 74: cloudvlan.auth.v1.AuthService.DelegateKey:output_type -> cloudvlan.auth.v1.DelegateKeyResponse
-	38, // 75: cloudvlan.auth.v1.AuthService.GetKeyset:output_type -> cloudvlan.auth.v1.GetKeysetResponse
-	40, // 76: cloudvlan.auth.v1.AuthService.Deny:output_type -> cloudvlan.auth.v1.DenyResponse
-	42, // 77: cloudvlan.auth.v1.AuthService.WatchChanges:output_type -> cloudvlan.auth.v1.WatchChangesResponse
-	44, // 78: cloudvlan.auth.v1.AuditService.ListAuditLogs:output_type -> cloudvlan.auth.v1.ListAuditLogsResponse
-	58, // [58:79] is the sub-list for method output_type
-	37, // [37:58] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	53, // 0: cloudvlan.auth.v1.CreateTenantResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
+	53, // 1: cloudvlan.auth.v1.GetTenantResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
+	54, // 2: cloudvlan.auth.v1.ListTenantsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	53, // 3: cloudvlan.auth.v1.ListTenantsResponse.tenants:type_name -> cloudvlan.entity.v1.Tenant
+	55, // 4: cloudvlan.auth.v1.ListTenantsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	56, // 5: cloudvlan.auth.v1.UpdateTenantRequest.status:type_name -> cloudvlan.entity.v1.Status
+	53, // 6: cloudvlan.auth.v1.UpdateTenantResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
+	53, // 7: cloudvlan.auth.v1.DeleteTenantResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
+	57, // 8: cloudvlan.auth.v1.KeyRotation.role:type_name -> cloudvlan.entity.v1.KeyRole
+	1,  // 9: cloudvlan.auth.v1.KeyRotation.stage:type_name -> cloudvlan.auth.v1.KeyRotationStage
+	58, // 10: cloudvlan.auth.v1.KeyRotation.started_at:type_name -> google.protobuf.Timestamp
+	58, // 11: cloudvlan.auth.v1.KeyRotation.updated_at:type_name -> google.protobuf.Timestamp
+	0,  // 12: cloudvlan.auth.v1.RotateTenantKeysRequest.which:type_name -> cloudvlan.auth.v1.TenantKeys
+	53, // 13: cloudvlan.auth.v1.RotateTenantKeysResponse.tenant:type_name -> cloudvlan.entity.v1.Tenant
+	12, // 14: cloudvlan.auth.v1.RotateTenantKeysResponse.rotation:type_name -> cloudvlan.auth.v1.KeyRotation
+	12, // 15: cloudvlan.auth.v1.ListKeyRotationsResponse.rotations:type_name -> cloudvlan.auth.v1.KeyRotation
+	12, // 16: cloudvlan.auth.v1.ListUnfinishedKeyRotationsResponse.rotations:type_name -> cloudvlan.auth.v1.KeyRotation
+	57, // 17: cloudvlan.auth.v1.ReportKeyRotationRequest.role:type_name -> cloudvlan.entity.v1.KeyRole
+	1,  // 18: cloudvlan.auth.v1.ReportKeyRotationRequest.stage:type_name -> cloudvlan.auth.v1.KeyRotationStage
+	12, // 19: cloudvlan.auth.v1.ReportKeyRotationResponse.rotation:type_name -> cloudvlan.auth.v1.KeyRotation
+	59, // 20: cloudvlan.auth.v1.CreateApiKeyRequest.scope:type_name -> cloudvlan.entity.v1.ApiScope
+	60, // 21: cloudvlan.auth.v1.CreateApiKeyResponse.api_key:type_name -> cloudvlan.entity.v1.ApiKey
+	60, // 22: cloudvlan.auth.v1.GetApiKeyResponse.api_key:type_name -> cloudvlan.entity.v1.ApiKey
+	54, // 23: cloudvlan.auth.v1.ListApiKeysRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	60, // 24: cloudvlan.auth.v1.ListApiKeysResponse.api_keys:type_name -> cloudvlan.entity.v1.ApiKey
+	55, // 25: cloudvlan.auth.v1.ListApiKeysResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	60, // 26: cloudvlan.auth.v1.RevokeApiKeyResponse.api_key:type_name -> cloudvlan.entity.v1.ApiKey
+	61, // 27: cloudvlan.auth.v1.WhoAmIResponse.permissions:type_name -> cloudvlan.options.v1.Permission
+	62, // 28: cloudvlan.auth.v1.GetTrustBundleResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
+	63, // 29: cloudvlan.auth.v1.RenewCertificateResponse.certificate:type_name -> cloudvlan.entity.v1.Certificate
+	62, // 30: cloudvlan.auth.v1.RenewCertificateResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
+	63, // 31: cloudvlan.auth.v1.MintCertificateResponse.certificate:type_name -> cloudvlan.entity.v1.Certificate
+	62, // 32: cloudvlan.auth.v1.MintCertificateResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
+	61, // 33: cloudvlan.auth.v1.CallContext.permissions:type_name -> cloudvlan.options.v1.Permission
+	58, // 34: cloudvlan.auth.v1.CallContext.issued_at:type_name -> google.protobuf.Timestamp
+	58, // 35: cloudvlan.auth.v1.CallContext.expires_at:type_name -> google.protobuf.Timestamp
+	64, // 36: cloudvlan.auth.v1.AuthenticateResponse.context:type_name -> cloudvlan.entity.v1.Signed
+	42, // 37: cloudvlan.auth.v1.GetContextKeysResponse.keys:type_name -> cloudvlan.auth.v1.ContextKey
+	57, // 38: cloudvlan.auth.v1.DelegateKeyRequest.role:type_name -> cloudvlan.entity.v1.KeyRole
+	64, // 39: cloudvlan.auth.v1.DelegateKeyResponse.keyset:type_name -> cloudvlan.entity.v1.Signed
+	64, // 40: cloudvlan.auth.v1.GetKeysetResponse.keyset:type_name -> cloudvlan.entity.v1.Signed
+	64, // 41: cloudvlan.auth.v1.GetKeysetResponse.root_transitions:type_name -> cloudvlan.entity.v1.Signed
+	65, // 42: cloudvlan.auth.v1.WatchChangesResponse.changes:type_name -> cloudvlan.entity.v1.Change
+	66, // 43: cloudvlan.auth.v1.ListAuditLogsRequest.filter:type_name -> cloudvlan.entity.v1.AuditFilter
+	54, // 44: cloudvlan.auth.v1.ListAuditLogsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	67, // 45: cloudvlan.auth.v1.ListAuditLogsResponse.audit_logs:type_name -> cloudvlan.entity.v1.AuditLog
+	55, // 46: cloudvlan.auth.v1.ListAuditLogsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	2,  // 47: cloudvlan.auth.v1.TenantService.CreateTenant:input_type -> cloudvlan.auth.v1.CreateTenantRequest
+	4,  // 48: cloudvlan.auth.v1.TenantService.GetTenant:input_type -> cloudvlan.auth.v1.GetTenantRequest
+	6,  // 49: cloudvlan.auth.v1.TenantService.ListTenants:input_type -> cloudvlan.auth.v1.ListTenantsRequest
+	8,  // 50: cloudvlan.auth.v1.TenantService.UpdateTenant:input_type -> cloudvlan.auth.v1.UpdateTenantRequest
+	10, // 51: cloudvlan.auth.v1.TenantService.DeleteTenant:input_type -> cloudvlan.auth.v1.DeleteTenantRequest
+	13, // 52: cloudvlan.auth.v1.TenantService.RotateTenantKeys:input_type -> cloudvlan.auth.v1.RotateTenantKeysRequest
+	15, // 53: cloudvlan.auth.v1.TenantService.ListKeyRotations:input_type -> cloudvlan.auth.v1.ListKeyRotationsRequest
+	21, // 54: cloudvlan.auth.v1.ApiKeyService.CreateApiKey:input_type -> cloudvlan.auth.v1.CreateApiKeyRequest
+	23, // 55: cloudvlan.auth.v1.ApiKeyService.GetApiKey:input_type -> cloudvlan.auth.v1.GetApiKeyRequest
+	25, // 56: cloudvlan.auth.v1.ApiKeyService.ListApiKeys:input_type -> cloudvlan.auth.v1.ListApiKeysRequest
+	27, // 57: cloudvlan.auth.v1.ApiKeyService.RevokeApiKey:input_type -> cloudvlan.auth.v1.RevokeApiKeyRequest
+	29, // 58: cloudvlan.auth.v1.ApiKeyService.WhoAmI:input_type -> cloudvlan.auth.v1.WhoAmIRequest
+	31, // 59: cloudvlan.auth.v1.CertificateService.GetTrustBundle:input_type -> cloudvlan.auth.v1.GetTrustBundleRequest
+	33, // 60: cloudvlan.auth.v1.CertificateService.RenewCertificate:input_type -> cloudvlan.auth.v1.RenewCertificateRequest
+	35, // 61: cloudvlan.auth.v1.CertificateService.MintCertificate:input_type -> cloudvlan.auth.v1.MintCertificateRequest
+	38, // 62: cloudvlan.auth.v1.AuthService.Authenticate:input_type -> cloudvlan.auth.v1.AuthenticateRequest
+	40, // 63: cloudvlan.auth.v1.AuthService.GetContextKeys:input_type -> cloudvlan.auth.v1.GetContextKeysRequest
+	43, // 64: cloudvlan.auth.v1.AuthService.DelegateKey:input_type -> cloudvlan.auth.v1.DelegateKeyRequest
+	45, // 65: cloudvlan.auth.v1.AuthService.GetKeyset:input_type -> cloudvlan.auth.v1.GetKeysetRequest
+	17, // 66: cloudvlan.auth.v1.AuthService.ListUnfinishedKeyRotations:input_type -> cloudvlan.auth.v1.ListUnfinishedKeyRotationsRequest
+	19, // 67: cloudvlan.auth.v1.AuthService.ReportKeyRotation:input_type -> cloudvlan.auth.v1.ReportKeyRotationRequest
+	47, // 68: cloudvlan.auth.v1.AuthService.Deny:input_type -> cloudvlan.auth.v1.DenyRequest
+	49, // 69: cloudvlan.auth.v1.AuthService.WatchChanges:input_type -> cloudvlan.auth.v1.WatchChangesRequest
+	51, // 70: cloudvlan.auth.v1.AuditService.ListAuditLogs:input_type -> cloudvlan.auth.v1.ListAuditLogsRequest
+	3,  // 71: cloudvlan.auth.v1.TenantService.CreateTenant:output_type -> cloudvlan.auth.v1.CreateTenantResponse
+	5,  // 72: cloudvlan.auth.v1.TenantService.GetTenant:output_type -> cloudvlan.auth.v1.GetTenantResponse
+	7,  // 73: cloudvlan.auth.v1.TenantService.ListTenants:output_type -> cloudvlan.auth.v1.ListTenantsResponse
+	9,  // 74: cloudvlan.auth.v1.TenantService.UpdateTenant:output_type -> cloudvlan.auth.v1.UpdateTenantResponse
+	11, // 75: cloudvlan.auth.v1.TenantService.DeleteTenant:output_type -> cloudvlan.auth.v1.DeleteTenantResponse
+	14, // 76: cloudvlan.auth.v1.TenantService.RotateTenantKeys:output_type -> cloudvlan.auth.v1.RotateTenantKeysResponse
+	16, // 77: cloudvlan.auth.v1.TenantService.ListKeyRotations:output_type -> cloudvlan.auth.v1.ListKeyRotationsResponse
+	22, // 78: cloudvlan.auth.v1.ApiKeyService.CreateApiKey:output_type -> cloudvlan.auth.v1.CreateApiKeyResponse
+	24, // 79: cloudvlan.auth.v1.ApiKeyService.GetApiKey:output_type -> cloudvlan.auth.v1.GetApiKeyResponse
+	26, // 80: cloudvlan.auth.v1.ApiKeyService.ListApiKeys:output_type -> cloudvlan.auth.v1.ListApiKeysResponse
+	28, // 81: cloudvlan.auth.v1.ApiKeyService.RevokeApiKey:output_type -> cloudvlan.auth.v1.RevokeApiKeyResponse
+	30, // 82: cloudvlan.auth.v1.ApiKeyService.WhoAmI:output_type -> cloudvlan.auth.v1.WhoAmIResponse
+	32, // 83: cloudvlan.auth.v1.CertificateService.GetTrustBundle:output_type -> cloudvlan.auth.v1.GetTrustBundleResponse
+	34, // 84: cloudvlan.auth.v1.CertificateService.RenewCertificate:output_type -> cloudvlan.auth.v1.RenewCertificateResponse
+	36, // 85: cloudvlan.auth.v1.CertificateService.MintCertificate:output_type -> cloudvlan.auth.v1.MintCertificateResponse
+	39, // 86: cloudvlan.auth.v1.AuthService.Authenticate:output_type -> cloudvlan.auth.v1.AuthenticateResponse
+	41, // 87: cloudvlan.auth.v1.AuthService.GetContextKeys:output_type -> cloudvlan.auth.v1.GetContextKeysResponse
+	44, // 88: cloudvlan.auth.v1.AuthService.DelegateKey:output_type -> cloudvlan.auth.v1.DelegateKeyResponse
+	46, // 89: cloudvlan.auth.v1.AuthService.GetKeyset:output_type -> cloudvlan.auth.v1.GetKeysetResponse
+	18, // 90: cloudvlan.auth.v1.AuthService.ListUnfinishedKeyRotations:output_type -> cloudvlan.auth.v1.ListUnfinishedKeyRotationsResponse
+	20, // 91: cloudvlan.auth.v1.AuthService.ReportKeyRotation:output_type -> cloudvlan.auth.v1.ReportKeyRotationResponse
+	48, // 92: cloudvlan.auth.v1.AuthService.Deny:output_type -> cloudvlan.auth.v1.DenyResponse
+	50, // 93: cloudvlan.auth.v1.AuthService.WatchChanges:output_type -> cloudvlan.auth.v1.WatchChangesResponse
+	52, // 94: cloudvlan.auth.v1.AuditService.ListAuditLogs:output_type -> cloudvlan.auth.v1.ListAuditLogsResponse
+	71, // [71:95] is the sub-list for method output_type
+	47, // [47:71] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_cloudvlan_auth_v1_auth_proto_init() }
@@ -2703,8 +3252,8 @@ func file_cloudvlan_auth_v1_auth_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cloudvlan_auth_v1_auth_proto_rawDesc), len(file_cloudvlan_auth_v1_auth_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   44,
+			NumEnums:      2,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

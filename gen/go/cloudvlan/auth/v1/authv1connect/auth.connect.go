@@ -60,6 +60,9 @@ const (
 	// TenantServiceRotateTenantKeysProcedure is the fully-qualified name of the TenantService's
 	// RotateTenantKeys RPC.
 	TenantServiceRotateTenantKeysProcedure = "/cloudvlan.auth.v1.TenantService/RotateTenantKeys"
+	// TenantServiceListKeyRotationsProcedure is the fully-qualified name of the TenantService's
+	// ListKeyRotations RPC.
+	TenantServiceListKeyRotationsProcedure = "/cloudvlan.auth.v1.TenantService/ListKeyRotations"
 	// ApiKeyServiceCreateApiKeyProcedure is the fully-qualified name of the ApiKeyService's
 	// CreateApiKey RPC.
 	ApiKeyServiceCreateApiKeyProcedure = "/cloudvlan.auth.v1.ApiKeyService/CreateApiKey"
@@ -92,6 +95,12 @@ const (
 	AuthServiceDelegateKeyProcedure = "/cloudvlan.auth.v1.AuthService/DelegateKey"
 	// AuthServiceGetKeysetProcedure is the fully-qualified name of the AuthService's GetKeyset RPC.
 	AuthServiceGetKeysetProcedure = "/cloudvlan.auth.v1.AuthService/GetKeyset"
+	// AuthServiceListUnfinishedKeyRotationsProcedure is the fully-qualified name of the AuthService's
+	// ListUnfinishedKeyRotations RPC.
+	AuthServiceListUnfinishedKeyRotationsProcedure = "/cloudvlan.auth.v1.AuthService/ListUnfinishedKeyRotations"
+	// AuthServiceReportKeyRotationProcedure is the fully-qualified name of the AuthService's
+	// ReportKeyRotation RPC.
+	AuthServiceReportKeyRotationProcedure = "/cloudvlan.auth.v1.AuthService/ReportKeyRotation"
 	// AuthServiceDenyProcedure is the fully-qualified name of the AuthService's Deny RPC.
 	AuthServiceDenyProcedure = "/cloudvlan.auth.v1.AuthService/Deny"
 	// AuthServiceWatchChangesProcedure is the fully-qualified name of the AuthService's WatchChanges
@@ -115,7 +124,13 @@ type TenantServiceClient interface {
 	DeleteTenant(context.Context, *connect.Request[v1.DeleteTenantRequest]) (*connect.Response[v1.DeleteTenantResponse], error)
 	// Replaces keys that sign for the tenant while its nodes go on: nobody joins again, no packet is lost. The former root key
 	// signs its successor, and nodes that were away follow step by step.
+	//
+	// The root key is replaced at once. A delegated key is replaced in the background: the service that signs makes a new key,
+	// signs its records again with it, and the former key leaves the keyset once the network map has all of them. While that
+	// goes on the same request changes nothing and answers how it stands.
 	RotateTenantKeys(context.Context, *connect.Request[v1.RotateTenantKeysRequest]) (*connect.Response[v1.RotateTenantKeysResponse], error)
+	// How the latest replacement of each delegated key of the tenant stands.
+	ListKeyRotations(context.Context, *connect.Request[v1.ListKeyRotationsRequest]) (*connect.Response[v1.ListKeyRotationsResponse], error)
 }
 
 // NewTenantServiceClient constructs a client for the cloudvlan.auth.v1.TenantService service. By
@@ -169,6 +184,13 @@ func NewTenantServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(tenantServiceMethods.ByName("RotateTenantKeys")),
 			connect.WithClientOptions(opts...),
 		),
+		listKeyRotations: connect.NewClient[v1.ListKeyRotationsRequest, v1.ListKeyRotationsResponse](
+			httpClient,
+			baseURL+TenantServiceListKeyRotationsProcedure,
+			connect.WithSchema(tenantServiceMethods.ByName("ListKeyRotations")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -180,6 +202,7 @@ type tenantServiceClient struct {
 	updateTenant     *connect.Client[v1.UpdateTenantRequest, v1.UpdateTenantResponse]
 	deleteTenant     *connect.Client[v1.DeleteTenantRequest, v1.DeleteTenantResponse]
 	rotateTenantKeys *connect.Client[v1.RotateTenantKeysRequest, v1.RotateTenantKeysResponse]
+	listKeyRotations *connect.Client[v1.ListKeyRotationsRequest, v1.ListKeyRotationsResponse]
 }
 
 // CreateTenant calls cloudvlan.auth.v1.TenantService.CreateTenant.
@@ -212,6 +235,11 @@ func (c *tenantServiceClient) RotateTenantKeys(ctx context.Context, req *connect
 	return c.rotateTenantKeys.CallUnary(ctx, req)
 }
 
+// ListKeyRotations calls cloudvlan.auth.v1.TenantService.ListKeyRotations.
+func (c *tenantServiceClient) ListKeyRotations(ctx context.Context, req *connect.Request[v1.ListKeyRotationsRequest]) (*connect.Response[v1.ListKeyRotationsResponse], error) {
+	return c.listKeyRotations.CallUnary(ctx, req)
+}
+
 // TenantServiceHandler is an implementation of the cloudvlan.auth.v1.TenantService service.
 type TenantServiceHandler interface {
 	CreateTenant(context.Context, *connect.Request[v1.CreateTenantRequest]) (*connect.Response[v1.CreateTenantResponse], error)
@@ -225,7 +253,13 @@ type TenantServiceHandler interface {
 	DeleteTenant(context.Context, *connect.Request[v1.DeleteTenantRequest]) (*connect.Response[v1.DeleteTenantResponse], error)
 	// Replaces keys that sign for the tenant while its nodes go on: nobody joins again, no packet is lost. The former root key
 	// signs its successor, and nodes that were away follow step by step.
+	//
+	// The root key is replaced at once. A delegated key is replaced in the background: the service that signs makes a new key,
+	// signs its records again with it, and the former key leaves the keyset once the network map has all of them. While that
+	// goes on the same request changes nothing and answers how it stands.
 	RotateTenantKeys(context.Context, *connect.Request[v1.RotateTenantKeysRequest]) (*connect.Response[v1.RotateTenantKeysResponse], error)
+	// How the latest replacement of each delegated key of the tenant stands.
+	ListKeyRotations(context.Context, *connect.Request[v1.ListKeyRotationsRequest]) (*connect.Response[v1.ListKeyRotationsResponse], error)
 }
 
 // NewTenantServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -275,6 +309,13 @@ func NewTenantServiceHandler(svc TenantServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(tenantServiceMethods.ByName("RotateTenantKeys")),
 		connect.WithHandlerOptions(opts...),
 	)
+	tenantServiceListKeyRotationsHandler := connect.NewUnaryHandler(
+		TenantServiceListKeyRotationsProcedure,
+		svc.ListKeyRotations,
+		connect.WithSchema(tenantServiceMethods.ByName("ListKeyRotations")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/cloudvlan.auth.v1.TenantService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case TenantServiceCreateTenantProcedure:
@@ -289,6 +330,8 @@ func NewTenantServiceHandler(svc TenantServiceHandler, opts ...connect.HandlerOp
 			tenantServiceDeleteTenantHandler.ServeHTTP(w, r)
 		case TenantServiceRotateTenantKeysProcedure:
 			tenantServiceRotateTenantKeysHandler.ServeHTTP(w, r)
+		case TenantServiceListKeyRotationsProcedure:
+			tenantServiceListKeyRotationsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -320,6 +363,10 @@ func (UnimplementedTenantServiceHandler) DeleteTenant(context.Context, *connect.
 
 func (UnimplementedTenantServiceHandler) RotateTenantKeys(context.Context, *connect.Request[v1.RotateTenantKeysRequest]) (*connect.Response[v1.RotateTenantKeysResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.auth.v1.TenantService.RotateTenantKeys is not implemented"))
+}
+
+func (UnimplementedTenantServiceHandler) ListKeyRotations(context.Context, *connect.Request[v1.ListKeyRotationsRequest]) (*connect.Response[v1.ListKeyRotationsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.auth.v1.TenantService.ListKeyRotations is not implemented"))
 }
 
 // ApiKeyServiceClient is a client for the cloudvlan.auth.v1.ApiKeyService service.
@@ -652,6 +699,10 @@ type AuthServiceClient interface {
 	// Adds the calling service's key to the tenant's keyset, once; asking again returns the keyset as it stands.
 	DelegateKey(context.Context, *connect.Request[v1.DelegateKeyRequest]) (*connect.Response[v1.DelegateKeyResponse], error)
 	GetKeyset(context.Context, *connect.Request[v1.GetKeysetRequest]) (*connect.Response[v1.GetKeysetResponse], error)
+	// Replacements of delegated keys that are not done, of all tenants, oldest first, at most 1,000.
+	ListUnfinishedKeyRotations(context.Context, *connect.Request[v1.ListUnfinishedKeyRotationsRequest]) (*connect.Response[v1.ListUnfinishedKeyRotationsResponse], error)
+	// Says how far the calling service is with a replacement. With the last stage the former keys leave the keyset for good.
+	ReportKeyRotation(context.Context, *connect.Request[v1.ReportKeyRotationRequest]) (*connect.Response[v1.ReportKeyRotationResponse], error)
 	// Refuses what an identity was issued before now, everywhere.
 	Deny(context.Context, *connect.Request[v1.DenyRequest]) (*connect.Response[v1.DenyResponse], error)
 	// Denials, keysets and how tenants stand, from a cursor on. The stream sends at least one message each 5 s, so that a listener which
@@ -698,6 +749,20 @@ func NewAuthServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		listUnfinishedKeyRotations: connect.NewClient[v1.ListUnfinishedKeyRotationsRequest, v1.ListUnfinishedKeyRotationsResponse](
+			httpClient,
+			baseURL+AuthServiceListUnfinishedKeyRotationsProcedure,
+			connect.WithSchema(authServiceMethods.ByName("ListUnfinishedKeyRotations")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		reportKeyRotation: connect.NewClient[v1.ReportKeyRotationRequest, v1.ReportKeyRotationResponse](
+			httpClient,
+			baseURL+AuthServiceReportKeyRotationProcedure,
+			connect.WithSchema(authServiceMethods.ByName("ReportKeyRotation")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 		deny: connect.NewClient[v1.DenyRequest, v1.DenyResponse](
 			httpClient,
 			baseURL+AuthServiceDenyProcedure,
@@ -717,12 +782,14 @@ func NewAuthServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 
 // authServiceClient implements AuthServiceClient.
 type authServiceClient struct {
-	authenticate   *connect.Client[v1.AuthenticateRequest, v1.AuthenticateResponse]
-	getContextKeys *connect.Client[v1.GetContextKeysRequest, v1.GetContextKeysResponse]
-	delegateKey    *connect.Client[v1.DelegateKeyRequest, v1.DelegateKeyResponse]
-	getKeyset      *connect.Client[v1.GetKeysetRequest, v1.GetKeysetResponse]
-	deny           *connect.Client[v1.DenyRequest, v1.DenyResponse]
-	watchChanges   *connect.Client[v1.WatchChangesRequest, v1.WatchChangesResponse]
+	authenticate               *connect.Client[v1.AuthenticateRequest, v1.AuthenticateResponse]
+	getContextKeys             *connect.Client[v1.GetContextKeysRequest, v1.GetContextKeysResponse]
+	delegateKey                *connect.Client[v1.DelegateKeyRequest, v1.DelegateKeyResponse]
+	getKeyset                  *connect.Client[v1.GetKeysetRequest, v1.GetKeysetResponse]
+	listUnfinishedKeyRotations *connect.Client[v1.ListUnfinishedKeyRotationsRequest, v1.ListUnfinishedKeyRotationsResponse]
+	reportKeyRotation          *connect.Client[v1.ReportKeyRotationRequest, v1.ReportKeyRotationResponse]
+	deny                       *connect.Client[v1.DenyRequest, v1.DenyResponse]
+	watchChanges               *connect.Client[v1.WatchChangesRequest, v1.WatchChangesResponse]
 }
 
 // Authenticate calls cloudvlan.auth.v1.AuthService.Authenticate.
@@ -745,6 +812,16 @@ func (c *authServiceClient) GetKeyset(ctx context.Context, req *connect.Request[
 	return c.getKeyset.CallUnary(ctx, req)
 }
 
+// ListUnfinishedKeyRotations calls cloudvlan.auth.v1.AuthService.ListUnfinishedKeyRotations.
+func (c *authServiceClient) ListUnfinishedKeyRotations(ctx context.Context, req *connect.Request[v1.ListUnfinishedKeyRotationsRequest]) (*connect.Response[v1.ListUnfinishedKeyRotationsResponse], error) {
+	return c.listUnfinishedKeyRotations.CallUnary(ctx, req)
+}
+
+// ReportKeyRotation calls cloudvlan.auth.v1.AuthService.ReportKeyRotation.
+func (c *authServiceClient) ReportKeyRotation(ctx context.Context, req *connect.Request[v1.ReportKeyRotationRequest]) (*connect.Response[v1.ReportKeyRotationResponse], error) {
+	return c.reportKeyRotation.CallUnary(ctx, req)
+}
+
 // Deny calls cloudvlan.auth.v1.AuthService.Deny.
 func (c *authServiceClient) Deny(ctx context.Context, req *connect.Request[v1.DenyRequest]) (*connect.Response[v1.DenyResponse], error) {
 	return c.deny.CallUnary(ctx, req)
@@ -764,6 +841,10 @@ type AuthServiceHandler interface {
 	// Adds the calling service's key to the tenant's keyset, once; asking again returns the keyset as it stands.
 	DelegateKey(context.Context, *connect.Request[v1.DelegateKeyRequest]) (*connect.Response[v1.DelegateKeyResponse], error)
 	GetKeyset(context.Context, *connect.Request[v1.GetKeysetRequest]) (*connect.Response[v1.GetKeysetResponse], error)
+	// Replacements of delegated keys that are not done, of all tenants, oldest first, at most 1,000.
+	ListUnfinishedKeyRotations(context.Context, *connect.Request[v1.ListUnfinishedKeyRotationsRequest]) (*connect.Response[v1.ListUnfinishedKeyRotationsResponse], error)
+	// Says how far the calling service is with a replacement. With the last stage the former keys leave the keyset for good.
+	ReportKeyRotation(context.Context, *connect.Request[v1.ReportKeyRotationRequest]) (*connect.Response[v1.ReportKeyRotationResponse], error)
 	// Refuses what an identity was issued before now, everywhere.
 	Deny(context.Context, *connect.Request[v1.DenyRequest]) (*connect.Response[v1.DenyResponse], error)
 	// Denials, keysets and how tenants stand, from a cursor on. The stream sends at least one message each 5 s, so that a listener which
@@ -806,6 +887,20 @@ func NewAuthServiceHandler(svc AuthServiceHandler, opts ...connect.HandlerOption
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	authServiceListUnfinishedKeyRotationsHandler := connect.NewUnaryHandler(
+		AuthServiceListUnfinishedKeyRotationsProcedure,
+		svc.ListUnfinishedKeyRotations,
+		connect.WithSchema(authServiceMethods.ByName("ListUnfinishedKeyRotations")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	authServiceReportKeyRotationHandler := connect.NewUnaryHandler(
+		AuthServiceReportKeyRotationProcedure,
+		svc.ReportKeyRotation,
+		connect.WithSchema(authServiceMethods.ByName("ReportKeyRotation")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	authServiceDenyHandler := connect.NewUnaryHandler(
 		AuthServiceDenyProcedure,
 		svc.Deny,
@@ -830,6 +925,10 @@ func NewAuthServiceHandler(svc AuthServiceHandler, opts ...connect.HandlerOption
 			authServiceDelegateKeyHandler.ServeHTTP(w, r)
 		case AuthServiceGetKeysetProcedure:
 			authServiceGetKeysetHandler.ServeHTTP(w, r)
+		case AuthServiceListUnfinishedKeyRotationsProcedure:
+			authServiceListUnfinishedKeyRotationsHandler.ServeHTTP(w, r)
+		case AuthServiceReportKeyRotationProcedure:
+			authServiceReportKeyRotationHandler.ServeHTTP(w, r)
 		case AuthServiceDenyProcedure:
 			authServiceDenyHandler.ServeHTTP(w, r)
 		case AuthServiceWatchChangesProcedure:
@@ -857,6 +956,14 @@ func (UnimplementedAuthServiceHandler) DelegateKey(context.Context, *connect.Req
 
 func (UnimplementedAuthServiceHandler) GetKeyset(context.Context, *connect.Request[v1.GetKeysetRequest]) (*connect.Response[v1.GetKeysetResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.auth.v1.AuthService.GetKeyset is not implemented"))
+}
+
+func (UnimplementedAuthServiceHandler) ListUnfinishedKeyRotations(context.Context, *connect.Request[v1.ListUnfinishedKeyRotationsRequest]) (*connect.Response[v1.ListUnfinishedKeyRotationsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.auth.v1.AuthService.ListUnfinishedKeyRotations is not implemented"))
+}
+
+func (UnimplementedAuthServiceHandler) ReportKeyRotation(context.Context, *connect.Request[v1.ReportKeyRotationRequest]) (*connect.Response[v1.ReportKeyRotationResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.auth.v1.AuthService.ReportKeyRotation is not implemented"))
 }
 
 func (UnimplementedAuthServiceHandler) Deny(context.Context, *connect.Request[v1.DenyRequest]) (*connect.Response[v1.DenyResponse], error) {

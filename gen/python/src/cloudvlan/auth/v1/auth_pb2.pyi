@@ -22,8 +22,27 @@ class TenantKeys(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     TENANT_KEYS_UNSPECIFIED: _ClassVar[TenantKeys]
     TENANT_KEYS_ROOT: _ClassVar[TenantKeys]
+    TENANT_KEYS_ENROL: _ClassVar[TenantKeys]
+    TENANT_KEYS_POLICY: _ClassVar[TenantKeys]
+    TENANT_KEYS_MAP: _ClassVar[TenantKeys]
+
+class KeyRotationStage(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    KEY_ROTATION_STAGE_UNSPECIFIED: _ClassVar[KeyRotationStage]
+    KEY_ROTATION_STAGE_REQUESTED: _ClassVar[KeyRotationStage]
+    KEY_ROTATION_STAGE_SIGNING: _ClassVar[KeyRotationStage]
+    KEY_ROTATION_STAGE_MAPPING: _ClassVar[KeyRotationStage]
+    KEY_ROTATION_STAGE_DONE: _ClassVar[KeyRotationStage]
 TENANT_KEYS_UNSPECIFIED: TenantKeys
 TENANT_KEYS_ROOT: TenantKeys
+TENANT_KEYS_ENROL: TenantKeys
+TENANT_KEYS_POLICY: TenantKeys
+TENANT_KEYS_MAP: TenantKeys
+KEY_ROTATION_STAGE_UNSPECIFIED: KeyRotationStage
+KEY_ROTATION_STAGE_REQUESTED: KeyRotationStage
+KEY_ROTATION_STAGE_SIGNING: KeyRotationStage
+KEY_ROTATION_STAGE_MAPPING: KeyRotationStage
+KEY_ROTATION_STAGE_DONE: KeyRotationStage
 
 class CreateTenantRequest(_message.Message):
     __slots__ = ("name",)
@@ -97,6 +116,28 @@ class DeleteTenantResponse(_message.Message):
     tenant: _tenant_pb2.Tenant
     def __init__(self, tenant: _Optional[_Union[_tenant_pb2.Tenant, _Mapping]] = ...) -> None: ...
 
+class KeyRotation(_message.Message):
+    __slots__ = ("tenant_id", "role", "stage", "former_key_ids", "key_id", "left", "started_at", "updated_at", "started_by")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    FORMER_KEY_IDS_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    STARTED_BY_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    role: _netmap_pb2.KeyRole
+    stage: KeyRotationStage
+    former_key_ids: _containers.RepeatedScalarFieldContainer[str]
+    key_id: str
+    left: int
+    started_at: _timestamp_pb2.Timestamp
+    updated_at: _timestamp_pb2.Timestamp
+    started_by: str
+    def __init__(self, tenant_id: _Optional[str] = ..., role: _Optional[_Union[_netmap_pb2.KeyRole, str]] = ..., stage: _Optional[_Union[KeyRotationStage, str]] = ..., former_key_ids: _Optional[_Iterable[str]] = ..., key_id: _Optional[str] = ..., left: _Optional[int] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_by: _Optional[str] = ...) -> None: ...
+
 class RotateTenantKeysRequest(_message.Message):
     __slots__ = ("tenant_id", "which")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -106,12 +147,56 @@ class RotateTenantKeysRequest(_message.Message):
     def __init__(self, tenant_id: _Optional[str] = ..., which: _Optional[_Union[TenantKeys, str]] = ...) -> None: ...
 
 class RotateTenantKeysResponse(_message.Message):
-    __slots__ = ("tenant", "keyset_version")
+    __slots__ = ("tenant", "keyset_version", "rotation")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     KEYSET_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ROTATION_FIELD_NUMBER: _ClassVar[int]
     tenant: _tenant_pb2.Tenant
     keyset_version: int
-    def __init__(self, tenant: _Optional[_Union[_tenant_pb2.Tenant, _Mapping]] = ..., keyset_version: _Optional[int] = ...) -> None: ...
+    rotation: KeyRotation
+    def __init__(self, tenant: _Optional[_Union[_tenant_pb2.Tenant, _Mapping]] = ..., keyset_version: _Optional[int] = ..., rotation: _Optional[_Union[KeyRotation, _Mapping]] = ...) -> None: ...
+
+class ListKeyRotationsRequest(_message.Message):
+    __slots__ = ("tenant_id",)
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    def __init__(self, tenant_id: _Optional[str] = ...) -> None: ...
+
+class ListKeyRotationsResponse(_message.Message):
+    __slots__ = ("rotations",)
+    ROTATIONS_FIELD_NUMBER: _ClassVar[int]
+    rotations: _containers.RepeatedCompositeFieldContainer[KeyRotation]
+    def __init__(self, rotations: _Optional[_Iterable[_Union[KeyRotation, _Mapping]]] = ...) -> None: ...
+
+class ListUnfinishedKeyRotationsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListUnfinishedKeyRotationsResponse(_message.Message):
+    __slots__ = ("rotations",)
+    ROTATIONS_FIELD_NUMBER: _ClassVar[int]
+    rotations: _containers.RepeatedCompositeFieldContainer[KeyRotation]
+    def __init__(self, rotations: _Optional[_Iterable[_Union[KeyRotation, _Mapping]]] = ...) -> None: ...
+
+class ReportKeyRotationRequest(_message.Message):
+    __slots__ = ("tenant_id", "role", "key_id", "stage", "left")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    role: _netmap_pb2.KeyRole
+    key_id: str
+    stage: KeyRotationStage
+    left: int
+    def __init__(self, tenant_id: _Optional[str] = ..., role: _Optional[_Union[_netmap_pb2.KeyRole, str]] = ..., key_id: _Optional[str] = ..., stage: _Optional[_Union[KeyRotationStage, str]] = ..., left: _Optional[int] = ...) -> None: ...
+
+class ReportKeyRotationResponse(_message.Message):
+    __slots__ = ("rotation",)
+    ROTATION_FIELD_NUMBER: _ClassVar[int]
+    rotation: KeyRotation
+    def __init__(self, rotation: _Optional[_Union[KeyRotation, _Mapping]] = ...) -> None: ...
 
 class CreateApiKeyRequest(_message.Message):
     __slots__ = ("tenant_id", "name", "scope", "ttl_seconds")

@@ -65,6 +65,11 @@ class TenantServiceStub:
                 request_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.RotateTenantKeysRequest.SerializeToString,
                 response_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.RotateTenantKeysResponse.FromString,
                 _registered_method=True)
+        self.ListKeyRotations = channel.unary_unary(
+                '/cloudvlan.auth.v1.TenantService/ListKeyRotations',
+                request_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListKeyRotationsRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListKeyRotationsResponse.FromString,
+                _registered_method=True)
 
 
 class TenantServiceServicer:
@@ -108,6 +113,17 @@ class TenantServiceServicer:
     def RotateTenantKeys(self, request, context):
         """Replaces keys that sign for the tenant while its nodes go on: nobody joins again, no packet is lost. The former root key
         signs its successor, and nodes that were away follow step by step.
+
+        The root key is replaced at once. A delegated key is replaced in the background: the service that signs makes a new key,
+        signs its records again with it, and the former key leaves the keyset once the network map has all of them. While that
+        goes on the same request changes nothing and answers how it stands.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListKeyRotations(self, request, context):
+        """How the latest replacement of each delegated key of the tenant stands.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -145,6 +161,11 @@ def add_TenantServiceServicer_to_server(servicer, server):
                     servicer.RotateTenantKeys,
                     request_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.RotateTenantKeysRequest.FromString,
                     response_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.RotateTenantKeysResponse.SerializeToString,
+            ),
+            'ListKeyRotations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListKeyRotations,
+                    request_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListKeyRotationsRequest.FromString,
+                    response_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListKeyRotationsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -310,6 +331,33 @@ class TenantService:
             '/cloudvlan.auth.v1.TenantService/RotateTenantKeys',
             cloudvlan_dot_auth_dot_v1_dot_auth__pb2.RotateTenantKeysRequest.SerializeToString,
             cloudvlan_dot_auth_dot_v1_dot_auth__pb2.RotateTenantKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListKeyRotations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.auth.v1.TenantService/ListKeyRotations',
+            cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListKeyRotationsRequest.SerializeToString,
+            cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListKeyRotationsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -764,6 +812,16 @@ class AuthServiceStub:
                 request_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.GetKeysetRequest.SerializeToString,
                 response_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.GetKeysetResponse.FromString,
                 _registered_method=True)
+        self.ListUnfinishedKeyRotations = channel.unary_unary(
+                '/cloudvlan.auth.v1.AuthService/ListUnfinishedKeyRotations',
+                request_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListUnfinishedKeyRotationsRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListUnfinishedKeyRotationsResponse.FromString,
+                _registered_method=True)
+        self.ReportKeyRotation = channel.unary_unary(
+                '/cloudvlan.auth.v1.AuthService/ReportKeyRotation',
+                request_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ReportKeyRotationRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ReportKeyRotationResponse.FromString,
+                _registered_method=True)
         self.Deny = channel.unary_unary(
                 '/cloudvlan.auth.v1.AuthService/Deny',
                 request_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.DenyRequest.SerializeToString,
@@ -807,6 +865,20 @@ class AuthServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListUnfinishedKeyRotations(self, request, context):
+        """Replacements of delegated keys that are not done, of all tenants, oldest first, at most 1,000.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportKeyRotation(self, request, context):
+        """Says how far the calling service is with a replacement. With the last stage the former keys leave the keyset for good.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Deny(self, request, context):
         """Refuses what an identity was issued before now, everywhere.
         """
@@ -844,6 +916,16 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     servicer.GetKeyset,
                     request_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.GetKeysetRequest.FromString,
                     response_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.GetKeysetResponse.SerializeToString,
+            ),
+            'ListUnfinishedKeyRotations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUnfinishedKeyRotations,
+                    request_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListUnfinishedKeyRotationsRequest.FromString,
+                    response_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListUnfinishedKeyRotationsResponse.SerializeToString,
+            ),
+            'ReportKeyRotation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportKeyRotation,
+                    request_deserializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ReportKeyRotationRequest.FromString,
+                    response_serializer=cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ReportKeyRotationResponse.SerializeToString,
             ),
             'Deny': grpc.unary_unary_rpc_method_handler(
                     servicer.Deny,
@@ -965,6 +1047,60 @@ class AuthService:
             '/cloudvlan.auth.v1.AuthService/GetKeyset',
             cloudvlan_dot_auth_dot_v1_dot_auth__pb2.GetKeysetRequest.SerializeToString,
             cloudvlan_dot_auth_dot_v1_dot_auth__pb2.GetKeysetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUnfinishedKeyRotations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.auth.v1.AuthService/ListUnfinishedKeyRotations',
+            cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListUnfinishedKeyRotationsRequest.SerializeToString,
+            cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ListUnfinishedKeyRotationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportKeyRotation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.auth.v1.AuthService/ReportKeyRotation',
+            cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ReportKeyRotationRequest.SerializeToString,
+            cloudvlan_dot_auth_dot_v1_dot_auth__pb2.ReportKeyRotationResponse.FromString,
             options,
             channel_credentials,
             insecure,

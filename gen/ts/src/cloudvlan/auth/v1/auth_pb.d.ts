@@ -8,11 +8,11 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import type { Message } from "@bufbuild/protobuf";
 import type { Tenant } from "../../entity/v1/tenant_pb.js";
 import type { ListMeta, Pagination, Status } from "../../entity/v1/common_pb.js";
+import type { KeyRole, Signed } from "../../entity/v1/netmap_pb.js";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { ApiKey, ApiScope } from "../../entity/v1/api_key_pb.js";
 import type { Permission } from "../../options/v1/options_pb.js";
 import type { Certificate, TrustBundle } from "../../entity/v1/certificate_pb.js";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import type { KeyRole, Signed } from "../../entity/v1/netmap_pb.js";
 import type { Change } from "../../entity/v1/events_pb.js";
 import type { AuditFilter, AuditLog } from "../../entity/v1/audit_log_pb.js";
 
@@ -224,6 +224,70 @@ export declare type DeleteTenantResponse = Message<"cloudvlan.auth.v1.DeleteTena
 export declare const DeleteTenantResponseSchema: GenMessage<DeleteTenantResponse>;
 
 /**
+ * How the replacement of a delegated key stands.
+ *
+ * @generated from message cloudvlan.auth.v1.KeyRotation
+ */
+export declare type KeyRotation = Message<"cloudvlan.auth.v1.KeyRotation"> & {
+  /**
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * @generated from field: cloudvlan.entity.v1.KeyRole role = 2;
+   */
+  role: KeyRole;
+
+  /**
+   * @generated from field: cloudvlan.auth.v1.KeyRotationStage stage = 3;
+   */
+  stage: KeyRotationStage;
+
+  /**
+   * Keys that go: those of the role when it was asked for.
+   *
+   * @generated from field: repeated string former_key_ids = 4;
+   */
+  formerKeyIds: string[];
+
+  /**
+   * The key that comes; empty until the service that signs has made it.
+   *
+   * @generated from field: string key_id = 5;
+   */
+  keyId: string;
+
+  /**
+   * Records that are still signed by another key: of the service that signs, then of the network map.
+   *
+   * @generated from field: uint64 left = 6;
+   */
+  left: bigint;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp started_at = 7;
+   */
+  startedAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp updated_at = 8;
+   */
+  updatedAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: string started_by = 9;
+   */
+  startedBy: string;
+};
+
+/**
+ * Describes the message cloudvlan.auth.v1.KeyRotation.
+ * Use `create(KeyRotationSchema)` to create a new message.
+ */
+export declare const KeyRotationSchema: GenMessage<KeyRotation>;
+
+/**
  * @generated from message cloudvlan.auth.v1.RotateTenantKeysRequest
  */
 export declare type RotateTenantKeysRequest = Message<"cloudvlan.auth.v1.RotateTenantKeysRequest"> & {
@@ -254,11 +318,18 @@ export declare type RotateTenantKeysResponse = Message<"cloudvlan.auth.v1.Rotate
   tenant?: Tenant | undefined;
 
   /**
-   * Of the keyset that was published.
+   * Of the keyset that was published, or is in force while a delegated key is replaced.
    *
    * @generated from field: uint64 keyset_version = 2;
    */
   keysetVersion: bigint;
+
+  /**
+   * Not set for the root key.
+   *
+   * @generated from field: cloudvlan.auth.v1.KeyRotation rotation = 3;
+   */
+  rotation?: KeyRotation | undefined;
 };
 
 /**
@@ -266,6 +337,124 @@ export declare type RotateTenantKeysResponse = Message<"cloudvlan.auth.v1.Rotate
  * Use `create(RotateTenantKeysResponseSchema)` to create a new message.
  */
 export declare const RotateTenantKeysResponseSchema: GenMessage<RotateTenantKeysResponse>;
+
+/**
+ * @generated from message cloudvlan.auth.v1.ListKeyRotationsRequest
+ */
+export declare type ListKeyRotationsRequest = Message<"cloudvlan.auth.v1.ListKeyRotationsRequest"> & {
+  /**
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+};
+
+/**
+ * Describes the message cloudvlan.auth.v1.ListKeyRotationsRequest.
+ * Use `create(ListKeyRotationsRequestSchema)` to create a new message.
+ */
+export declare const ListKeyRotationsRequestSchema: GenMessage<ListKeyRotationsRequest>;
+
+/**
+ * @generated from message cloudvlan.auth.v1.ListKeyRotationsResponse
+ */
+export declare type ListKeyRotationsResponse = Message<"cloudvlan.auth.v1.ListKeyRotationsResponse"> & {
+  /**
+   * One a role at most.
+   *
+   * @generated from field: repeated cloudvlan.auth.v1.KeyRotation rotations = 1;
+   */
+  rotations: KeyRotation[];
+};
+
+/**
+ * Describes the message cloudvlan.auth.v1.ListKeyRotationsResponse.
+ * Use `create(ListKeyRotationsResponseSchema)` to create a new message.
+ */
+export declare const ListKeyRotationsResponseSchema: GenMessage<ListKeyRotationsResponse>;
+
+/**
+ * @generated from message cloudvlan.auth.v1.ListUnfinishedKeyRotationsRequest
+ */
+export declare type ListUnfinishedKeyRotationsRequest = Message<"cloudvlan.auth.v1.ListUnfinishedKeyRotationsRequest"> & {
+};
+
+/**
+ * Describes the message cloudvlan.auth.v1.ListUnfinishedKeyRotationsRequest.
+ * Use `create(ListUnfinishedKeyRotationsRequestSchema)` to create a new message.
+ */
+export declare const ListUnfinishedKeyRotationsRequestSchema: GenMessage<ListUnfinishedKeyRotationsRequest>;
+
+/**
+ * @generated from message cloudvlan.auth.v1.ListUnfinishedKeyRotationsResponse
+ */
+export declare type ListUnfinishedKeyRotationsResponse = Message<"cloudvlan.auth.v1.ListUnfinishedKeyRotationsResponse"> & {
+  /**
+   * @generated from field: repeated cloudvlan.auth.v1.KeyRotation rotations = 1;
+   */
+  rotations: KeyRotation[];
+};
+
+/**
+ * Describes the message cloudvlan.auth.v1.ListUnfinishedKeyRotationsResponse.
+ * Use `create(ListUnfinishedKeyRotationsResponseSchema)` to create a new message.
+ */
+export declare const ListUnfinishedKeyRotationsResponseSchema: GenMessage<ListUnfinishedKeyRotationsResponse>;
+
+/**
+ * @generated from message cloudvlan.auth.v1.ReportKeyRotationRequest
+ */
+export declare type ReportKeyRotationRequest = Message<"cloudvlan.auth.v1.ReportKeyRotationRequest"> & {
+  /**
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * @generated from field: cloudvlan.entity.v1.KeyRole role = 2;
+   */
+  role: KeyRole;
+
+  /**
+   * The new key; it must be in the keyset.
+   *
+   * @generated from field: string key_id = 3;
+   */
+  keyId: string;
+
+  /**
+   * By the service that signs: signing, then mapping. By netmap: done, after mapping; for its own keys at once.
+   *
+   * @generated from field: cloudvlan.auth.v1.KeyRotationStage stage = 4;
+   */
+  stage: KeyRotationStage;
+
+  /**
+   * @generated from field: uint64 left = 5;
+   */
+  left: bigint;
+};
+
+/**
+ * Describes the message cloudvlan.auth.v1.ReportKeyRotationRequest.
+ * Use `create(ReportKeyRotationRequestSchema)` to create a new message.
+ */
+export declare const ReportKeyRotationRequestSchema: GenMessage<ReportKeyRotationRequest>;
+
+/**
+ * @generated from message cloudvlan.auth.v1.ReportKeyRotationResponse
+ */
+export declare type ReportKeyRotationResponse = Message<"cloudvlan.auth.v1.ReportKeyRotationResponse"> & {
+  /**
+   * @generated from field: cloudvlan.auth.v1.KeyRotation rotation = 1;
+   */
+  rotation?: KeyRotation | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.auth.v1.ReportKeyRotationResponse.
+ * Use `create(ReportKeyRotationResponseSchema)` to create a new message.
+ */
+export declare const ReportKeyRotationResponseSchema: GenMessage<ReportKeyRotationResponse>;
 
 /**
  * @generated from message cloudvlan.auth.v1.CreateApiKeyRequest
@@ -985,12 +1174,76 @@ export enum TenantKeys {
    * @generated from enum value: TENANT_KEYS_ROOT = 1;
    */
   ROOT = 1,
+
+  /**
+   * The key that signs node and DNS records.
+   *
+   * @generated from enum value: TENANT_KEYS_ENROL = 2;
+   */
+  ENROL = 2,
+
+  /**
+   * The key that signs rules and manifests.
+   *
+   * @generated from enum value: TENANT_KEYS_POLICY = 3;
+   */
+  POLICY = 3,
+
+  /**
+   * The key that signs heads of maps.
+   *
+   * @generated from enum value: TENANT_KEYS_MAP = 4;
+   */
+  MAP = 4,
 }
 
 /**
  * Describes the enum cloudvlan.auth.v1.TenantKeys.
  */
 export declare const TenantKeysSchema: GenEnum<TenantKeys>;
+
+/**
+ * @generated from enum cloudvlan.auth.v1.KeyRotationStage
+ */
+export enum KeyRotationStage {
+  /**
+   * @generated from enum value: KEY_ROTATION_STAGE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The service that signs has no new key yet.
+   *
+   * @generated from enum value: KEY_ROTATION_STAGE_REQUESTED = 1;
+   */
+  REQUESTED = 1,
+
+  /**
+   * The keyset has the former keys and the new one; records are signed again.
+   *
+   * @generated from enum value: KEY_ROTATION_STAGE_SIGNING = 2;
+   */
+  SIGNING = 2,
+
+  /**
+   * Every record is signed by the new key; the network map takes them.
+   *
+   * @generated from enum value: KEY_ROTATION_STAGE_MAPPING = 3;
+   */
+  MAPPING = 3,
+
+  /**
+   * The former keys are not in the keyset any more.
+   *
+   * @generated from enum value: KEY_ROTATION_STAGE_DONE = 4;
+   */
+  DONE = 4,
+}
+
+/**
+ * Describes the enum cloudvlan.auth.v1.KeyRotationStage.
+ */
+export declare const KeyRotationStageSchema: GenEnum<KeyRotationStage>;
 
 /**
  * Tenants.
@@ -1048,12 +1301,26 @@ export declare const TenantService: GenService<{
    * Replaces keys that sign for the tenant while its nodes go on: nobody joins again, no packet is lost. The former root key
    * signs its successor, and nodes that were away follow step by step.
    *
+   * The root key is replaced at once. A delegated key is replaced in the background: the service that signs makes a new key,
+   * signs its records again with it, and the former key leaves the keyset once the network map has all of them. While that
+   * goes on the same request changes nothing and answers how it stands.
+   *
    * @generated from rpc cloudvlan.auth.v1.TenantService.RotateTenantKeys
    */
   rotateTenantKeys: {
     methodKind: "unary";
     input: typeof RotateTenantKeysRequestSchema;
     output: typeof RotateTenantKeysResponseSchema;
+  },
+  /**
+   * How the latest replacement of each delegated key of the tenant stands.
+   *
+   * @generated from rpc cloudvlan.auth.v1.TenantService.ListKeyRotations
+   */
+  listKeyRotations: {
+    methodKind: "unary";
+    input: typeof ListKeyRotationsRequestSchema;
+    output: typeof ListKeyRotationsResponseSchema;
   },
 }>;
 
@@ -1189,6 +1456,26 @@ export declare const AuthService: GenService<{
     methodKind: "unary";
     input: typeof GetKeysetRequestSchema;
     output: typeof GetKeysetResponseSchema;
+  },
+  /**
+   * Replacements of delegated keys that are not done, of all tenants, oldest first, at most 1,000.
+   *
+   * @generated from rpc cloudvlan.auth.v1.AuthService.ListUnfinishedKeyRotations
+   */
+  listUnfinishedKeyRotations: {
+    methodKind: "unary";
+    input: typeof ListUnfinishedKeyRotationsRequestSchema;
+    output: typeof ListUnfinishedKeyRotationsResponseSchema;
+  },
+  /**
+   * Says how far the calling service is with a replacement. With the last stage the former keys leave the keyset for good.
+   *
+   * @generated from rpc cloudvlan.auth.v1.AuthService.ReportKeyRotation
+   */
+  reportKeyRotation: {
+    methodKind: "unary";
+    input: typeof ReportKeyRotationRequestSchema;
+    output: typeof ReportKeyRotationResponseSchema;
   },
   /**
    * Refuses what an identity was issued before now, everywhere.
