@@ -70,6 +70,18 @@ describe("npm start", function () {
   });
 
   if (root) {
+    let template = "";
+    // The set-up made it for root alone; the user's own set-up would make one for the user.
+    before(async () => {
+      const made = process.env["CLOUDVLAN_PGLITE_TEMPLATE"];
+      assert.ok(made, "CLOUDVLAN_PGLITE_TEMPLATE is not set: the set-up makes the template and sets it");
+      template = await mkdtemp(join(tmpdir(), "cloudvlan-template-"));
+      await must(["cp", "-r", "--", `${made}/.`, template]);
+      await must(["chmod", "-R", "a+rX", template]);
+    });
+    after(async () => {
+      if (template !== "") await rm(template, { recursive: true, force: true });
+    });
     for (const [tun, mode] of [
       ["open", "tun"],
       ["closed", "userspace"],
@@ -78,9 +90,9 @@ describe("npm start", function () {
         const engine = process.env["CLOUDVLAN_ENGINE"] ?? "";
         const stepCa = process.env["CLOUDVLAN_STEP_CA"] ?? "";
         const bundles = process.env["CLOUDVLAN_BUNDLES"] ?? "";
-        const visible = [clone, dirname(engine), dirname(stepCa), bundles];
+        const visible = [clone, dirname(engine), dirname(stepCa), bundles, template];
         const argv = await asOrdinaryUser([...program, "--once", "--json"], visible, tun);
-        const env = { ...process.env };
+        const env: NodeJS.ProcessEnv = { ...process.env, CLOUDVLAN_PGLITE_TEMPLATE: template };
         delete env["NODE_COMPILE_CACHE"];
         const result = await report(argv, { env });
         isProven(result);
