@@ -188,13 +188,7 @@ fn socket(core: &Core, asked: u16) -> Result<Arc<UdpPort>, Failure> {
     if let Some(running) = core.forwarder.as_ref().filter(|running| running.udp().port() == port) {
         return Ok(running.udp().clone());
     }
-    let bound = UdpPort::bind(port, false).or_else(|error| {
-        if asked == 0 {
-            UdpPort::bind(0, false)
-        } else {
-            Err(error)
-        }
-    });
+    let bound = UdpPort::bind(port, true).or_else(|error| if asked == 0 { UdpPort::bind(0, true) } else { Err(error) });
     bound.map(Arc::new).map_err(|error| Failure {
         field: "settings.listen_port".to_owned(),
         ..Failure::host(

@@ -22,6 +22,10 @@ pub enum Drop {
     Stale,
     /// Outbound: sealed already, and back again.
     Loop,
+    /// Outbound: longer than its path carries, and not to be cut into fragments; its sender was told.
+    TooBig,
+    /// Inbound: it met congestion on the way and its transport would not hear of it (RFC 6040 section 4.2).
+    Congestion,
 }
 
 /// Counts of one direction.
@@ -34,11 +38,13 @@ pub struct Dropped {
     filter: AtomicU64,
     stale: AtomicU64,
     looped: AtomicU64,
+    congestion: AtomicU64,
+    too_big: AtomicU64,
 }
 
 impl Dropped {
-    /// Counts one.
-    pub fn count(&self, why: Drop) {
+    /// Counts so many packets.
+    pub fn count(&self, why: Drop, packets: u64) {
         let counter = match why {
             Drop::Malformed => &self.malformed,
             Drop::Source => &self.source,
@@ -47,8 +53,10 @@ impl Dropped {
             Drop::Filter => &self.filter,
             Drop::Stale => &self.stale,
             Drop::Loop => &self.looped,
+            Drop::TooBig => &self.too_big,
+            Drop::Congestion => &self.congestion,
         };
-        add(counter, 1);
+        add(counter, packets);
     }
 }
 
@@ -148,6 +156,7 @@ impl Counters {
             ("tx_dropped_filter", &self.tx_dropped.filter),
             ("tx_dropped_stale", &self.tx_dropped.stale),
             ("tx_dropped_loop", &self.tx_dropped.looped),
+            ("tx_dropped_too_big", &self.tx_dropped.too_big),
             ("tx_dropped_no_session", &w.tx_dropped_no_session),
             ("tx_dropped_queue", &w.tx_dropped_queue),
             ("tx_dropped_send", &self.tx_dropped_send),
@@ -158,6 +167,7 @@ impl Counters {
             ("rx_dropped_destination", &self.rx_dropped.destination),
             ("rx_dropped_filter", &self.rx_dropped.filter),
             ("rx_dropped_stale", &self.rx_dropped.stale),
+            ("rx_dropped_congestion", &self.rx_dropped.congestion),
             ("rx_dropped_unknown_peer", &w.rx_dropped_unknown_peer),
             ("rx_dropped_auth", &w.rx_dropped_auth),
             ("rx_dropped_no_wireguard", &self.rx_dropped_no_wireguard),

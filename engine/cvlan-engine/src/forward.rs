@@ -3,6 +3,7 @@
 mod control;
 mod judge;
 mod outgoing;
+mod paths;
 mod rx;
 mod tx;
 
@@ -25,12 +26,10 @@ use std::thread::JoinHandle;
 use std::{io, thread};
 
 pub use judge::Admission;
+use paths::Paths;
 
 /// Messages that wait for the control thread; what is over is dropped and counted.
 const CONTROL_QUEUE: usize = 1024;
-
-/// Room for a packet: more than the largest MTU (9000).
-const PACKET_BYTES: usize = 9216;
 
 /// Until settings say otherwise: every path carries it (RFC 8200, section 5).
 const LEAST_MTU: u16 = 1280;
@@ -81,6 +80,7 @@ pub struct Shared {
     pub events: Events,
     /// What the policy allowed, so that answers pass.
     pub flows: Flows,
+    paths: Paths,
     snapshot: ArcSwap<Snapshot>,
     admission: AtomicU8,
     mtu: AtomicU16,
@@ -96,6 +96,7 @@ impl Shared {
             echo,
             events,
             flows: Flows::new(FLOWS, [OsRng.next_u64(), OsRng.next_u64()]),
+            paths: Paths::default(),
             snapshot: ArcSwap::from_pointee(Snapshot::empty()),
             admission: AtomicU8::new(Admission::Nothing.into()),
             mtu: AtomicU16::new(LEAST_MTU),

@@ -2,7 +2,7 @@
 
 use crate::userspace::Port;
 use cvlan_io::Tun;
-use cvlan_offload::Vnet;
+use cvlan_offload::{Offload, Vnet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -16,25 +16,33 @@ pub enum Interface {
 }
 
 impl Interface {
-    /// Reads one packet; `None` when there is none now.
+    /// Reads one packet, which may be a super-packet where [`Interface::offload`] says so; `None` when there is none now.
     ///
     /// # Errors
     /// When the interface is gone.
-    pub fn read(&self, room: &mut [u8]) -> io::Result<Option<usize>> {
+    pub fn read(&self, room: &mut [u8]) -> io::Result<Option<(Vnet, usize)>> {
         match self {
-            Self::Tun(tun) => Ok(tun.read(room)?.map(|(_, length)| length)),
-            Self::Stack(port) => Ok(port.read(room)),
+            Self::Tun(tun) => tun.read(room),
+            Self::Stack(port) => Ok(port.read(room).map(|length| (Vnet::NONE, length))),
         }
     }
 
-    /// Writes one packet.
+    /// Writes one packet, given in pieces.
     ///
     /// # Errors
     /// When the interface is down or its queue full; the packet is lost then.
-    pub fn write(&self, packet: &[u8]) -> io::Result<()> {
+    pub fn write<'a>(&self, vnet: Vnet, pieces: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
         match self {
-            Self::Tun(tun) => tun.write(Vnet::NONE, std::iter::once(packet)),
-            Self::Stack(port) => port.write(packet),
+            Self::Tun(tun) => tun.write(vnet, pieces),
+            Self::Stack(port) => port.write(pieces.flatten().copied().collect()),
+        }
+    }
+
+    /// What it takes and gives beside finished packets.
+    pub fn offload(&self) -> Offload {
+        match self {
+            Self::Tun(tun) => tun.offload(),
+            Self::Stack(_) => Offload::None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use cvlan_engine::{Engine, Spans, log, metrics, server};
-use cvlan_io::Offload;
+use cvlan_offload::Offload;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -119,7 +119,7 @@ async fn serve(state: &Path, socket: &Path, figures: Option<SocketAddr>, spans: 
     let (ended, mut broken) = mpsc::unbounded_channel();
     let engine = Engine::open(
         state,
-        Box::new(|name: &str| cvlan_io::Tun::create(name, Offload::None)),
+        Box::new(|name: &str| cvlan_io::Tun::create(name, Offload::TcpUdp)),
         spans,
         ended,
     )?;

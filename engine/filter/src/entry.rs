@@ -51,12 +51,16 @@ impl Entry {
     }
 
     pub(crate) fn count(&self, direction: Direction, bytes: usize) {
+        self.count_many(direction, 1, bytes as u64);
+    }
+
+    pub(crate) fn count_many(&self, direction: Direction, packets: u64, bytes: u64) {
         let lane = match direction {
             Direction::Outbound => &self.hits.outbound,
             Direction::Inbound => &self.hits.inbound,
         };
-        lane.packets.fetch_add(1, Ordering::Relaxed);
-        lane.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        lane.packets.fetch_add(packets, Ordering::Relaxed);
+        lane.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn counted(&self) -> RuleCount {

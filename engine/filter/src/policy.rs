@@ -194,6 +194,13 @@ impl Compiled {
         self.rules.get(id).map(|entry| &*entry.rule)
     }
 
+    /// Counts packets that passed by a verdict of this rule on one of their flow, without a judgement of their own.
+    pub fn count_more(&self, rule: &RuleId, direction: Direction, packets: u64, bytes: u64) {
+        if let Some(entry) = self.rules.get(rule) {
+            entry.count_many(direction, packets, bytes);
+        }
+    }
+
     /// What each rule decided since it came; in no order.
     pub fn counts(&self) -> impl Iterator<Item = (&Rule, RuleCount)> {
         self.rules.values().map(|entry| (&*entry.rule, entry.counted()))

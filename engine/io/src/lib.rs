@@ -10,9 +10,9 @@ mod udp;
 mod wake;
 
 pub use capture::{Capture, Captured};
-pub use path::path_mtu;
+pub use path::{known_path_mtu, path_mtu};
 pub use poll::wait_readable;
-pub use tun::{MAX_PIECES, Offload, Tun, TunError};
+pub use tun::{MAX_PIECES, Tun, TunError};
 pub use udp::{BATCH, Received, Run, Sent, UdpPort};
 pub use wake::Wake;
 

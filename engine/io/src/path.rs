@@ -71,6 +71,21 @@ pub fn path_mtu(to: SocketAddr, size: usize, patience: Duration) -> io::Result<u
     Ok(known)
 }
 
+/// Bytes of the largest IP packet that this host believes the way to `to` to take, without sending anything.
+///
+/// # Errors
+/// There is no way, or no socket.
+pub fn known_path_mtu(to: SocketAddr) -> io::Result<usize> {
+    let to = SocketAddr::new(to.ip().to_canonical(), to.port());
+    let (family, any): (_, IpAddr) = match to {
+        SocketAddr::V4(_) => (V4, Ipv4Addr::UNSPECIFIED.into()),
+        SocketAddr::V6(_) => (V6, Ipv6Addr::UNSPECIFIED.into()),
+    };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(to)?;
+    known_mtu(&socket, &family)
+}
+
 fn is_no_complaint(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionRefused, TimedOut, WouldBlock};
     matches!(error.kind(), ConnectionRefused | TimedOut | WouldBlock)

@@ -1,7 +1,7 @@
 //! TUN interfaces: IP packets, or super-packets with a virtio header where the kernel has them, one a read or write.
 
 use crate::checked;
-use cvlan_offload::{VNET_BYTES, Vnet};
+use cvlan_offload::{Offload, VNET_BYTES, Vnet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -57,30 +57,16 @@ impl std::error::Error for TunError {
     }
 }
 
-/// What the kernel and a program take off each other's hands at an interface.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Offload {
-    /// One finished packet at a time.
-    #[default]
-    None,
-    /// Checksums and super-packets of TCP.
-    Tcp,
-    /// Those of UDP too (Linux 6.2).
-    TcpUdp,
-}
+/// From the most to nothing: what an older kernel refuses is asked for without.
+const LADDER: [Offload; 3] = [Offload::TcpUdp, Offload::Tcp, Offload::None];
 
-impl Offload {
-    /// From the most to nothing: what an older kernel refuses is asked for without.
-    const LADDER: [Self; 3] = [Self::TcpUdp, Self::Tcp, Self::None];
-
-    /// The bits of `TUNSETOFFLOAD`.
-    fn bits(self) -> libc::c_uint {
-        let tcp = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
-        match self {
-            Self::None => 0,
-            Self::Tcp => tcp,
-            Self::TcpUdp => tcp | libc::TUN_F_USO4 | libc::TUN_F_USO6,
-        }
+/// The bits of `TUNSETOFFLOAD`.
+fn bits(offload: Offload) -> libc::c_uint {
+    let tcp = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
+    match offload {
+        Offload::None => 0,
+        Offload::Tcp => tcp,
+        Offload::TcpUdp => tcp | libc::TUN_F_USO4 | libc::TUN_F_USO6,
     }
 }
 
@@ -104,7 +90,7 @@ impl Tun {
         if name.is_empty() || name.len() >= libc::IFNAMSIZ || !name.bytes().all(allowed) || matches!(name, "." | "..") {
             return Err(TunError::BadName(name.to_owned()));
         }
-        let mut steps = Offload::LADDER.into_iter().filter(|step| *step <= most).peekable();
+        let mut steps = LADDER.into_iter().filter(|step| *step <= most).peekable();
         loop {
             let Some(step) = steps.next() else {
                 return Err(TunError::Io(io::ErrorKind::InvalidInput.into()));
@@ -136,7 +122,7 @@ impl Tun {
         // SAFETY: TUNSETIFF reads and writes one `ifreq`, which lives across the call.
         checked(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF as _, &mut request) })?;
         if offload != Offload::None {
-            let bits = libc::c_ulong::from(offload.bits());
+            let bits = libc::c_ulong::from(bits(offload));
             // SAFETY: TUNSETOFFLOAD takes its bits by value.
             checked(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETOFFLOAD as _, bits) })?;
         }

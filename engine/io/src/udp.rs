@@ -79,8 +79,8 @@ pub struct Sent {
     pub taken: u64,
     /// Datagrams that it refused: no route, filtered.
     pub refused: u64,
-    /// The first address and size (bytes of UDP payload) that was too long for its path; among the refused.
-    pub too_long: Option<(SocketAddr, usize)>,
+    /// The first address whose path is too narrow for what was sent there; [`crate::known_path_mtu`] says how narrow.
+    pub narrow: Option<SocketAddr>,
 }
 
 /// A bound socket, for IPv4 and IPv6 where the system has both.
@@ -321,6 +321,8 @@ impl UdpPort {
             // segments, or transforms packets.
             if code == Some(libc::EIO) {
                 self.segments.store(false, Ordering::Relaxed);
+            } else {
+                sent.narrow.get_or_insert(run.to);
             }
             let mut singles = run.pieces(1);
             loop {
@@ -337,7 +339,7 @@ impl UdpPort {
         }
         sent.refused += run.count() as u64;
         if code == Some(libc::EMSGSIZE) {
-            sent.too_long.get_or_insert((run.to, run.segment));
+            sent.narrow.get_or_insert(run.to);
         }
     }
 }

@@ -1,6 +1,6 @@
-//! `cvlan-lab aead`: how fast this machine seals.
+//! `cvlan-lab aead`: how fast this machine seals with the library that the engine seals with.
 
-use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use serde_json::json;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};

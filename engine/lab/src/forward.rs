@@ -2,8 +2,8 @@
 
 use crate::frames::{Frames, packet_of};
 use crate::stop::stop_flag;
-use cvlan_io::{BATCH, Offload, Received, Run, Tun, UdpPort, Wake, wait_readable};
-use cvlan_offload::{Ecn, Split, train};
+use cvlan_io::{BATCH, Received, Run, Tun, UdpPort, Wake, wait_readable};
+use cvlan_offload::{Ecn, Offload, Split, train};
 use serde_json::json;
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -140,7 +140,7 @@ fn rx(line: &Line) -> io::Result<()> {
             }
             let mut rest = packets.as_slice();
             while !rest.is_empty() {
-                let found = train(&mut slab, rest, line.tun.offload() == Offload::TcpUdp);
+                let found = train(&mut slab, rest, line.tun.offload());
                 // An interface that is down loses the packet.
                 let _ = line.tun.write(found.vnet, found.pieces(&slab, rest));
                 rest = rest.get(found.count..).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Packets of one flow into one super-packet, without copying their payload.
 
 use crate::layout::{Layout, V4_HEADER, V6_HEADER, finish_v4, read, read_long, write};
-use crate::{Gso, MAX_PACKET, Sum, Vnet};
+use crate::{Gso, MAX_PACKET, Offload, Sum, Vnet};
 use std::ops::Range;
 
 /// Most packets of one super-packet.
@@ -46,13 +46,13 @@ struct Car<'a> {
 }
 
 /// Finds how many of `packets`, which lie in `slab`, are one super-packet from the first on, and turns the header of the first
-/// into that of all. `udp` says whether the kernel takes super-packets of UDP. A packet that stands alone is left as it is; `packets` empty, or
+/// into that of all. `offload` says what the interface takes. A packet that stands alone is left as it is; `packets` empty, or
 /// outside the slab, gives a train of one.
 ///
 /// The conditions are those of the kernel's own receive offload (`inet_gro_receive`, `tcp_gro_receive`, `udp_gro_receive`) and stricter in these:
 /// checksums must be valid here, identifications all count up by one or, with DF, all be the same.
-pub fn train(slab: &mut [u8], packets: &[Range<usize>], udp: bool) -> Train {
-    measure(slab, packets, udp)
+pub fn train(slab: &mut [u8], packets: &[Range<usize>], offload: Offload) -> Train {
+    measure(slab, packets, offload)
         .as_ref()
         .filter(|found| found.count > 1)
         .and_then(|found| couple(slab, packets, found))
@@ -72,10 +72,13 @@ struct Found {
     cwr: bool,
 }
 
-fn measure(slab: &[u8], packets: &[Range<usize>], udp: bool) -> Option<Found> {
+fn measure(slab: &[u8], packets: &[Range<usize>], offload: Offload) -> Option<Found> {
     let mut rest = packets.iter().take(MAX_TRAIN);
+    if offload == Offload::None {
+        return None;
+    }
     let first = Car::of(slab.get(rest.next()?.clone())?)?;
-    if !(first.layout.tcp || udp) || !first.is_summed() {
+    if !(first.layout.tcp || offload == Offload::TcpUdp) || !first.is_summed() {
         return None;
     }
     let segment = first.payload();

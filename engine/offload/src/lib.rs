@@ -9,13 +9,15 @@ mod coalesce;
 mod ecn;
 mod layout;
 mod split;
+mod too_big;
 mod vnet;
 
 pub use checksum::Sum;
 pub use coalesce::{MAX_TRAIN, Train, train};
 pub use ecn::Ecn;
 pub use split::{Refused, Split};
-pub use vnet::{Gso, VNET_BYTES, Vnet};
+pub use too_big::{Fit, fit};
+pub use vnet::{Gso, Offload, VNET_BYTES, Vnet};
 
 /// Bytes of the largest packet (the length field of IPv4, RFC 791 section 3.1).
 pub const MAX_PACKET: usize = 65_535;

@@ -10,6 +10,18 @@ const TCP6: u8 = 4;
 const UDP: u8 = 5;
 const ECN: u8 = 0x80;
 
+/// What the kernel and a program take off each other's hands at an interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Offload {
+    /// One finished packet at a time.
+    #[default]
+    None,
+    /// Checksums and super-packets of TCP.
+    Tcp,
+    /// Those of UDP too (Linux 6.2).
+    TcpUdp,
+}
+
 /// What a super-packet is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Gso {

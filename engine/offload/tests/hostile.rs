@@ -8,7 +8,7 @@
 
 mod common;
 
-use cvlan_offload::{Ecn, MAX_PACKET, Refused, Split, VNET_BYTES, Vnet, train};
+use cvlan_offload::{Ecn, MAX_PACKET, Offload, Refused, Split, VNET_BYTES, Vnet, train};
 use proptest::prelude::*;
 use std::fs;
 use std::path::PathBuf;
@@ -20,8 +20,12 @@ fn check(bytes: &[u8]) {
     };
     let mut slab = packet.to_vec();
     let half = slab.len() / 2;
-    train(&mut slab, &[0..half, half..packet.len()], true);
-    train(&mut slab, &[0..packet.len(), packet.len()..packet.len() + 9], true);
+    train(&mut slab, &[0..half, half..packet.len()], Offload::TcpUdp);
+    train(
+        &mut slab,
+        &[0..packet.len(), packet.len()..packet.len() + 9],
+        Offload::TcpUdp,
+    );
     for outer in 0..4 {
         let _ = Ecn::of_class(outer).arrive(&mut slab);
     }
@@ -39,7 +43,7 @@ fn check(bytes: &[u8]) {
     assert_eq!(split.len_of(split.count()), 0);
     assert_eq!(split.write(split.count(), &mut []), None);
     let whole = slab.clone();
-    let found = train(&mut slab, &ranges, true);
+    let found = train(&mut slab, &ranges, Offload::TcpUdp);
     assert!((1..=ranges.len()).contains(&found.count));
     let first = ranges[0].clone();
     if found.count == 1 {

@@ -9,7 +9,7 @@
 mod common;
 
 use common::{ACK, CWR, ECE, FIN, Flow, PSH};
-use cvlan_offload::{MAX_TRAIN, Split, Vnet, train};
+use cvlan_offload::{MAX_TRAIN, Offload, Split, Vnet, train};
 use proptest::prelude::*;
 use std::ops::Range;
 
@@ -83,7 +83,7 @@ fn coalesce(packets: &[Vec<u8>]) -> Vec<(Vnet, Vec<u8>)> {
     let (mut slab, ranges) = slab(packets);
     let (mut rest, mut handed) = (ranges.as_slice(), Vec::new());
     while !rest.is_empty() {
-        let found = train(&mut slab, rest, true);
+        let found = train(&mut slab, rest, Offload::TcpUdp);
         handed.push((found.vnet, found.pieces(&slab, rest).collect::<Vec<_>>().concat()));
         rest = &rest[found.count..];
     }
@@ -220,8 +220,8 @@ fn a_packet_with_a_wrong_checksum_stays_alone_and_as_it_is() {
 fn super_packets_of_udp_are_made_only_for_a_kernel_that_takes_them() {
     let packets = Flow { tcp: false, ..plain() }.cut(&bytes(5000, 1), 1000);
     let (mut slab, ranges) = slab(&packets);
-    assert_eq!(train(&mut slab, &ranges, false).count, 1);
-    assert_eq!(train(&mut slab, &ranges, true).count, 5);
+    assert_eq!(train(&mut slab, &ranges, Offload::Tcp).count, 1);
+    assert_eq!(train(&mut slab, &ranges, Offload::TcpUdp).count, 5);
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Handshakes, timers and packets of our own.
 
+use super::judge::Outbound;
 use super::outgoing::Outgoing;
-use super::{Line, Message, judge};
-use crate::counters::add;
+use super::{Line, Message};
+use crate::counters::{Drop, add};
 use cvlan_io::Run;
+use cvlan_offload::{Split, Vnet};
 use cvlan_wg::{Epoch, Event, Load, Output, PeerId};
 use cvlan_wire::PeerHandle;
 use std::net::SocketAddr;
@@ -19,7 +21,7 @@ const TURN: usize = 64;
 /// Runs until told to stop or until nobody can tell it any more.
 pub fn run(line: &Line, messages: &Receiver<Message>) {
     let mut outputs = Vec::new();
-    let mut outgoing = Outgoing::new();
+    let mut outgoing = Outgoing::new(1);
     loop {
         let now = Instant::now();
         let wait = line
@@ -82,10 +84,13 @@ fn carry_out(line: &Line, output: Output, outgoing: &mut Outgoing) {
 /// after by the poll that follows.
 fn send_plain(line: &Line, packets: impl Iterator<Item = Vec<u8>>, outgoing: &mut Outgoing) {
     let snapshot = line.shared.snapshot.load();
+    let mut judge = Outbound::new(&line.shared, &snapshot, line.udp.port(), Instant::now());
+    let dropped = &line.shared.counters.tx_dropped;
     for packet in packets {
-        match judge::outbound(&line.shared, &snapshot, line.udp.port(), &packet, Instant::now()) {
-            Ok(peer) => drop(outgoing.take(line, peer, &packet)),
-            Err(why) => line.shared.counters.tx_dropped.count(why),
+        match (judge.judge(&packet), Split::new(&Vnet::NONE, &packet)) {
+            (Ok(peer), Ok(split)) => drop(outgoing.take(line, peer, &split)),
+            (Err(why), _) => dropped.count(why, 1),
+            (_, Err(_)) => dropped.count(Drop::Malformed, 1),
         }
     }
     outgoing.flush(line);
@@ -102,7 +107,10 @@ fn tell(line: &Line, event: &Event) {
     let (name, peer, detail) = match event {
         Event::HandshakeCompleted { peer } => ("handshake_completed", peer, String::new()),
         Event::HandshakeTimedOut { peer } => ("handshake_timed_out", peer, String::new()),
-        Event::EndpointChanged { peer, endpoint } => ("endpoint_changed", peer, SocketAddr::to_string(endpoint)),
+        Event::EndpointChanged { peer, endpoint } => {
+            line.shared.paths.forget(*peer);
+            ("endpoint_changed", peer, SocketAddr::to_string(endpoint))
+        }
     };
     let node_id = node_id(peer);
     // Peers decide how often; watchers and status tell it, the log of a node must not fill its disk.

@@ -2,11 +2,11 @@
 
 use super::{Shared, Snapshot};
 use crate::counters::Drop;
-use cvlan_filter::{Basis, Direction, Judgement};
+use cvlan_filter::{Basis, Direction};
 use cvlan_route::NextHop;
 use cvlan_wg::PeerId;
-use cvlan_wire::packet::parse;
-use cvlan_wire::{Meta, PeerHandle, Transport};
+use cvlan_wire::packet::{parse, tcp_flags};
+use cvlan_wire::{Meta, PeerHandle, RuleId, Transport};
 use std::time::Instant;
 
 /// What the age of the map lets pass.
@@ -40,21 +40,172 @@ impl From<u8> for Admission {
     }
 }
 
-/// Form, own source, route, policy. Says whose tunnel takes the packet. `port` is the one that sealed packets leave from.
-pub fn outbound(shared: &Shared, snapshot: &Snapshot, port: u16, packet: &[u8], now: Instant) -> Result<PeerId, Drop> {
-    let meta = parse(packet).map_err(|_| Drop::Malformed)?;
-    let table = snapshot.table().ok_or(Drop::NoRoute)?;
-    if !table.is_local(meta.source) {
-        return Err(Drop::Source);
+/// Judges packets that go out, one turn of reading.
+pub struct Outbound<'a> {
+    /// The one that sealed packets leave from.
+    port: u16,
+    bench: Bench<'a>,
+}
+
+impl<'a> Outbound<'a> {
+    /// By what is in force now.
+    pub fn new(shared: &'a Shared, snapshot: &'a Snapshot, port: u16, now: Instant) -> Self {
+        Self {
+            port,
+            bench: Bench::new(shared, snapshot, Direction::Outbound, now),
+        }
     }
-    if is_own_datagram(snapshot, port, &meta) {
-        return Err(Drop::Loop);
+
+    /// Form, own source, route, policy. Says whose tunnel takes the packet.
+    pub fn judge(&mut self, packet: &[u8]) -> Result<PeerId, Drop> {
+        let meta = parse(packet).map_err(|_| Drop::Malformed)?;
+        if let Some(peer) = self.bench.as_before(&meta, None) {
+            return Ok(peer);
+        }
+        let snapshot = self.bench.snapshot;
+        let table = snapshot.table().ok_or(Drop::NoRoute)?;
+        if !table.is_local(meta.source) {
+            return Err(Drop::Source);
+        }
+        if is_own_datagram(snapshot, self.port, &meta) {
+            return Err(Drop::Loop);
+        }
+        let Some(NextHop::Peer(route)) = table.lookup(meta.destination) else {
+            return Err(Drop::NoRoute);
+        };
+        let (node, peer) = (route.node, PeerId(route.carrier.0));
+        self.bench.policy(node, &meta, peer)?;
+        Ok(peer)
     }
-    let Some(NextHop::Peer(route)) = table.lookup(meta.destination) else {
-        return Err(Drop::NoRoute);
+}
+
+/// Judges packets out of tunnels, one reception.
+pub struct Inbound<'a>(Bench<'a>);
+
+impl<'a> Inbound<'a> {
+    /// By what is in force now.
+    pub fn new(shared: &'a Shared, snapshot: &'a Snapshot, now: Instant) -> Self {
+        Self(Bench::new(shared, snapshot, Direction::Inbound, now))
+    }
+
+    /// Form, the peer's source, own destination, policy, for a packet out of the tunnel of `carrier`.
+    pub fn judge(&mut self, carrier: PeerId, packet: &[u8]) -> Result<Meta, Drop> {
+        let meta = parse(packet).map_err(|_| Drop::Malformed)?;
+        if self.0.as_before(&meta, Some(carrier)).is_some() {
+            return Ok(meta);
+        }
+        let table = self.0.snapshot.table().ok_or(Drop::Source)?;
+        let node = table.origin(meta.source, PeerHandle(carrier.0)).ok_or(Drop::Source)?;
+        if !table.is_local(meta.destination) {
+            return Err(Drop::Destination);
+        }
+        self.0.policy(node, &meta, carrier)?;
+        Ok(meta)
+    }
+}
+
+/// What both directions judge by. The verdict on a packet holds for those of its flow that follow it at once.
+struct Bench<'a> {
+    shared: &'a Shared,
+    snapshot: &'a Snapshot,
+    direction: Direction,
+    now: Instant,
+    latest: Option<Verdict>,
+}
+
+/// The last packet that passed, and those that passed like it.
+struct Verdict {
+    meta: Meta,
+    peer: PeerId,
+    rule: Option<RuleId>,
+    packets: u64,
+    bytes: u64,
+}
+
+impl<'a> Bench<'a> {
+    fn new(shared: &'a Shared, snapshot: &'a Snapshot, direction: Direction, now: Instant) -> Self {
+        Self {
+            shared,
+            snapshot,
+            direction,
+            now,
+            latest: None,
+        }
+    }
+
+    /// The peer of the packet before when this one gets the same verdict; of a packet from a tunnel only when it came
+    /// from the same.
+    fn as_before(&mut self, meta: &Meta, from: Option<PeerId>) -> Option<PeerId> {
+        let like = |latest: &&mut Verdict| from.is_none_or(|from| from == latest.peer) && is_like(&latest.meta, meta);
+        if let Some(latest) = self.latest.as_mut().filter(like) {
+            latest.packets += 1;
+            latest.bytes += meta.length as u64;
+            return Some(latest.peer);
+        }
+        self.settle();
+        None
+    }
+
+    /// The rule hears of the packets that passed without a judgement of their own.
+    fn settle(&mut self) {
+        if let Some(Verdict {
+            rule: Some(rule),
+            packets: packets @ 1..,
+            bytes,
+            ..
+        }) = self.latest.take()
+        {
+            self.snapshot.policy.count_more(&rule, self.direction, packets, bytes);
+        }
+    }
+
+    fn policy(&mut self, node: PeerHandle, meta: &Meta, peer: PeerId) -> Result<(), Drop> {
+        let admission = match self.shared.admission() {
+            Admission::Nothing => return Err(Drop::Stale),
+            Admission::EstablishedFlows => cvlan_filter::Admission::EstablishedOnly,
+            Admission::Everything => cvlan_filter::Admission::New,
+        };
+        let policy = &self.snapshot.policy;
+        let flows = &self.shared.flows;
+        let judgement = flows.judge(policy, self.direction, node, meta, self.now, admission);
+        match (judgement.allowed, judgement.basis) {
+            (true, basis) => {
+                let rule = match basis {
+                    Basis::Rule(rule) => rule,
+                    Basis::Flow(rule) => Some(rule),
+                    Basis::NoFlow | Basis::Stale => None,
+                };
+                self.latest = Some(Verdict {
+                    meta: *meta,
+                    peer,
+                    rule,
+                    packets: 0,
+                    bytes: 0,
+                });
+                Ok(())
+            }
+            (false, Basis::Stale) => Err(Drop::Stale),
+            (false, _) => Err(Drop::Filter),
+        }
+    }
+}
+
+impl std::ops::Drop for Bench<'_> {
+    fn drop(&mut self) {
+        self.settle();
+    }
+}
+
+/// True when the verdict on the one is the verdict on the other, judged at the same moment by the same map: everything
+/// that a verdict looks at is equal, and neither begins, ends or resets a connection, which would change the flow. A second
+/// judgement would find the flow that the first one left, and leave it as it is.
+fn is_like(one: &Meta, other: &Meta) -> bool {
+    let steady = match one.transport {
+        Transport::Tcp { flags, .. } => flags & (tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST) == 0,
+        Transport::Udp { .. } => true,
+        Transport::Icmp(_) | Transport::Other | Transport::Absent => false,
     };
-    policy(shared, snapshot, Direction::Outbound, route.node, &meta, now)?;
-    Ok(PeerId(route.carrier.0))
+    steady && one.fragment.is_none() && Meta { length: 0, ..*one } == Meta { length: 0, ..*other }
 }
 
 /// A sealed packet that the host routes back into the tunnel: an endpoint lies inside the overlay, because a peer sends
@@ -63,47 +214,4 @@ fn is_own_datagram(snapshot: &Snapshot, port: u16, meta: &Meta) -> bool {
     let own = snapshot.map.as_ref().and_then(|map| map.own.as_ref());
     matches!(meta.transport, Transport::Udp { source, .. } if source == port)
         && own.is_some_and(|own| own.addresses.contains(&meta.source))
-}
-
-/// Form, the peer's source, own destination, policy, for a packet out of the tunnel of `carrier`.
-pub fn inbound(
-    shared: &Shared,
-    snapshot: &Snapshot,
-    carrier: PeerId,
-    packet: &[u8],
-    now: Instant,
-) -> Result<Meta, Drop> {
-    let meta = parse(packet).map_err(|_| Drop::Malformed)?;
-    let table = snapshot.table().ok_or(Drop::Source)?;
-    let node = table.origin(meta.source, PeerHandle(carrier.0)).ok_or(Drop::Source)?;
-    if !table.is_local(meta.destination) {
-        return Err(Drop::Destination);
-    }
-    policy(shared, snapshot, Direction::Inbound, node, &meta, now)?;
-    Ok(meta)
-}
-
-fn policy(
-    shared: &Shared,
-    snapshot: &Snapshot,
-    direction: Direction,
-    node: PeerHandle,
-    meta: &Meta,
-    now: Instant,
-) -> Result<(), Drop> {
-    let admission = match shared.admission() {
-        Admission::Nothing => return Err(Drop::Stale),
-        Admission::EstablishedFlows => cvlan_filter::Admission::EstablishedOnly,
-        Admission::Everything => cvlan_filter::Admission::New,
-    };
-    match shared
-        .flows
-        .judge(&snapshot.policy, direction, node, meta, now, admission)
-    {
-        Judgement { allowed: true, .. } => Ok(()),
-        Judgement {
-            basis: Basis::Stale, ..
-        } => Err(Drop::Stale),
-        Judgement { .. } => Err(Drop::Filter),
-    }
 }

@@ -1,34 +1,43 @@
 //! TUN to UDP: read, judge, seal, send.
 
+use super::judge::Outbound;
 use super::outgoing::Outgoing;
-use super::{Line, Message, PACKET_BYTES, judge};
-use cvlan_io::{BATCH, wait_readable};
+use super::paths::Answers;
+use super::{Line, Message};
+use crate::counters::Drop;
+use cvlan_io::wait_readable;
+use cvlan_offload::{Fit, MAX_PACKET, Split, Vnet, fit};
+use cvlan_wg::PeerId;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
+/// Readings before what was gathered goes out, also when there is more to read.
+const TURN: usize = 64;
+
 /// Runs until stopped.
 ///
 /// # Errors
 /// When the interface is gone.
 pub fn run(line: &Line, control: &SyncSender<Message>) -> io::Result<()> {
-    let mut room = vec![0; PACKET_BYTES];
-    let mut outgoing = Outgoing::new();
+    let mut room = vec![0; MAX_PACKET];
+    let mut outgoing = Outgoing::full();
+    let mut answers = Answers::new(Instant::now());
     while !line.stopping.load(Ordering::Relaxed) {
         let [_, woken] = wait_readable([line.interface.as_fd(), line.wake_tx.as_fd()], None)?;
         if woken {
             line.wake_tx.clear();
         }
         loop {
-            let (read, mut queued) = take_batch(line, &mut room, &mut outgoing)?;
+            let (more, mut queued) = take_turn(line, &mut room, &mut outgoing, &mut answers)?;
             queued |= outgoing.flush(line);
             if queued {
                 // A full queue means that the control thread is awake.
                 let _ = control.try_send(Message::Queued);
             }
-            if read < BATCH || line.stopping.load(Ordering::Relaxed) {
+            if !more || line.stopping.load(Ordering::Relaxed) {
                 break;
             }
         }
@@ -36,21 +45,44 @@ pub fn run(line: &Line, control: &SyncSender<Message>) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads up to a batch and hands on what may go; says how many were read, and whether something waits for a session now.
-fn take_batch(line: &Line, room: &mut [u8], outgoing: &mut Outgoing) -> io::Result<(usize, bool)> {
+/// Reads and hands on what may go; says whether there may be more to read, and whether something waits for a session now.
+fn take_turn(line: &Line, room: &mut [u8], outgoing: &mut Outgoing, answers: &mut Answers) -> io::Result<(bool, bool)> {
     let snapshot = line.shared.snapshot.load();
     let now = Instant::now();
-    let (mut read, mut queued) = (0, false);
-    while read < BATCH {
-        let Some(length) = line.interface.read(room)? else {
-            break;
+    let mut judge = Outbound::new(&line.shared, &snapshot, line.udp.port(), now);
+    let mut queued = false;
+    for _ in 0..TURN {
+        let Some((vnet, length)) = line.interface.read(room)? else {
+            return Ok((false, queued));
         };
-        read += 1;
-        let packet = room.get(..length).unwrap_or_default();
-        match judge::outbound(&line.shared, &snapshot, line.udp.port(), packet, now) {
-            Ok(peer) => queued |= outgoing.take(line, peer, packet),
-            Err(why) => line.shared.counters.tx_dropped.count(why),
+        let dropped = &line.shared.counters.tx_dropped;
+        let Ok(split) = Split::new(&vnet, room.get(..length).unwrap_or_default()) else {
+            dropped.count(Drop::Malformed, 1);
+            continue;
+        };
+        // The packets of a super-packet have the headers of the whole, so its verdict is theirs.
+        match judge.judge(split.whole()) {
+            Ok(peer) if fits(line, peer, &split, answers, now) => queued |= outgoing.take(line, peer, &split),
+            Ok(_) => dropped.count(Drop::TooBig, split.count() as u64),
+            Err(why) => dropped.count(why, split.count() as u64),
         }
     }
-    Ok((read, queued))
+    Ok((true, queued))
+}
+
+/// False when the packets are too big for the path; their sender was told, unless too many were told already.
+fn fits(line: &Line, peer: PeerId, split: &Split<'_>, answers: &mut Answers, now: Instant) -> bool {
+    let Some(limit) = line.shared.paths.limit(peer, now) else {
+        return true;
+    };
+    match fit(split.whole(), split.len_of(0), limit) {
+        Fit::Send => true,
+        Fit::TooBig(answer) => {
+            if !answer.is_empty() && answers.take(now) {
+                // An interface that is down has nobody to tell.
+                let _ = line.interface.write(Vnet::NONE, std::iter::once(answer.as_slice()));
+            }
+            false
+        }
+    }
 }

@@ -61,12 +61,12 @@ impl Port {
     ///
     /// # Errors
     /// When too many wait; the packet is lost then.
-    pub fn write(&self, packet: &[u8]) -> io::Result<()> {
+    pub fn write(&self, packet: Vec<u8>) -> io::Result<()> {
         let mut queue = lock(&self.to_stack);
         if queue.len() >= CAPACITY {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        queue.push_back(packet.to_vec());
+        queue.push_back(packet);
         drop(queue);
         self.touch();
         Ok(())
