@@ -2,7 +2,7 @@
 
 use crate::engine::{Core, Engine};
 use crate::failure::Failure;
-use crate::forward::{Admission, Forwarder, Shared, Snapshot};
+use crate::forward::{Admission, Forwarder, Snapshot};
 use crate::interface::Interface;
 use crate::settings::{InterfaceKind, Settings};
 use crate::userspace::{self, Bound, Port, Userspace};
@@ -11,10 +11,8 @@ use cvlan_filter::Compiled;
 use cvlan_io::{TunError, UdpPort};
 use cvlan_map::{Freshness, Map, MapDiff, StalePolicy};
 use cvlan_route::{Table, Tables};
-use cvlan_wg::{PeerConfig, PeerId};
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 /// Frames of one declaration.
 const MAX_UPDATES: usize = cvlan_map::MAX_FRAMES;
@@ -293,61 +291,66 @@ fn put_in_force(core: &mut Core, step: &Step) {
         return;
     };
     let Some(map) = identity.store.map() else { return };
-    let Some(own) = map.own.clone() else {
-        tracing::warn!("the map does not have this node: nothing is forwarded");
-        set_peers(&identity.shared, Vec::new());
-        identity.shared.install(Snapshot {
-            map: Some(map),
-            ..Snapshot::empty()
-        });
-        if let Some(forwarder) = &core.forwarder {
-            forwarder.interface().map_changed();
-        }
-        return;
-    };
     let held = identity.shared.snapshot();
-    if held.table_id == settings.table_id
-        && held.table().is_some()
-        && held.map.as_ref().is_some_and(|held| Arc::ptr_eq(held, &map))
-    {
-        return;
-    }
-    identity.policy_generation += 1;
-    let generation = identity.policy_generation;
-    let in_force = held
-        .table()
-        .filter(|_| held.table_id == settings.table_id && step.continues(held.map.as_ref()));
-    let (table, policy) = match in_force {
-        Some(table) => changed(table, &held.policy, generation, &map, &step.diff),
-        None => {
-            let table = Table::compile(Some(own.clone()), map.shared_nodes());
-            let policy = Compiled::new(generation, Some(own), map.shared_nodes(), map.shared_rules());
+    let table_id = settings.table_id;
+    let table = held.table().filter(|_| held.table_id == table_id);
+    let continued = table.filter(|_| step.continues(held.map.as_ref()));
+    let wg = &identity.shared.wg;
+    let next = match (map.own.clone(), continued, &step.former) {
+        (Some(_), _, _) if table.is_some() && held.map.as_ref().is_some_and(|held| Arc::ptr_eq(held, &map)) => return,
+        (Some(_), Some(table), Some(former)) => {
+            let (table, policy) = changed(table, &held.policy, &map, &step.diff);
+            identity.tunnels.follow(wg, former, (&map, &table), &step.diff);
             (table, policy)
         }
+        (Some(own), _, _) => {
+            let table = Table::compile(Some(own.clone()), map.shared_nodes());
+            let generation = held.policy.generation() + 1;
+            let policy = Compiled::new(generation, Some(own), map.shared_nodes(), map.shared_rules());
+            identity.tunnels.declare(wg, Some((&map, &table)));
+            (table, policy)
+        }
+        (None, _, _) => {
+            if held.map.as_ref().is_none_or(|held| held.own.is_some()) {
+                tracing::warn!("the map does not have this node: nothing is forwarded");
+            }
+            identity.tunnels.declare(wg, None);
+            identity.shared.install(Snapshot {
+                map: Some(map),
+                policy: Compiled::nothing(held.policy.generation() + 1),
+                ..Snapshot::empty()
+            });
+            tell_interface(core);
+            return;
+        }
     };
-    if in_force.is_none() || !step.diff.is_empty() {
-        set_peers(&identity.shared, peer_configs(&map, &table));
-    }
+    let (table, policy) = next;
     let mut tables = Tables::default();
-    tables.insert(settings.table_id, table);
+    tables.insert(table_id, table);
     identity.shared.install(Snapshot {
         tables,
-        table_id: settings.table_id,
+        table_id,
         policy,
         map: Some(map),
     });
+    if continued.is_none() || signed_changed(&step.diff) {
+        tell_interface(core);
+    }
+}
+
+fn tell_interface(core: &Core) {
     if let Some(forwarder) = &core.forwarder {
         forwarder.interface().map_changed();
     }
 }
 
 /// What follows from a step, at a cost that grows with the step alone.
-fn changed(table: &Table, policy: &Compiled, generation: u64, map: &Map, diff: &MapDiff) -> (Table, Compiled) {
+fn changed(table: &Table, policy: &Compiled, map: &Map, diff: &MapDiff) -> (Table, Compiled) {
     let mut table = table.clone();
     if !signed_changed(diff) {
         return (table, policy.clone());
     }
-    let mut policy = policy.followed_by(generation);
+    let mut policy = policy.followed_by(policy.generation() + 1);
     for peer in &diff.removed {
         table.remove(*peer);
         policy.remove_peer(*peer);
@@ -372,24 +375,6 @@ fn changed(table: &Table, policy: &Compiled, generation: u64, map: &Map, diff: &
 fn signed_changed(diff: &MapDiff) -> bool {
     let peers = [&diff.added, &diff.changed, &diff.removed];
     diff.own_changed || !diff.rules_changed.is_empty() || peers.iter().any(|peers| !peers.is_empty())
-}
-
-/// Those that have a tunnel of their own. An endpoint inside the overlay would send the tunnel through itself.
-fn peer_configs(map: &Map, table: &Table) -> Vec<PeerConfig> {
-    let outside = |endpoint: &&SocketAddr| table.lookup(endpoint.ip().to_canonical()).is_none();
-    let direct = map.peers.iter().filter(|(_, peer)| peer.node.via.is_none());
-    direct
-        .map(|(handle, peer)| PeerConfig {
-            candidates: peer.endpoints.iter().filter(outside).copied().collect(),
-            ..PeerConfig::new(PeerId(handle.0), peer.node.wireguard_public_key)
-        })
-        .collect()
-}
-
-fn set_peers(shared: &Shared, peers: Vec<PeerConfig>) {
-    for (peer, reason) in shared.wg.set_peers(Instant::now(), peers) {
-        tracing::error!(peer = peer.0, %reason, "peer refused");
-    }
 }
 
 fn tell(engine: &Engine, core: &Core, step: &Step) {

@@ -56,7 +56,7 @@ impl Snapshot {
         Self {
             tables: Tables::default(),
             table_id: 0,
-            policy: Compiled::new(0, None, std::iter::empty(), []),
+            policy: Compiled::nothing(0),
             map: None,
         }
     }

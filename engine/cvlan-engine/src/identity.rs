@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use crate::forward::Shared;
 use crate::keys::Keys;
 use crate::state_dir::StateDir;
+use crate::tunnels::Tunnels;
 use crate::workers::Threads;
 use cloudvlan_gen::cloudvlan::entity::v1::MapUpdate;
 use cvlan_map::{FileStorage, MapStore, Membership, Slot, Storage};
@@ -23,8 +24,8 @@ pub struct Identity {
     pub store: MapStore,
     /// What the data path sees.
     pub shared: Arc<Shared>,
-    /// Number of the policy that was put in force last.
-    pub policy_generation: u64,
+    /// Whom WireGuard speaks with.
+    pub tunnels: Tunnels,
 }
 
 impl Identity {
@@ -58,7 +59,7 @@ impl Identity {
             keys,
             store,
             shared,
-            policy_generation: 0,
+            tunnels: Tunnels::default(),
         })
     }
 

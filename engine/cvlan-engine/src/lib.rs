@@ -22,6 +22,7 @@ mod settings;
 mod spans;
 mod state_dir;
 mod status;
+mod tunnels;
 mod userspace;
 mod workers;
 

@@ -69,6 +69,11 @@ impl Compiled {
         compiled
     }
 
+    /// Denies everything.
+    pub fn nothing(generation: u64) -> Self {
+        Self::new(generation, None, std::iter::empty(), [])
+    }
+
     /// A policy that begins as this one; flows are judged again.
     #[must_use]
     pub fn followed_by(&self, generation: u64) -> Self {

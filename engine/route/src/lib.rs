@@ -111,6 +111,11 @@ impl Table {
         }
     }
 
+    /// True when a peer says that this node carries its traffic.
+    pub fn carries(&self, node_id: &str) -> bool {
+        self.carried.contains_key(node_id)
+    }
+
     /// Where packets to a peer go; None while nobody carries them.
     fn hop(&self, peer: PeerHandle, node: &Node) -> Option<NextHop> {
         let carrier = match &node.via {

@@ -107,7 +107,8 @@ impl Wg {
             bump(&self.counters.rx_dropped_unknown_peer, 1);
             return None;
         };
-        let Some((timestamp, initiation)) = received.authenticate(&peer.remote()) else {
+        let remote = peer.remote(&self.own)?;
+        let Some((timestamp, initiation)) = received.authenticate(&remote) else {
             unauthentic();
             return None;
         };

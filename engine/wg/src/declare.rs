@@ -1,6 +1,7 @@
 //! Peers come, change and go; nobody else's packets wait meanwhile.
 
 use crate::counters::bump;
+use crate::noise::agreement::is_low_order;
 use crate::peer::Peer;
 use crate::{PeerConfig, PeerId, Refused, Wg, lock};
 use std::collections::{HashMap, HashSet};
@@ -93,8 +94,10 @@ impl Wg {
         if config.public_key == *self.own.public() {
             return Err(Refused::OwnKey);
         }
-        let shared = self.own.agree(&config.public_key).ok_or(Refused::LowOrderKey)?;
-        Ok(Arc::new(Peer::new(config, shared, &self.waiting)))
+        if is_low_order(&config.public_key) {
+            return Err(Refused::LowOrderKey);
+        }
+        Ok(Arc::new(Peer::new(config, &self.waiting)))
     }
 
     fn admit(&self, now: Instant, peer: Arc<Peer>) {

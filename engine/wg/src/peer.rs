@@ -3,7 +3,7 @@
 use crate::attempt::Attempt;
 use crate::config::{canonical, usable};
 use crate::cookie::Jar;
-use crate::noise::handshake::{Pending, Remote};
+use crate::noise::handshake::{Own, Pending, Remote};
 use crate::noise::hash::Key;
 use crate::noise::timestamp::Timestamp;
 use crate::queue::{Budget, Queue};
@@ -13,15 +13,15 @@ use crate::{PeerConfig, PeerId};
 use arc_swap::ArcSwapOption;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use zeroize::Zeroizing;
 
 pub struct Peer {
     pub id: PeerId,
     pub public_key: [u8; 32],
-    /// Shared secret of the static keys.
-    shared: Key,
+    /// Shared secret of the static keys, made for the first handshake: of 10,000 peers most are never spoken with.
+    shared: OnceLock<Option<Key>>,
     pub traffic: Traffic,
     pub alarm: Alarm,
     /// The session that data is sealed with.
@@ -119,12 +119,12 @@ impl Told {
 }
 
 impl Peer {
-    pub fn new(config: &PeerConfig, shared: Key, waiting: &Budget) -> Self {
+    pub fn new(config: &PeerConfig, waiting: &Budget) -> Self {
         let configured = config.endpoint.as_ref().and_then(canonical);
         Self {
             id: config.id,
             public_key: config.public_key,
-            shared,
+            shared: OnceLock::new(),
             traffic: Traffic::default(),
             alarm: Alarm::default(),
             current: ArcSwapOption::empty(),
@@ -148,11 +148,13 @@ impl Peer {
         }
     }
 
-    pub fn remote(&self) -> Remote<'_> {
-        Remote {
+    /// What a handshake needs; `None` when the library has no memory left.
+    pub fn remote(&self, own: &Own) -> Option<Remote<'_>> {
+        let shared = self.shared.get_or_init(|| own.agree(&self.public_key));
+        Some(Remote {
             public: &self.public_key,
-            shared: &self.shared,
-        }
+            shared: shared.as_ref()?,
+        })
     }
 
     /// A panic while the lock was held would have left sessions that still authenticate everything they open, so going

@@ -152,9 +152,9 @@ impl Wg {
         };
         let mut random = lock(&self.random);
         let waits = Receiver::Handshake(peer.clone());
+        let remote = peer.remote(&self.own)?;
         let index = self.table.new_index(waits, &mut **random)?;
-        let Some((pending, initiation)) =
-            Pending::initiate(&self.own, &peer.remote(), index, &timestamp, &mut **random)
+        let Some((pending, initiation)) = Pending::initiate(&self.own, &remote, index, &timestamp, &mut **random)
         else {
             self.table.free_index(index);
             return None;
