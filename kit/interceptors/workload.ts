@@ -44,7 +44,11 @@ export function workloads({ clock, trustDomain, roots, denials, standings }: Wor
     if (peer.kind === "local") return { kind: "service", name: peer.service };
     if (peer.chain.length === 0) return { kind: "none" };
     const verdict = judge(peer);
-    if (!verdict.ok) throw refused("CERTIFICATE_BAD", "use the certificate that this installation issued");
+    if (!verdict.ok)
+      throw refused(
+        "CERTIFICATE_BAD",
+        "use the certificate that this installation issued; if its CA was replaced while this machine was away, join again",
+      );
     const issuedAt = Math.floor(verdict.notBefore.getTime() / 1000);
     const { spiffe } = verdict;
     // A renewed denial list is what stands between a revoked machine and the network: without it nobody new is let in.
