@@ -10,8 +10,64 @@
 mod world;
 
 use proptest::prelude::*;
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 use world::{A, B, Party, World};
+
+/// What holds for any datagrams, whatever a party is doing: no answer is longer than what it answers, and afterwards
+/// packets pass as before; the body of the fuzz target `wg-message`.
+fn check(datagrams: &[Vec<u8>]) {
+    let elsewhere = "198.51.100.7:4000".parse().unwrap();
+    for stage in 0..4 {
+        let mut world = World::two(1);
+        if stage > 0 {
+            world.send(A, B, 0);
+            world.deliver_nothing_for(Duration::from_millis(20));
+        }
+        if stage > 1 {
+            world.run(Duration::from_secs(1));
+        }
+        if stage > 2 {
+            (world.set_load(A, 10_000), world.set_load(B, 10_000));
+        }
+        for datagram in datagrams {
+            for at in [A, B] {
+                let answered = world.inject(at, elsewhere, datagram.clone());
+                assert!(answered <= datagram.len(), "{answered} bytes for {}", datagram.len());
+            }
+        }
+        for number in 1..=30 {
+            world.send(A, B, number);
+            world.run(Duration::from_secs(1));
+        }
+        assert!(world.received(B).contains(&30), "stage {stage}");
+    }
+}
+
+#[test]
+fn the_corpus_is_replayed() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/wg-message/corpus");
+    let mut count = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let whole = fs::read(entry.unwrap().path()).unwrap();
+        check(
+            &(0..=whole.len())
+                .map(|length| whole[..length].to_vec())
+                .collect::<Vec<_>>(),
+        );
+        count += 1;
+    }
+    assert!(count >= 8, "the corpus is not there");
+}
+
+/// The keys of the world are fixed, so that this file is a genuine initiation for ever: the others are not forms alone.
+#[test]
+fn the_initiation_of_the_corpus_is_answered() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/wg-message/corpus/initiation");
+    let mut world = World::two(1);
+    assert_eq!(world.inject(B, Party::address(A), fs::read(path).unwrap()), 92);
+}
 
 /// Genuine messages of all four types, to be damaged: an initiation, a response, a cookie reply and data.
 fn genuine() -> (World, Vec<Vec<u8>>) {
@@ -80,6 +136,19 @@ proptest! {
         world.send(B, A, 2);
         world.run(Duration::from_secs(1));
         prop_assert_eq!((world.received(B), world.received(A)), (vec![0, 1], vec![2]));
+    }
+
+    #[test]
+    fn any_bytes_are_survived(
+        datagrams in proptest::collection::vec((0..6u8, proptest::collection::vec(any::<u8>(), 0..200)), 1..20),
+    ) {
+        let formed = datagrams.into_iter().map(|(kind, mut bytes)| {
+            let length = match kind { 1 => 148, 2 => 92, 3 => 64, _ => bytes.len() };
+            bytes.resize(length, 0);
+            if let Some(header) = bytes.first_chunk_mut() { *header = [kind, 0, 0, 0] }
+            bytes
+        });
+        check(&formed.collect::<Vec<_>>());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use cvlan_wire::{Fragment, IcmpKind, Meta, Protocol, Quoted, Transport};
 use proptest::prelude::*;
 
 fn corpus() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/packet")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fuzz/packet/corpus")
 }
 
 fn read(name: &str) -> Result<Meta, PacketError> {

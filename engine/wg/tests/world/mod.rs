@@ -184,6 +184,20 @@ impl World {
         self.parties[party].sent_at.len()
     }
 
+    /// Time since the start.
+    pub fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
+    /// Steps a party's wall clock to so many seconds after the Unix epoch.
+    pub fn set_clock(&self, party: usize, seconds: u64) {
+        let epoch = Epoch {
+            instant: self.now(),
+            wall: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
+        };
+        self.parties[party].wg.set_clock(epoch);
+    }
+
     /// When this party sent what it sent.
     pub fn sent_at(&self, party: usize) -> Vec<Duration> {
         self.parties[party].sent_at.clone()
@@ -227,10 +241,17 @@ impl World {
         self.log.last().unwrap().1.clone()
     }
 
-    pub fn inject(&mut self, at: usize, from: SocketAddr, bytes: Vec<u8>) {
+    /// Gives a party a datagram; says how many bytes it answers at once.
+    pub fn inject(&mut self, at: usize, from: SocketAddr, bytes: Vec<u8>) -> usize {
         let mut outputs = Vec::new();
         self.take(at, from, &bytes, &mut outputs);
+        let answer = |output: &Output| match output {
+            Output::Datagram { bytes, .. } => bytes.len(),
+            Output::Release { .. } | Output::Event(_) => 0,
+        };
+        let answered = outputs.iter().map(answer).sum();
         self.carry_out(at, outputs);
+        answered
     }
 
     /// Time passes at the parties, the wire holds everything back.
