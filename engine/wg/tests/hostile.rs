@@ -29,7 +29,8 @@ fn check(datagrams: &[Vec<u8>]) {
             world.run(Duration::from_secs(1));
         }
         if stage > 2 {
-            (world.set_load(A, 10_000), world.set_load(B, 10_000));
+            world.set_load(A, 10_000);
+            world.set_load(B, 10_000);
         }
         for datagram in datagrams {
             for at in [A, B] {

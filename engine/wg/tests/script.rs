@@ -190,7 +190,8 @@ fn check(script: &[u8]) {
     run.world.declare(B, &[A]);
     let first = run.next;
     for _ in 0..60 {
-        (run.send(A), run.send(B));
+        run.send(A);
+        run.send(B);
         run.world.run(Duration::from_secs(1));
     }
     run.holds();
