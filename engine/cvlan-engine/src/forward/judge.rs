@@ -215,3 +215,6 @@ fn is_own_datagram(snapshot: &Snapshot, port: u16, meta: &Meta) -> bool {
     matches!(meta.transport, Transport::Udp { source, .. } if source == port)
         && own.is_some_and(|own| own.addresses.contains(&meta.source))
 }
+
+#[cfg(test)]
+mod tests;
