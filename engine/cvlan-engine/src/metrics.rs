@@ -26,6 +26,8 @@ const CONNECTION_TIME: Duration = Duration::from_secs(5);
 const MAX_REQUEST: usize = 8_192;
 /// Peers up to which each has figures of its own.
 const MAX_PEERS_SHOWN: usize = 200;
+/// Rules that have figures: those that decided about most.
+const MAX_RULES_SHOWN: usize = 200;
 /// Ages of handshakes by which peers are counted, seconds: rekeyed, expired, long gone.
 const HANDSHAKE_AGES: [u64; 4] = [120, 180, 3_600, 86_400];
 /// Text format of Prometheus.
@@ -118,10 +120,19 @@ impl Page {
         let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
 
-    fn sample(&mut self, name: &str, label: Option<(&str, &str)>, value: impl std::fmt::Display) {
-        let _ = match label {
-            None => writeln!(self.0, "{name} {value}"),
-            Some((label, of)) => writeln!(self.0, "{name}{{{label}=\"{}\"}} {value}", escaped(of)),
+    fn sample<'a>(
+        &mut self,
+        name: &str,
+        labels: impl IntoIterator<Item = (&'a str, &'a str)>,
+        value: impl std::fmt::Display,
+    ) {
+        let labels: Vec<String> = labels
+            .into_iter()
+            .map(|(label, of)| format!("{label}=\"{}\"", escaped(of)))
+            .collect();
+        let _ = match labels.as_slice() {
+            [] => writeln!(self.0, "{name} {value}"),
+            labels => writeln!(self.0, "{name}{{{}}} {value}", labels.join(",")),
         };
     }
 
@@ -163,6 +174,7 @@ fn text(status: &pb::EngineStatus, now: SystemTime, resident: Option<u64>) -> St
     if status.peers.len() <= MAX_PEERS_SHOWN {
         bytes_of_peers(&mut page, &status.peers);
     }
+    decided_by_rules(&mut page, status.rules.get(..MAX_RULES_SHOWN).unwrap_or(&status.rules));
     page.0
 }
 
@@ -184,7 +196,7 @@ fn handshakes(page: &mut Page, peers: &[pb::PeerStatus], now: SystemTime) {
         .collect();
     for bound in HANDSHAKE_AGES {
         let count = ages.iter().filter(|age| **age <= bound).count();
-        page.sample(name, Some(("at_most", &bound.to_string())), count);
+        page.sample(name, Some(("at_most", bound.to_string().as_str())), count);
     }
     page.sample(name, Some(("at_most", "+Inf")), ages.len());
 }
@@ -206,7 +218,26 @@ fn bytes_of_peers(page: &mut Page, peers: &[pb::PeerStatus]) {
     for (name, help, read) in directions {
         page.head(name, "counter", help);
         for peer in peers {
-            page.sample(name, Some(("peer", &peer.name)), read(peer));
+            page.sample(name, Some(("peer", peer.name.as_str())), read(peer));
+        }
+    }
+}
+
+fn decided_by_rules(page: &mut Page, rules: &[pb::RuleStatus]) {
+    type Read = fn(&pb::RuleStatus) -> u64;
+    let figures: [(&str, &str, Read); 2] = [
+        (
+            "cvlan_engine_rule_packets_total",
+            "Packets that a rule decided about, allowed or denied, those of its flows too",
+            |rule| rule.packets,
+        ),
+        ("cvlan_engine_rule_bytes_total", "Bytes of these", |rule| rule.bytes),
+    ];
+    for (name, help, read) in figures {
+        page.head(name, "counter", help);
+        for rule in rules {
+            let id: String = rule.rule_id.iter().map(|byte| format!("{byte:02x}")).collect();
+            page.sample(name, [("rule", id.as_str()), ("name", rule.name.as_str())], read(rule));
         }
     }
 }
@@ -215,7 +246,7 @@ fn bytes_of_peers(page: &mut Page, peers: &[pb::PeerStatus]) {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use super::{MAX_PEERS_SHOWN, address, text};
+    use super::{MAX_PEERS_SHOWN, MAX_RULES_SHOWN, address, text};
     use cloudvlan_gen::cloudvlan::engine::v1 as pb;
     use std::time::{Duration, SystemTime};
 
@@ -256,6 +287,29 @@ mod tests {
         ] {
             assert!(page.lines().any(|shown| shown == line), "{line}\n{page}");
         }
+    }
+
+    #[test]
+    fn shows_the_rules_that_decided_most() {
+        let rule = |number: u8, packets| pb::RuleStatus {
+            rule_id: vec![number; 16],
+            name: format!("rule\"{number}"),
+            packets,
+            bytes: packets * 100,
+        };
+        let status = pb::EngineStatus {
+            rules: (0..=200).map(|number| rule(number, 1000 - u64::from(number))).collect(),
+            ..pb::EngineStatus::default()
+        };
+        let page = text(&status, SystemTime::now(), None);
+        let id = "07".repeat(16);
+        let line = format!("cvlan_engine_rule_bytes_total{{rule=\"{id}\",name=\"rule\\\"7\"}} 99300");
+        assert!(page.lines().any(|shown| shown == line), "{line}\n{page}");
+        assert_eq!(
+            page.matches("cvlan_engine_rule_packets_total{").count(),
+            MAX_RULES_SHOWN
+        );
+        assert!(!page.contains("rule\\\"200"));
     }
 
     #[test]

@@ -127,6 +127,7 @@ impl EngineService for Service {
             let mut status = engine.status();
             if without_peers {
                 status.peers.clear();
+                status.rules.clear();
             }
             Ok(pb::GetStatusResponse { status: Some(status) })
         })

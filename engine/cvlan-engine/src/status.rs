@@ -5,11 +5,15 @@ use crate::identity::Identity;
 use crate::interface::Interface;
 use cloudvlan_gen::cloudvlan::engine::v1 as pb;
 use cloudvlan_gen::cloudvlan::entity::v1 as entity;
+use cvlan_filter::Compiled;
 use cvlan_map::{Map, Peer};
 use cvlan_wg::PeerId;
 use cvlan_wire::prefix::address_to_bytes;
 use cvlan_wire::{Node, PeerHandle, Prefix};
 use std::time::{Instant, SystemTime};
+
+/// Rules of one status.
+const MAX_RULES_TOLD: usize = 1000;
 
 /// Reads everything; what is not there yet stays empty.
 pub fn status(instance_id: &str, core: &Core, now: SystemTime) -> pb::EngineStatus {
@@ -35,6 +39,7 @@ pub fn status(instance_id: &str, core: &Core, now: SystemTime) -> pb::EngineStat
     status.membership = identity.store.membership().map(Into::into);
     status.map = Some(identity.store.position(now));
     status.counters = identity.shared.counters.named(&identity.shared.wg);
+    status.rules = rules(&identity.shared.snapshot().policy);
     if let Some(map) = identity.store.map() {
         describe(&mut status, identity, &map, now);
     }
@@ -55,6 +60,22 @@ fn describe(status: &mut pb::EngineStatus, identity: &Identity, map: &Map, now: 
         .iter()
         .map(|(handle, peer)| peer_status(identity, *handle, peer, clock, now))
         .collect();
+}
+
+/// Those that decided anything, the busiest first.
+fn rules(policy: &Compiled) -> Vec<pb::RuleStatus> {
+    let counted = policy.counts().filter(|(_, count)| count.packets > 0);
+    let mut rules: Vec<_> = counted
+        .map(|(rule, count)| pb::RuleStatus {
+            rule_id: rule.id.to_vec(),
+            name: rule.name.clone(),
+            packets: count.packets,
+            bytes: count.bytes,
+        })
+        .collect();
+    rules.sort_by(|a, b| b.packets.cmp(&a.packets).then_with(|| a.rule_id.cmp(&b.rule_id)));
+    rules.truncate(MAX_RULES_TOLD);
+    rules
 }
 
 fn peer_status(

@@ -451,3 +451,31 @@ fn what_did_not_change_is_told_the_same_and_what_did_is_told_anew() {
     let hops = a.engine.explain(&request).unwrap().hops;
     assert!(hops[0].detail.contains("revision 2"), "{}", hops[0].detail);
 }
+
+#[test]
+fn the_status_says_what_rules_decided() {
+    let allow = rule(1, PolicyAction::Allow, PolicyProtocol::Any);
+    let deny = entity::RuleRecord {
+        ports: vec![entity::PortRange { first: 53, last: 0 }],
+        ..rule(2, PolicyAction::Deny, PolicyProtocol::Udp)
+    };
+    let (_, a, b) = pair(&[allow, deny]);
+    assert!(a.engine.status().rules.is_empty());
+    a.send(&udp(1, 2, 4000, 5000, b"one"));
+    assert!(b.receive().ends_with(b"one"));
+    b.send(&udp(2, 1, 5000, 4000, b"an answer"));
+    assert!(a.receive().ends_with(b"an answer"));
+    a.send(&udp(1, 2, 4000, 53, b"denied"));
+    wait_until("the denied packet is counted", || a.counter("tx_dropped_filter") == 1);
+    let told: Vec<_> = a
+        .engine
+        .status()
+        .rules
+        .into_iter()
+        .map(|rule| (rule.name, rule.packets, rule.bytes))
+        .collect();
+    // What waited for the session was judged when it came and when it went.
+    let (first, second) = (&told[0], &told[1]);
+    assert_eq!((first.0.as_str(), second), ("rule1", &("rule2".to_owned(), 1, 34)));
+    assert!((2..=3).contains(&first.1) && first.2 >= 31 + 37, "{first:?}");
+}

@@ -1,5 +1,5 @@
 //! Ten thousand peers: none of their changes costs a packet of somebody else.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 

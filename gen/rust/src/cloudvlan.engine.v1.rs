@@ -135,8 +135,8 @@ pub struct MapState {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchRequest {
-    /// Statuses come without `peers`; when only a peer changed, one comes all the same. For a watcher that asks GetStatus for
-    /// peers when it needs them.
+    /// Statuses come without `peers` and `rules`; when only a peer changed, one comes all the same. For a watcher that asks
+    /// GetStatus for them when it needs them.
     #[prost(bool, tag = "1")]
     pub without_peers: bool,
 }
@@ -196,7 +196,7 @@ pub struct Opened {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetStatusRequest {
-    /// Leaves `peers` empty.
+    /// Leaves `peers` and `rules` empty.
     #[prost(bool, tag = "1")]
     pub without_peers: bool,
 }
@@ -247,6 +247,23 @@ pub struct EngineStatus {
     /// Prefixes behind this node that its peers are told to send to it.
     #[prost(message, repeated, tag = "15")]
     pub own_routes: ::prost::alloc::vec::Vec<super::super::entity::v1::Prefix>,
+    /// Rules that decided about packets since they came to this engine: at most 1,000, those that decided about most first.
+    #[prost(message, repeated, tag = "16")]
+    pub rules: ::prost::alloc::vec::Vec<RuleStatus>,
+}
+/// What one rule decided, by itself or for the flows that it allowed; segments that come as one packet count as one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RuleStatus {
+    #[prost(bytes = "vec", tag = "1")]
+    pub rule_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Allowed or denied.
+    #[prost(uint64, tag = "3")]
+    pub packets: u64,
+    /// By their IP headers.
+    #[prost(uint64, tag = "4")]
+    pub bytes: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DnsStatus {

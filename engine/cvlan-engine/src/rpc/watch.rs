@@ -76,6 +76,7 @@ fn told(status: &pb::EngineStatus, request: pb::WatchRequest) -> pb::EngineStatu
     let mut told = status.clone();
     if request.without_peers {
         told.peers.clear();
+        told.rules.clear();
     }
     told
 }

@@ -983,8 +983,8 @@ func (x *MapState) GetDamage() string {
 
 type WatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Statuses come without `peers`; when only a peer changed, one comes all the same. For a watcher that asks GetStatus for
-	// peers when it needs them.
+	// Statuses come without `peers` and `rules`; when only a peer changed, one comes all the same. For a watcher that asks
+	// GetStatus for them when it needs them.
 	WithoutPeers  bool `protobuf:"varint,1,opt,name=without_peers,json=withoutPeers,proto3" json:"without_peers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1301,7 +1301,7 @@ func (x *Opened) GetGeneration() uint64 {
 
 type GetStatusRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Leaves `peers` empty.
+	// Leaves `peers` and `rules` empty.
 	WithoutPeers  bool `protobuf:"varint,1,opt,name=without_peers,json=withoutPeers,proto3" json:"without_peers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1411,7 +1411,9 @@ type EngineStatus struct {
 	// Unset until a map came or when DNS is off.
 	Dns *DnsStatus `protobuf:"bytes,14,opt,name=dns,proto3" json:"dns,omitempty"`
 	// Prefixes behind this node that its peers are told to send to it.
-	OwnRoutes     []*v1.Prefix `protobuf:"bytes,15,rep,name=own_routes,json=ownRoutes,proto3" json:"own_routes,omitempty"`
+	OwnRoutes []*v1.Prefix `protobuf:"bytes,15,rep,name=own_routes,json=ownRoutes,proto3" json:"own_routes,omitempty"`
+	// Rules that decided about packets since they came to this engine: at most 1,000, those that decided about most first.
+	Rules         []*RuleStatus `protobuf:"bytes,16,rep,name=rules,proto3" json:"rules,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1551,6 +1553,84 @@ func (x *EngineStatus) GetOwnRoutes() []*v1.Prefix {
 	return nil
 }
 
+func (x *EngineStatus) GetRules() []*RuleStatus {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+// What one rule decided, by itself or for the flows that it allowed; segments that come as one packet count as one.
+type RuleStatus struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	RuleId []byte                 `protobuf:"bytes,1,opt,name=rule_id,json=ruleId,proto3" json:"rule_id,omitempty"`
+	Name   string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Allowed or denied.
+	Packets uint64 `protobuf:"varint,3,opt,name=packets,proto3" json:"packets,omitempty"`
+	// By their IP headers.
+	Bytes         uint64 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RuleStatus) Reset() {
+	*x = RuleStatus{}
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RuleStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RuleStatus) ProtoMessage() {}
+
+func (x *RuleStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RuleStatus.ProtoReflect.Descriptor instead.
+func (*RuleStatus) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *RuleStatus) GetRuleId() []byte {
+	if x != nil {
+		return x.RuleId
+	}
+	return nil
+}
+
+func (x *RuleStatus) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RuleStatus) GetPackets() uint64 {
+	if x != nil {
+		return x.Packets
+	}
+	return 0
+}
+
+func (x *RuleStatus) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
 type DnsStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where names are answered; unset while that cannot be had.
@@ -1567,7 +1647,7 @@ type DnsStatus struct {
 
 func (x *DnsStatus) Reset() {
 	*x = DnsStatus{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[18]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1579,7 +1659,7 @@ func (x *DnsStatus) String() string {
 func (*DnsStatus) ProtoMessage() {}
 
 func (x *DnsStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[18]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1592,7 +1672,7 @@ func (x *DnsStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DnsStatus.ProtoReflect.Descriptor instead.
 func (*DnsStatus) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{18}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DnsStatus) GetListen() *v1.NodeEndpoint {
@@ -1648,7 +1728,7 @@ type PeerStatus struct {
 
 func (x *PeerStatus) Reset() {
 	*x = PeerStatus{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[19]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1660,7 +1740,7 @@ func (x *PeerStatus) String() string {
 func (*PeerStatus) ProtoMessage() {}
 
 func (x *PeerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[19]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1673,7 +1753,7 @@ func (x *PeerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerStatus.ProtoReflect.Descriptor instead.
 func (*PeerStatus) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{19}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PeerStatus) GetNodeId() string {
@@ -1745,7 +1825,7 @@ type EngineEvent struct {
 
 func (x *EngineEvent) Reset() {
 	*x = EngineEvent{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[20]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1757,7 +1837,7 @@ func (x *EngineEvent) String() string {
 func (*EngineEvent) ProtoMessage() {}
 
 func (x *EngineEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[20]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1770,7 +1850,7 @@ func (x *EngineEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EngineEvent.ProtoReflect.Descriptor instead.
 func (*EngineEvent) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{20}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *EngineEvent) GetOccurredAt() *timestamppb.Timestamp {
@@ -1817,7 +1897,7 @@ type Packet struct {
 
 func (x *Packet) Reset() {
 	*x = Packet{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[21]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1829,7 +1909,7 @@ func (x *Packet) String() string {
 func (*Packet) ProtoMessage() {}
 
 func (x *Packet) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[21]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1842,7 +1922,7 @@ func (x *Packet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Packet.ProtoReflect.Descriptor instead.
 func (*Packet) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{21}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Packet) GetSource() []byte {
@@ -1890,7 +1970,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[22]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1902,7 +1982,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[22]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1915,7 +1995,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{22}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ExplainRequest) GetPacket() *Packet {
@@ -1943,7 +2023,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[23]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1955,7 +2035,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[23]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1968,7 +2048,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{23}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ExplainResponse) GetForwarded() bool {
@@ -2008,7 +2088,7 @@ type Hop struct {
 
 func (x *Hop) Reset() {
 	*x = Hop{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[24]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2020,7 +2100,7 @@ func (x *Hop) String() string {
 func (*Hop) ProtoMessage() {}
 
 func (x *Hop) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[24]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2033,7 +2113,7 @@ func (x *Hop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hop.ProtoReflect.Descriptor instead.
 func (*Hop) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{24}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Hop) GetName() string {
@@ -2115,7 +2195,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[25]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2127,7 +2207,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[25]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2140,7 +2220,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{25}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PingRequest) GetDestination() []byte {
@@ -2184,7 +2264,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[26]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2196,7 +2276,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[26]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2209,7 +2289,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{26}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PingResponse) GetSequence() uint32 {
@@ -2241,7 +2321,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[27]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2253,7 +2333,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[27]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2266,7 +2346,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{27}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{28}
 }
 
 type ShutdownResponse struct {
@@ -2277,7 +2357,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[28]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2289,7 +2369,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[28]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2302,7 +2382,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{28}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{29}
 }
 
 // Input of `cvlan-engine evaluate`: judges packets without interfaces or keys, either by `source`, `destination` and
@@ -2325,7 +2405,7 @@ type EvaluateRequest struct {
 
 func (x *EvaluateRequest) Reset() {
 	*x = EvaluateRequest{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[29]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2337,7 +2417,7 @@ func (x *EvaluateRequest) String() string {
 func (*EvaluateRequest) ProtoMessage() {}
 
 func (x *EvaluateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[29]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2350,7 +2430,7 @@ func (x *EvaluateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateRequest.ProtoReflect.Descriptor instead.
 func (*EvaluateRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{29}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *EvaluateRequest) GetSource() *v1.NodeRecord {
@@ -2407,7 +2487,7 @@ type EvaluateResponse struct {
 
 func (x *EvaluateResponse) Reset() {
 	*x = EvaluateResponse{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[30]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2419,7 +2499,7 @@ func (x *EvaluateResponse) String() string {
 func (*EvaluateResponse) ProtoMessage() {}
 
 func (x *EvaluateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[30]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2432,7 +2512,7 @@ func (x *EvaluateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateResponse.ProtoReflect.Descriptor instead.
 func (*EvaluateResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{30}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *EvaluateResponse) GetVerdicts() []*Verdict {
@@ -2467,7 +2547,7 @@ type MapView struct {
 
 func (x *MapView) Reset() {
 	*x = MapView{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[31]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2479,7 +2559,7 @@ func (x *MapView) String() string {
 func (*MapView) ProtoMessage() {}
 
 func (x *MapView) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[31]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2492,7 +2572,7 @@ func (x *MapView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MapView.ProtoReflect.Descriptor instead.
 func (*MapView) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{31}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *MapView) GetOwn() *v1.NodeRecord {
@@ -2558,7 +2638,7 @@ type Following struct {
 
 func (x *Following) Reset() {
 	*x = Following{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[32]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2570,7 +2650,7 @@ func (x *Following) String() string {
 func (*Following) ProtoMessage() {}
 
 func (x *Following) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[32]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2583,7 +2663,7 @@ func (x *Following) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Following.ProtoReflect.Descriptor instead.
 func (*Following) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{32}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Following) GetOutbound() *ExplainResponse {
@@ -2620,7 +2700,7 @@ type Verdict struct {
 
 func (x *Verdict) Reset() {
 	*x = Verdict{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[33]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2632,7 +2712,7 @@ func (x *Verdict) String() string {
 func (*Verdict) ProtoMessage() {}
 
 func (x *Verdict) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[33]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2645,7 +2725,7 @@ func (x *Verdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
 func (*Verdict) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{33}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Verdict) GetAllowed() bool {
@@ -2779,7 +2859,7 @@ const file_cloudvlan_engine_v1_engine_proto_rawDesc = "" +
 	"\x10GetStatusRequest\x12#\n" +
 	"\rwithout_peers\x18\x01 \x01(\bR\fwithoutPeers\"N\n" +
 	"\x11GetStatusResponse\x129\n" +
-	"\x06status\x18\x01 \x01(\v2!.cloudvlan.engine.v1.EngineStatusR\x06status\"\x99\x06\n" +
+	"\x06status\x18\x01 \x01(\v2!.cloudvlan.engine.v1.EngineStatusR\x06status\"\xd0\x06\n" +
 	"\fEngineStatus\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12\x1e\n" +
@@ -2803,10 +2883,17 @@ const file_cloudvlan_engine_v1_engine_proto_rawDesc = "" +
 	"\x0einterface_kind\x18\r \x01(\x0e2\".cloudvlan.engine.v1.InterfaceKindR\rinterfaceKind\x120\n" +
 	"\x03dns\x18\x0e \x01(\v2\x1e.cloudvlan.engine.v1.DnsStatusR\x03dns\x12:\n" +
 	"\n" +
-	"own_routes\x18\x0f \x03(\v2\x1b.cloudvlan.entity.v1.PrefixR\townRoutes\x1a;\n" +
+	"own_routes\x18\x0f \x03(\v2\x1b.cloudvlan.entity.v1.PrefixR\townRoutes\x125\n" +
+	"\x05rules\x18\x10 \x03(\v2\x1f.cloudvlan.engine.v1.RuleStatusR\x05rules\x1a;\n" +
 	"\rCountersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xd0\x01\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"i\n" +
+	"\n" +
+	"RuleStatus\x12\x17\n" +
+	"\arule_id\x18\x01 \x01(\fR\x06ruleId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
+	"\apackets\x18\x03 \x01(\x04R\apackets\x12\x14\n" +
+	"\x05bytes\x18\x04 \x01(\x04R\x05bytes\"\xd0\x01\n" +
 	"\tDnsStatus\x129\n" +
 	"\x06listen\x18\x01 \x01(\v2!.cloudvlan.entity.v1.NodeEndpointR\x06listen\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x12\x16\n" +
@@ -2941,7 +3028,7 @@ func file_cloudvlan_engine_v1_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_cloudvlan_engine_v1_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_cloudvlan_engine_v1_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_cloudvlan_engine_v1_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_cloudvlan_engine_v1_engine_proto_goTypes = []any{
 	(InterfaceKind)(0),            // 0: cloudvlan.engine.v1.InterfaceKind
 	(ForwardDirection)(0),         // 1: cloudvlan.engine.v1.ForwardDirection
@@ -2965,115 +3052,117 @@ var file_cloudvlan_engine_v1_engine_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),      // 19: cloudvlan.engine.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),     // 20: cloudvlan.engine.v1.GetStatusResponse
 	(*EngineStatus)(nil),          // 21: cloudvlan.engine.v1.EngineStatus
-	(*DnsStatus)(nil),             // 22: cloudvlan.engine.v1.DnsStatus
-	(*PeerStatus)(nil),            // 23: cloudvlan.engine.v1.PeerStatus
-	(*EngineEvent)(nil),           // 24: cloudvlan.engine.v1.EngineEvent
-	(*Packet)(nil),                // 25: cloudvlan.engine.v1.Packet
-	(*ExplainRequest)(nil),        // 26: cloudvlan.engine.v1.ExplainRequest
-	(*ExplainResponse)(nil),       // 27: cloudvlan.engine.v1.ExplainResponse
-	(*Hop)(nil),                   // 28: cloudvlan.engine.v1.Hop
-	(*PingRequest)(nil),           // 29: cloudvlan.engine.v1.PingRequest
-	(*PingResponse)(nil),          // 30: cloudvlan.engine.v1.PingResponse
-	(*ShutdownRequest)(nil),       // 31: cloudvlan.engine.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),      // 32: cloudvlan.engine.v1.ShutdownResponse
-	(*EvaluateRequest)(nil),       // 33: cloudvlan.engine.v1.EvaluateRequest
-	(*EvaluateResponse)(nil),      // 34: cloudvlan.engine.v1.EvaluateResponse
-	(*MapView)(nil),               // 35: cloudvlan.engine.v1.MapView
-	(*Following)(nil),             // 36: cloudvlan.engine.v1.Following
-	(*Verdict)(nil),               // 37: cloudvlan.engine.v1.Verdict
-	nil,                           // 38: cloudvlan.engine.v1.Span.AttributesEntry
-	nil,                           // 39: cloudvlan.engine.v1.EngineStatus.CountersEntry
-	(*v1.MapUpdate)(nil),          // 40: cloudvlan.entity.v1.MapUpdate
-	(*v1.NodeEndpoint)(nil),       // 41: cloudvlan.entity.v1.NodeEndpoint
-	(*v1.DnsUpstream)(nil),        // 42: cloudvlan.entity.v1.DnsUpstream
-	(*timestamppb.Timestamp)(nil), // 43: google.protobuf.Timestamp
-	(*v1.Prefix)(nil),             // 44: cloudvlan.entity.v1.Prefix
-	(*v1.DnsRoute)(nil),           // 45: cloudvlan.entity.v1.DnsRoute
-	(*v1.NodeRecord)(nil),         // 46: cloudvlan.entity.v1.NodeRecord
-	(*v1.RuleRecord)(nil),         // 47: cloudvlan.entity.v1.RuleRecord
-	(*v1.EndpointHint)(nil),       // 48: cloudvlan.entity.v1.EndpointHint
-	(v1.StalePolicy)(0),           // 49: cloudvlan.entity.v1.StalePolicy
-	(v1.PolicyAction)(0),          // 50: cloudvlan.entity.v1.PolicyAction
+	(*RuleStatus)(nil),            // 22: cloudvlan.engine.v1.RuleStatus
+	(*DnsStatus)(nil),             // 23: cloudvlan.engine.v1.DnsStatus
+	(*PeerStatus)(nil),            // 24: cloudvlan.engine.v1.PeerStatus
+	(*EngineEvent)(nil),           // 25: cloudvlan.engine.v1.EngineEvent
+	(*Packet)(nil),                // 26: cloudvlan.engine.v1.Packet
+	(*ExplainRequest)(nil),        // 27: cloudvlan.engine.v1.ExplainRequest
+	(*ExplainResponse)(nil),       // 28: cloudvlan.engine.v1.ExplainResponse
+	(*Hop)(nil),                   // 29: cloudvlan.engine.v1.Hop
+	(*PingRequest)(nil),           // 30: cloudvlan.engine.v1.PingRequest
+	(*PingResponse)(nil),          // 31: cloudvlan.engine.v1.PingResponse
+	(*ShutdownRequest)(nil),       // 32: cloudvlan.engine.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),      // 33: cloudvlan.engine.v1.ShutdownResponse
+	(*EvaluateRequest)(nil),       // 34: cloudvlan.engine.v1.EvaluateRequest
+	(*EvaluateResponse)(nil),      // 35: cloudvlan.engine.v1.EvaluateResponse
+	(*MapView)(nil),               // 36: cloudvlan.engine.v1.MapView
+	(*Following)(nil),             // 37: cloudvlan.engine.v1.Following
+	(*Verdict)(nil),               // 38: cloudvlan.engine.v1.Verdict
+	nil,                           // 39: cloudvlan.engine.v1.Span.AttributesEntry
+	nil,                           // 40: cloudvlan.engine.v1.EngineStatus.CountersEntry
+	(*v1.MapUpdate)(nil),          // 41: cloudvlan.entity.v1.MapUpdate
+	(*v1.NodeEndpoint)(nil),       // 42: cloudvlan.entity.v1.NodeEndpoint
+	(*v1.DnsUpstream)(nil),        // 43: cloudvlan.entity.v1.DnsUpstream
+	(*timestamppb.Timestamp)(nil), // 44: google.protobuf.Timestamp
+	(*v1.Prefix)(nil),             // 45: cloudvlan.entity.v1.Prefix
+	(*v1.DnsRoute)(nil),           // 46: cloudvlan.entity.v1.DnsRoute
+	(*v1.NodeRecord)(nil),         // 47: cloudvlan.entity.v1.NodeRecord
+	(*v1.RuleRecord)(nil),         // 48: cloudvlan.entity.v1.RuleRecord
+	(*v1.EndpointHint)(nil),       // 49: cloudvlan.entity.v1.EndpointHint
+	(v1.StalePolicy)(0),           // 50: cloudvlan.entity.v1.StalePolicy
+	(v1.PolicyAction)(0),          // 51: cloudvlan.entity.v1.PolicyAction
 }
 var file_cloudvlan_engine_v1_engine_proto_depIdxs = []int32{
 	10, // 0: cloudvlan.engine.v1.ApplyRequest.settings:type_name -> cloudvlan.engine.v1.Settings
-	40, // 1: cloudvlan.engine.v1.ApplyRequest.updates:type_name -> cloudvlan.entity.v1.MapUpdate
+	41, // 1: cloudvlan.engine.v1.ApplyRequest.updates:type_name -> cloudvlan.entity.v1.MapUpdate
 	14, // 2: cloudvlan.engine.v1.ApplyResponse.map:type_name -> cloudvlan.engine.v1.MapState
 	13, // 3: cloudvlan.engine.v1.Settings.membership:type_name -> cloudvlan.engine.v1.Membership
 	0,  // 4: cloudvlan.engine.v1.Settings.interface_kind:type_name -> cloudvlan.engine.v1.InterfaceKind
-	41, // 5: cloudvlan.engine.v1.Settings.dns_listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
-	42, // 6: cloudvlan.engine.v1.Settings.dns_fallback:type_name -> cloudvlan.entity.v1.DnsUpstream
-	41, // 7: cloudvlan.engine.v1.Settings.proxy_listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
+	42, // 5: cloudvlan.engine.v1.Settings.dns_listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
+	43, // 6: cloudvlan.engine.v1.Settings.dns_fallback:type_name -> cloudvlan.entity.v1.DnsUpstream
+	42, // 7: cloudvlan.engine.v1.Settings.proxy_listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
 	11, // 8: cloudvlan.engine.v1.Settings.forwards:type_name -> cloudvlan.engine.v1.PortForward
 	1,  // 9: cloudvlan.engine.v1.PortForward.direction:type_name -> cloudvlan.engine.v1.ForwardDirection
 	2,  // 10: cloudvlan.engine.v1.PortForward.protocol:type_name -> cloudvlan.engine.v1.ForwardProtocol
 	12, // 11: cloudvlan.engine.v1.PortForward.listen:type_name -> cloudvlan.engine.v1.PortForwardEnd
 	12, // 12: cloudvlan.engine.v1.PortForward.target:type_name -> cloudvlan.engine.v1.PortForwardEnd
-	43, // 13: cloudvlan.engine.v1.MapState.head_issued_at:type_name -> google.protobuf.Timestamp
-	43, // 14: cloudvlan.engine.v1.MapState.head_expires_at:type_name -> google.protobuf.Timestamp
+	44, // 13: cloudvlan.engine.v1.MapState.head_issued_at:type_name -> google.protobuf.Timestamp
+	44, // 14: cloudvlan.engine.v1.MapState.head_expires_at:type_name -> google.protobuf.Timestamp
 	18, // 15: cloudvlan.engine.v1.WatchResponse.opened:type_name -> cloudvlan.engine.v1.Opened
 	21, // 16: cloudvlan.engine.v1.WatchResponse.status:type_name -> cloudvlan.engine.v1.EngineStatus
-	24, // 17: cloudvlan.engine.v1.WatchResponse.event:type_name -> cloudvlan.engine.v1.EngineEvent
+	25, // 17: cloudvlan.engine.v1.WatchResponse.event:type_name -> cloudvlan.engine.v1.EngineEvent
 	17, // 18: cloudvlan.engine.v1.WatchResponse.span:type_name -> cloudvlan.engine.v1.Span
-	43, // 19: cloudvlan.engine.v1.Span.started_at:type_name -> google.protobuf.Timestamp
-	43, // 20: cloudvlan.engine.v1.Span.ended_at:type_name -> google.protobuf.Timestamp
-	38, // 21: cloudvlan.engine.v1.Span.attributes:type_name -> cloudvlan.engine.v1.Span.AttributesEntry
+	44, // 19: cloudvlan.engine.v1.Span.started_at:type_name -> google.protobuf.Timestamp
+	44, // 20: cloudvlan.engine.v1.Span.ended_at:type_name -> google.protobuf.Timestamp
+	39, // 21: cloudvlan.engine.v1.Span.attributes:type_name -> cloudvlan.engine.v1.Span.AttributesEntry
 	21, // 22: cloudvlan.engine.v1.GetStatusResponse.status:type_name -> cloudvlan.engine.v1.EngineStatus
 	14, // 23: cloudvlan.engine.v1.EngineStatus.map:type_name -> cloudvlan.engine.v1.MapState
 	13, // 24: cloudvlan.engine.v1.EngineStatus.membership:type_name -> cloudvlan.engine.v1.Membership
-	44, // 25: cloudvlan.engine.v1.EngineStatus.addresses:type_name -> cloudvlan.entity.v1.Prefix
-	44, // 26: cloudvlan.engine.v1.EngineStatus.routes:type_name -> cloudvlan.entity.v1.Prefix
-	23, // 27: cloudvlan.engine.v1.EngineStatus.peers:type_name -> cloudvlan.engine.v1.PeerStatus
-	39, // 28: cloudvlan.engine.v1.EngineStatus.counters:type_name -> cloudvlan.engine.v1.EngineStatus.CountersEntry
+	45, // 25: cloudvlan.engine.v1.EngineStatus.addresses:type_name -> cloudvlan.entity.v1.Prefix
+	45, // 26: cloudvlan.engine.v1.EngineStatus.routes:type_name -> cloudvlan.entity.v1.Prefix
+	24, // 27: cloudvlan.engine.v1.EngineStatus.peers:type_name -> cloudvlan.engine.v1.PeerStatus
+	40, // 28: cloudvlan.engine.v1.EngineStatus.counters:type_name -> cloudvlan.engine.v1.EngineStatus.CountersEntry
 	0,  // 29: cloudvlan.engine.v1.EngineStatus.interface_kind:type_name -> cloudvlan.engine.v1.InterfaceKind
-	22, // 30: cloudvlan.engine.v1.EngineStatus.dns:type_name -> cloudvlan.engine.v1.DnsStatus
-	44, // 31: cloudvlan.engine.v1.EngineStatus.own_routes:type_name -> cloudvlan.entity.v1.Prefix
-	41, // 32: cloudvlan.engine.v1.DnsStatus.listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
-	45, // 33: cloudvlan.engine.v1.DnsStatus.routes:type_name -> cloudvlan.entity.v1.DnsRoute
-	44, // 34: cloudvlan.engine.v1.PeerStatus.addresses:type_name -> cloudvlan.entity.v1.Prefix
-	41, // 35: cloudvlan.engine.v1.PeerStatus.endpoint:type_name -> cloudvlan.entity.v1.NodeEndpoint
-	43, // 36: cloudvlan.engine.v1.PeerStatus.latest_handshake_at:type_name -> google.protobuf.Timestamp
-	43, // 37: cloudvlan.engine.v1.EngineEvent.occurred_at:type_name -> google.protobuf.Timestamp
-	25, // 38: cloudvlan.engine.v1.ExplainRequest.packet:type_name -> cloudvlan.engine.v1.Packet
-	3,  // 39: cloudvlan.engine.v1.ExplainRequest.direction:type_name -> cloudvlan.engine.v1.Direction
-	28, // 40: cloudvlan.engine.v1.ExplainResponse.hops:type_name -> cloudvlan.engine.v1.Hop
-	46, // 41: cloudvlan.engine.v1.EvaluateRequest.source:type_name -> cloudvlan.entity.v1.NodeRecord
-	46, // 42: cloudvlan.engine.v1.EvaluateRequest.destination:type_name -> cloudvlan.entity.v1.NodeRecord
-	47, // 43: cloudvlan.engine.v1.EvaluateRequest.rules:type_name -> cloudvlan.entity.v1.RuleRecord
-	25, // 44: cloudvlan.engine.v1.EvaluateRequest.packets:type_name -> cloudvlan.engine.v1.Packet
-	35, // 45: cloudvlan.engine.v1.EvaluateRequest.source_view:type_name -> cloudvlan.engine.v1.MapView
-	35, // 46: cloudvlan.engine.v1.EvaluateRequest.destination_views:type_name -> cloudvlan.engine.v1.MapView
-	37, // 47: cloudvlan.engine.v1.EvaluateResponse.verdicts:type_name -> cloudvlan.engine.v1.Verdict
-	36, // 48: cloudvlan.engine.v1.EvaluateResponse.followings:type_name -> cloudvlan.engine.v1.Following
-	46, // 49: cloudvlan.engine.v1.MapView.own:type_name -> cloudvlan.entity.v1.NodeRecord
-	46, // 50: cloudvlan.engine.v1.MapView.peers:type_name -> cloudvlan.entity.v1.NodeRecord
-	47, // 51: cloudvlan.engine.v1.MapView.rules:type_name -> cloudvlan.entity.v1.RuleRecord
-	48, // 52: cloudvlan.engine.v1.MapView.hints:type_name -> cloudvlan.entity.v1.EndpointHint
-	49, // 53: cloudvlan.engine.v1.MapView.stale:type_name -> cloudvlan.entity.v1.StalePolicy
-	27, // 54: cloudvlan.engine.v1.Following.outbound:type_name -> cloudvlan.engine.v1.ExplainResponse
-	27, // 55: cloudvlan.engine.v1.Following.inbound:type_name -> cloudvlan.engine.v1.ExplainResponse
-	50, // 56: cloudvlan.engine.v1.Verdict.action:type_name -> cloudvlan.entity.v1.PolicyAction
-	4,  // 57: cloudvlan.engine.v1.EngineService.GetIdentity:input_type -> cloudvlan.engine.v1.GetIdentityRequest
-	6,  // 58: cloudvlan.engine.v1.EngineService.Prove:input_type -> cloudvlan.engine.v1.ProveRequest
-	8,  // 59: cloudvlan.engine.v1.EngineService.Apply:input_type -> cloudvlan.engine.v1.ApplyRequest
-	15, // 60: cloudvlan.engine.v1.EngineService.Watch:input_type -> cloudvlan.engine.v1.WatchRequest
-	19, // 61: cloudvlan.engine.v1.EngineService.GetStatus:input_type -> cloudvlan.engine.v1.GetStatusRequest
-	26, // 62: cloudvlan.engine.v1.EngineService.Explain:input_type -> cloudvlan.engine.v1.ExplainRequest
-	29, // 63: cloudvlan.engine.v1.EngineService.Ping:input_type -> cloudvlan.engine.v1.PingRequest
-	31, // 64: cloudvlan.engine.v1.EngineService.Shutdown:input_type -> cloudvlan.engine.v1.ShutdownRequest
-	5,  // 65: cloudvlan.engine.v1.EngineService.GetIdentity:output_type -> cloudvlan.engine.v1.GetIdentityResponse
-	7,  // 66: cloudvlan.engine.v1.EngineService.Prove:output_type -> cloudvlan.engine.v1.ProveResponse
-	9,  // 67: cloudvlan.engine.v1.EngineService.Apply:output_type -> cloudvlan.engine.v1.ApplyResponse
-	16, // 68: cloudvlan.engine.v1.EngineService.Watch:output_type -> cloudvlan.engine.v1.WatchResponse
-	20, // 69: cloudvlan.engine.v1.EngineService.GetStatus:output_type -> cloudvlan.engine.v1.GetStatusResponse
-	27, // 70: cloudvlan.engine.v1.EngineService.Explain:output_type -> cloudvlan.engine.v1.ExplainResponse
-	30, // 71: cloudvlan.engine.v1.EngineService.Ping:output_type -> cloudvlan.engine.v1.PingResponse
-	32, // 72: cloudvlan.engine.v1.EngineService.Shutdown:output_type -> cloudvlan.engine.v1.ShutdownResponse
-	65, // [65:73] is the sub-list for method output_type
-	57, // [57:65] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	23, // 30: cloudvlan.engine.v1.EngineStatus.dns:type_name -> cloudvlan.engine.v1.DnsStatus
+	45, // 31: cloudvlan.engine.v1.EngineStatus.own_routes:type_name -> cloudvlan.entity.v1.Prefix
+	22, // 32: cloudvlan.engine.v1.EngineStatus.rules:type_name -> cloudvlan.engine.v1.RuleStatus
+	42, // 33: cloudvlan.engine.v1.DnsStatus.listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
+	46, // 34: cloudvlan.engine.v1.DnsStatus.routes:type_name -> cloudvlan.entity.v1.DnsRoute
+	45, // 35: cloudvlan.engine.v1.PeerStatus.addresses:type_name -> cloudvlan.entity.v1.Prefix
+	42, // 36: cloudvlan.engine.v1.PeerStatus.endpoint:type_name -> cloudvlan.entity.v1.NodeEndpoint
+	44, // 37: cloudvlan.engine.v1.PeerStatus.latest_handshake_at:type_name -> google.protobuf.Timestamp
+	44, // 38: cloudvlan.engine.v1.EngineEvent.occurred_at:type_name -> google.protobuf.Timestamp
+	26, // 39: cloudvlan.engine.v1.ExplainRequest.packet:type_name -> cloudvlan.engine.v1.Packet
+	3,  // 40: cloudvlan.engine.v1.ExplainRequest.direction:type_name -> cloudvlan.engine.v1.Direction
+	29, // 41: cloudvlan.engine.v1.ExplainResponse.hops:type_name -> cloudvlan.engine.v1.Hop
+	47, // 42: cloudvlan.engine.v1.EvaluateRequest.source:type_name -> cloudvlan.entity.v1.NodeRecord
+	47, // 43: cloudvlan.engine.v1.EvaluateRequest.destination:type_name -> cloudvlan.entity.v1.NodeRecord
+	48, // 44: cloudvlan.engine.v1.EvaluateRequest.rules:type_name -> cloudvlan.entity.v1.RuleRecord
+	26, // 45: cloudvlan.engine.v1.EvaluateRequest.packets:type_name -> cloudvlan.engine.v1.Packet
+	36, // 46: cloudvlan.engine.v1.EvaluateRequest.source_view:type_name -> cloudvlan.engine.v1.MapView
+	36, // 47: cloudvlan.engine.v1.EvaluateRequest.destination_views:type_name -> cloudvlan.engine.v1.MapView
+	38, // 48: cloudvlan.engine.v1.EvaluateResponse.verdicts:type_name -> cloudvlan.engine.v1.Verdict
+	37, // 49: cloudvlan.engine.v1.EvaluateResponse.followings:type_name -> cloudvlan.engine.v1.Following
+	47, // 50: cloudvlan.engine.v1.MapView.own:type_name -> cloudvlan.entity.v1.NodeRecord
+	47, // 51: cloudvlan.engine.v1.MapView.peers:type_name -> cloudvlan.entity.v1.NodeRecord
+	48, // 52: cloudvlan.engine.v1.MapView.rules:type_name -> cloudvlan.entity.v1.RuleRecord
+	49, // 53: cloudvlan.engine.v1.MapView.hints:type_name -> cloudvlan.entity.v1.EndpointHint
+	50, // 54: cloudvlan.engine.v1.MapView.stale:type_name -> cloudvlan.entity.v1.StalePolicy
+	28, // 55: cloudvlan.engine.v1.Following.outbound:type_name -> cloudvlan.engine.v1.ExplainResponse
+	28, // 56: cloudvlan.engine.v1.Following.inbound:type_name -> cloudvlan.engine.v1.ExplainResponse
+	51, // 57: cloudvlan.engine.v1.Verdict.action:type_name -> cloudvlan.entity.v1.PolicyAction
+	4,  // 58: cloudvlan.engine.v1.EngineService.GetIdentity:input_type -> cloudvlan.engine.v1.GetIdentityRequest
+	6,  // 59: cloudvlan.engine.v1.EngineService.Prove:input_type -> cloudvlan.engine.v1.ProveRequest
+	8,  // 60: cloudvlan.engine.v1.EngineService.Apply:input_type -> cloudvlan.engine.v1.ApplyRequest
+	15, // 61: cloudvlan.engine.v1.EngineService.Watch:input_type -> cloudvlan.engine.v1.WatchRequest
+	19, // 62: cloudvlan.engine.v1.EngineService.GetStatus:input_type -> cloudvlan.engine.v1.GetStatusRequest
+	27, // 63: cloudvlan.engine.v1.EngineService.Explain:input_type -> cloudvlan.engine.v1.ExplainRequest
+	30, // 64: cloudvlan.engine.v1.EngineService.Ping:input_type -> cloudvlan.engine.v1.PingRequest
+	32, // 65: cloudvlan.engine.v1.EngineService.Shutdown:input_type -> cloudvlan.engine.v1.ShutdownRequest
+	5,  // 66: cloudvlan.engine.v1.EngineService.GetIdentity:output_type -> cloudvlan.engine.v1.GetIdentityResponse
+	7,  // 67: cloudvlan.engine.v1.EngineService.Prove:output_type -> cloudvlan.engine.v1.ProveResponse
+	9,  // 68: cloudvlan.engine.v1.EngineService.Apply:output_type -> cloudvlan.engine.v1.ApplyResponse
+	16, // 69: cloudvlan.engine.v1.EngineService.Watch:output_type -> cloudvlan.engine.v1.WatchResponse
+	20, // 70: cloudvlan.engine.v1.EngineService.GetStatus:output_type -> cloudvlan.engine.v1.GetStatusResponse
+	28, // 71: cloudvlan.engine.v1.EngineService.Explain:output_type -> cloudvlan.engine.v1.ExplainResponse
+	31, // 72: cloudvlan.engine.v1.EngineService.Ping:output_type -> cloudvlan.engine.v1.PingResponse
+	33, // 73: cloudvlan.engine.v1.EngineService.Shutdown:output_type -> cloudvlan.engine.v1.ShutdownResponse
+	66, // [66:74] is the sub-list for method output_type
+	58, // [58:66] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_cloudvlan_engine_v1_engine_proto_init() }
@@ -3087,14 +3176,14 @@ func file_cloudvlan_engine_v1_engine_proto_init() {
 		(*WatchResponse_Event)(nil),
 		(*WatchResponse_Span)(nil),
 	}
-	file_cloudvlan_engine_v1_engine_proto_msgTypes[26].OneofWrappers = []any{}
+	file_cloudvlan_engine_v1_engine_proto_msgTypes[27].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cloudvlan_engine_v1_engine_proto_rawDesc), len(file_cloudvlan_engine_v1_engine_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   36,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -389,8 +389,8 @@ export declare const MapStateSchema: GenMessage<MapState>;
  */
 export declare type WatchRequest = Message<"cloudvlan.engine.v1.WatchRequest"> & {
   /**
-   * Statuses come without `peers`; when only a peer changed, one comes all the same. For a watcher that asks GetStatus for
-   * peers when it needs them.
+   * Statuses come without `peers` and `rules`; when only a peer changed, one comes all the same. For a watcher that asks
+   * GetStatus for them when it needs them.
    *
    * @generated from field: bool without_peers = 1;
    */
@@ -532,7 +532,7 @@ export declare const OpenedSchema: GenMessage<Opened>;
  */
 export declare type GetStatusRequest = Message<"cloudvlan.engine.v1.GetStatusRequest"> & {
   /**
-   * Leaves `peers` empty.
+   * Leaves `peers` and `rules` empty.
    *
    * @generated from field: bool without_peers = 1;
    */
@@ -653,6 +653,13 @@ export declare type EngineStatus = Message<"cloudvlan.engine.v1.EngineStatus"> &
    * @generated from field: repeated cloudvlan.entity.v1.Prefix own_routes = 15;
    */
   ownRoutes: Prefix[];
+
+  /**
+   * Rules that decided about packets since they came to this engine: at most 1,000, those that decided about most first.
+   *
+   * @generated from field: repeated cloudvlan.engine.v1.RuleStatus rules = 16;
+   */
+  rules: RuleStatus[];
 };
 
 /**
@@ -660,6 +667,43 @@ export declare type EngineStatus = Message<"cloudvlan.engine.v1.EngineStatus"> &
  * Use `create(EngineStatusSchema)` to create a new message.
  */
 export declare const EngineStatusSchema: GenMessage<EngineStatus>;
+
+/**
+ * What one rule decided, by itself or for the flows that it allowed; segments that come as one packet count as one.
+ *
+ * @generated from message cloudvlan.engine.v1.RuleStatus
+ */
+export declare type RuleStatus = Message<"cloudvlan.engine.v1.RuleStatus"> & {
+  /**
+   * @generated from field: bytes rule_id = 1;
+   */
+  ruleId: Uint8Array;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * Allowed or denied.
+   *
+   * @generated from field: uint64 packets = 3;
+   */
+  packets: bigint;
+
+  /**
+   * By their IP headers.
+   *
+   * @generated from field: uint64 bytes = 4;
+   */
+  bytes: bigint;
+};
+
+/**
+ * Describes the message cloudvlan.engine.v1.RuleStatus.
+ * Use `create(RuleStatusSchema)` to create a new message.
+ */
+export declare const RuleStatusSchema: GenMessage<RuleStatus>;
 
 /**
  * @generated from message cloudvlan.engine.v1.DnsStatus
