@@ -1,10 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { must } from "@cloudvlan/test/lab";
 import { strangers } from "./handshakes.ts";
 import { interleaved, type Measurement } from "./rounds.ts";
-import { callerSection, configurationOf, startDevice } from "./tunnel.ts";
+import { callerSection, configurationOf, startEnd } from "./tunnel.ts";
 
 const PEERS = 10_000;
 const KEY_BYTES = 32;
@@ -13,20 +10,15 @@ const KEY_BYTES = 32;
 export const apply: Measurement = {
   rows: ["apply10k"],
   run: async (rig) => {
-    const path = join(rig.folder, "many.conf");
     const peers = (await strangers(rig, PEERS)).map(callerSection);
-    await writeFile(path, configurationOf(randomBytes(KEY_BYTES).toString("base64"), peers), { mode: 0o600 });
+    const configuration = configurationOf(randomBytes(KEY_BYTES).toString("base64"), peers);
     const contestants = rig.present.map((implementation) => ({
       name: implementation.name,
       measure: async () => {
-        const { daemon, interfaceName } = await startDevice(rig.lab, implementation, "left", rig.folder);
-        try {
-          const began = performance.now();
-          await must(rig.lab.argvOn("left", ["wg", "setconf", interfaceName, path]));
-          return { seconds: (performance.now() - began) / 1000 };
-        } finally {
-          await daemon.stop();
-        }
+        await using end = await startEnd(rig.lab, implementation, "left", rig.folder);
+        const began = performance.now();
+        await end.configure("setconf", configuration);
+        return { seconds: (performance.now() - began) / 1000 };
       },
     }));
     const taken = await interleaved(rig, "apply10k, s", contestants);

@@ -41,7 +41,7 @@ function contestants(rig: Rig, measure: (rig: Rig, address: string) => Promise<F
       measure: async () => {
         await using tunnel = await startTunnel(rig.lab, implementation, rig.folder);
         void tunnel;
-        return measure(rig, INNER.right);
+        return await measure(rig, INNER.right);
       },
     })),
   ];

@@ -1,14 +1,8 @@
-import { existsSync } from "node:fs";
-import { rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { type Program, program } from "@cloudvlan/infra/site/process";
 import { type Lab, must } from "@cloudvlan/test/lab";
+import { startUserspace, type UserspaceInterface } from "@cloudvlan/test/userspace";
 import type { Implementation } from "./implementations.ts";
 import { ADDRESS } from "./wires.ts";
 
-/** Where userspace implementations put their sockets (wireguard.com/xplatform); all network namespaces share it. */
-const SOCKETS = "/var/run/wireguard";
-const MTU = 1420;
 export const PORT = 51_820;
 const HANDSHAKE_S = 20;
 
@@ -29,7 +23,6 @@ export interface Caller {
 /** One end of a tunnel. */
 export interface Device {
   readonly pid: number;
-  readonly interfaceName: string;
   /** 64 hexadecimal digits. */
   readonly publicKey: string;
   /** Declares the other end, and who else may call. */
@@ -63,31 +56,8 @@ export function callerSection({ publicKey, address }: Caller): string {
 }
 
 /** Starts one end; its interface is up and has its address. */
-export async function startDevice(
-  lab: Lab,
-  { argv, name }: Implementation,
-  side: Side,
-  folder: string,
-): Promise<{ readonly daemon: Program; readonly interfaceName: string }> {
-  const interfaceName = NAME[side];
-  const socket = join(SOCKETS, `${interfaceName}.sock`);
-  const daemon = program(lab.argvOn(side, argv(interfaceName)), join(folder, `${name}-${side}.log`));
-  const ip = (...args: readonly string[]) => must(lab.argvOn(side, ["ip", ...args]));
-  // Not everyone takes the socket away at the end.
-  await rm(socket, { force: true });
-  await daemon.start();
-  try {
-    await daemon.until("it listens", async () => {
-      const { code } = await lab.exec(side, ["ip", "link", "show", "dev", interfaceName]);
-      return code === 0 && existsSync(socket);
-    });
-    await ip("addr", "add", `${INNER[side]}/24`, "dev", interfaceName);
-    await ip("link", "set", "dev", interfaceName, "mtu", String(MTU), "up");
-  } catch (error) {
-    await daemon.stop();
-    throw error;
-  }
-  return { daemon, interfaceName };
+export function startEnd(lab: Lab, { argv }: Implementation, side: Side, folder: string): Promise<UserspaceInterface> {
+  return startUserspace(lab, side, argv(NAME[side]), NAME[side], [`${INNER[side]}/24`], folder);
 }
 
 /** Starts both ends and waits until they have a session. @throws Error when an end does not start or they do not meet */
@@ -95,18 +65,14 @@ export async function startTunnel(lab: Lab, implementation: Implementation, fold
   await using cleanup = new AsyncDisposableStack();
   const keys = { left: await makeKeys(), right: await makeKeys() };
   const device = async (side: Side): Promise<Device> => {
-    const { daemon, interfaceName } = await startDevice(lab, implementation, side, folder);
-    cleanup.defer(() => daemon.stop());
+    const end = cleanup.use(await startEnd(lab, implementation, side, folder));
     const other = OTHER[side];
     const peer = `[Peer]\nPublicKey = ${keys[other].public}\nAllowedIPs = ${INNER[other]}/32\nEndpoint = ${ADDRESS[other]}:${PORT}`;
     const configure = async (callers: readonly Caller[] = []): Promise<void> => {
-      const path = join(folder, `${interfaceName}.conf`);
-      const peers = [peer, ...callers.map(callerSection)];
-      await writeFile(path, configurationOf(keys[side].private, peers), { mode: 0o600 });
-      await must(lab.argvOn(side, ["wg", "setconf", interfaceName, path]));
+      await end.configure("setconf", configurationOf(keys[side].private, [peer, ...callers.map(callerSection)]));
     };
     await configure();
-    return { pid: daemon.pid, interfaceName, publicKey: hex(keys[side].public), configure };
+    return { pid: end.daemon.pid, publicKey: hex(keys[side].public), configure };
   };
   const [left, right] = [await device("left"), await device("right")];
   await must(lab.argvOn("left", ["ping", "-n", "-q", "-c", "1", "-w", String(HANDSHAKE_S), INNER.right]));

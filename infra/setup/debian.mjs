@@ -24,6 +24,8 @@ const PROGRAMS = [
     paths: ["usr/sbin/iptables-legacy"],
     packages: ["iptables", "libip4tc2", "libip6tc2", "libxtables12"],
   },
+  { name: "wg", paths: ["usr/bin/wg"], packages: ["wireguard-tools"] },
+  { name: "wg-quick", paths: ["usr/bin/wg-quick"], packages: ["wireguard-tools"] },
   { name: "resolvectl", paths: ["usr/bin/resolvectl"], packages: [RESOLVED, "libsystemd-shared"] },
   {
     name: RESOLVED,

@@ -41,7 +41,7 @@ const PACKAGES = {
   gen: [LINKER, PYTHON],
   package: [LINKER],
   start: [LINKER, IP],
-  test: [LINKER, IP, PYTHON, DATABASE, SYSTEMD, WIREGUARD],
+  test: [LINKER, IP, PYTHON, DATABASE, SYSTEMD],
 };
 
 /** What comes from its makers; each with a command that shows that it works. */

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { NetmapService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
 import { NodeService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { connectTo } from "@cloudvlan/kit/client";
-import { type Capture, type CapturedPacket, must } from "@cloudvlan/test/lab";
+import { type Capture, type CapturedPacket, must, run } from "@cloudvlan/test/lab";
 import { createClient } from "@connectrpc/connect";
 import { join as joinAs, type Member } from "../contract/member.ts";
 import { ping, type Site, startSite, tcp, until } from "../e2e/site/index.ts";
@@ -119,6 +119,31 @@ describe("wireguard-go with a key that enrolled", function () {
     await until("the handshake is done", async () => (await device.lastHandshake()) > 0);
     assert.ok(messages(RESPONSE, "hostb") > answered);
     assert.equal(await b.ping("hostile", 3), 3);
+  });
+
+  it("is shown by `wg` on the managed interface, which tells no secret and takes no order", async function () {
+    const { lab, b } = site;
+    if ((await run(["sh", "-c", "command -v wg"])).code !== 0) this.skip();
+    const on = (...argv: readonly string[]) => lab.exec(b.name, ["wg", ...argv]);
+    const dump = await until("wg finds the interface", async () => {
+      const { code, stdout } = await on("show", "cvlan0", "dump");
+      return code === 0 && stdout;
+    });
+    const [device = [], ...peers] = dump
+      .trim()
+      .split("\n")
+      .map((line) => line.split("\t"));
+    assert.deepEqual(device.slice(0, 2), ["(none)", "(none)"]);
+    assert.equal(device[2], String((await b.status())?.engine?.listenPort));
+    const shown = peers.find(([key]) => key === Buffer.from(hostile.keys.wireguard.publicKey).toString("base64"));
+    assert.ok(shown, dump);
+    const [, preshared, endpoint, allowed, handshake] = shown;
+    assert.equal(preshared, "(none)");
+    assert.equal(endpoint, `${site.network.hostAddresses.hosta}:${LISTEN_PORT}`);
+    assert.ok(allowed?.split(",").includes(`${own}/32`), allowed);
+    assert.ok(Number(handshake) > 0);
+    const refused = await on("set", "cvlan0", "listen-port", "1");
+    assert.match(refused.stderr, /Operation not permitted/);
   });
 
   for (const kind of ["udp", "tcp"] as const) {

@@ -2,8 +2,8 @@
 
 use crate::engine::{Core, Engine};
 use crate::failure::Failure;
-use crate::forward::{Admission, Forwarder, Snapshot};
-use crate::interface::Interface;
+use crate::forward::{Admission, Forwarder, Law, Snapshot};
+use crate::interface::{Interface, bind_udp};
 use crate::settings::{InterfaceKind, Settings};
 use crate::userspace::{self, Bound, Port, Userspace};
 use cloudvlan_gen::cloudvlan::engine::v1 as pb;
@@ -186,7 +186,7 @@ fn socket(core: &Core, asked: u16) -> Result<Arc<UdpPort>, Failure> {
     if let Some(running) = core.forwarder.as_ref().filter(|running| running.udp().port() == port) {
         return Ok(running.udp().clone());
     }
-    let bound = UdpPort::bind(port, true).or_else(|error| if asked == 0 { UdpPort::bind(0, true) } else { Err(error) });
+    let bound = bind_udp(port).or_else(|error| if asked == 0 { bind_udp(0) } else { Err(error) });
     bound.map(Arc::new).map_err(|error| Failure {
         field: "settings.listen_port".to_owned(),
         ..Failure::host(
@@ -332,6 +332,7 @@ fn put_in_force(core: &mut Core, step: &Step) {
         table_id,
         policy,
         map: Some(map),
+        law: Law::Map,
     });
     if continued.is_none() || signed_changed(&step.diff) {
         tell_interface(core);

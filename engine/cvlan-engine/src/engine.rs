@@ -7,8 +7,10 @@ use crate::explain;
 use crate::failure::Failure;
 use crate::forward::{Forwarder, Injector, Shared};
 use crate::identity::Identity;
+use crate::interface::Interface;
 use crate::keys::{Keys, Proofs};
 use crate::settings::Settings;
+use crate::shown::Shown;
 use crate::spans::Spans;
 use crate::state_dir::StateDir;
 use crate::status;
@@ -173,6 +175,21 @@ impl Engine {
             core.identity.as_ref()?.shared.clone(),
             core.forwarder.as_ref()?.injector(),
         ))
+    }
+
+    /// The interface that there is to show; `None` while there is none of the host's.
+    #[must_use]
+    pub fn shown(&self) -> Option<Shown> {
+        let core = self.core();
+        let forwarder = core.forwarder.as_ref()?;
+        match &**forwarder.interface() {
+            Interface::Stack(_) => None,
+            Interface::Tun(_) => Some(Shown {
+                name: core.settings.as_ref()?.interface_name.clone(),
+                port: forwarder.udp().port(),
+                shared: core.identity.as_ref()?.shared.clone(),
+            }),
+        }
     }
 
     /// Looks at the clock: a map may have become stale, a port free.

@@ -25,7 +25,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::{io, thread};
 
-pub use judge::Admission;
+pub use judge::{Admission, Law};
 use paths::Paths;
 
 /// Messages that wait for the control thread; what is over is dropped and counted.
@@ -47,6 +47,8 @@ pub struct Snapshot {
     pub policy: Compiled,
     /// The map that table and policy were made from; `None` before the first.
     pub map: Option<Arc<Map>>,
+    /// Which of these decide.
+    pub law: Law,
 }
 
 impl Snapshot {
@@ -58,6 +60,19 @@ impl Snapshot {
             table_id: 0,
             policy: Compiled::nothing(0),
             map: None,
+            law: Law::Map,
+        }
+    }
+
+    /// Allowed IPs lead to peers and tell what may come from them.
+    #[must_use]
+    pub fn allowed_ips(table: Table) -> Self {
+        let mut tables = Tables::default();
+        tables.insert(TableId::default(), table);
+        Self {
+            tables,
+            law: Law::AllowedIps,
+            ..Self::empty()
         }
     }
 

@@ -1,11 +1,27 @@
 //! Where the packets of the host come from and go to.
 
 use crate::userspace::Port;
-use cvlan_io::Tun;
+use cvlan_io::{Tun, TunError, UdpPort};
 use cvlan_offload::{Offload, Vnet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+
+/// Makes a TUN interface that offloads what the data path makes use of.
+///
+/// # Errors
+/// [`TunError`] says what to do.
+pub fn make_tun(name: &str) -> Result<Tun, TunError> {
+    Tun::create(name, Offload::TcpUdp)
+}
+
+/// Binds a port, with what the data path makes use of. 0 lets the system choose.
+///
+/// # Errors
+/// When the port is taken or not permitted.
+pub fn bind_udp(port: u16) -> io::Result<UdpPort> {
+    UdpPort::bind(port, true)
+}
 
 /// One end of the data path; the other is the UDP socket.
 pub enum Interface {

@@ -1,8 +1,8 @@
 //! `cvlan-engine`: holds the keys and the map of a node and forwards its packets.
 
 use clap::{Parser, Subcommand};
-use cvlan_engine::{Engine, Spans, log, metrics, server};
-use cvlan_offload::Offload;
+use cvlan_engine::{Engine, Spans, log, make_tun, metrics, server, shown, standalone};
+use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -44,6 +44,17 @@ enum Command {
         #[arg(long, value_name = "ADDRESS:PORT", value_parser = metrics::address)]
         metrics: Option<SocketAddr>,
     },
+    /// Serves a WireGuard interface that `wg` sets, in place of wireguard-go; goes on in the background unless told otherwise.
+    Wg {
+        /// Stay in the foreground, also by WG_PROCESS_FOREGROUND=1.
+        #[arg(short, long)]
+        foreground: bool,
+        /// Say on standard output that `wg` finds the interface, or why it never will.
+        #[arg(long, hide = true)]
+        tell_ready: bool,
+        /// Name of the interface to make.
+        interface: String,
+    },
     /// Judges packets without interfaces or keys: EvaluateRequest on standard input, EvaluateResponse on standard output.
     Evaluate,
     /// Prints the bytes of the largest IP packet that the way to an address takes, after packets of a size that no router
@@ -61,7 +72,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
+    let done = match Arguments::parse_from(arguments(std::env::args_os())).command {
+        Command::Wg {
+            foreground,
+            tell_ready,
+            interface,
+        } => wg(&interface, foreground, tell_ready),
         Command::Run { state, socket, metrics } => run(&state, socket, metrics),
         Command::Evaluate => evaluate(),
         Command::PathMtu { to, bytes } => path_mtu(to, bytes),
@@ -75,6 +91,37 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// By the name `cvlan-wg` the program is its command `wg`: `wg-quick` has one word for it
+/// (WG_QUICK_USERSPACE_IMPLEMENTATION).
+fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<_> = given.collect();
+    let named = |name: &OsString| Path::new(name).file_name() == Some(OsStr::new("cvlan-wg"));
+    if arguments.first().is_some_and(named) {
+        arguments.insert(1, "wg".into());
+    }
+    arguments
+}
+
+fn wg(interface: &str, foreground: bool, tell_ready: bool) -> Result<(), AnyError> {
+    if !foreground && std::env::var_os("WG_PROCESS_FOREGROUND").is_none_or(|value| value != "1") {
+        return Ok(standalone::start_in_background(&std::env::current_exe()?, interface)?);
+    }
+    let say = |text: &str| if tell_ready { print(text.as_bytes()) } else { Ok(()) };
+    log::start(Spans::default())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(2)
+        .build()?;
+    let served = runtime.block_on(standalone::run(interface, || {
+        say(standalone::READY).map_err(std::io::Error::other)
+    }));
+    runtime.shutdown_timeout(DRAIN);
+    if let Err(error) = &served {
+        say(&error.to_string())?;
+    }
+    served
 }
 
 fn print(bytes: &[u8]) -> Result<(), AnyError> {
@@ -117,13 +164,9 @@ async fn serve(state: &Path, socket: &Path, figures: Option<SocketAddr>, spans: 
     let _held = cvlan_engine::StateDir::open(state)?.hold()?;
     let listener = server::bind(socket)?;
     let (ended, mut broken) = mpsc::unbounded_channel();
-    let engine = Engine::open(
-        state,
-        Box::new(|name: &str| cvlan_io::Tun::create(name, Offload::TcpUdp)),
-        spans,
-        ended,
-    )?;
+    let engine = Engine::open(state, Box::new(make_tun), spans, ended)?;
     tokio::spawn(look_at_the_clock(engine.clone()));
+    tokio::spawn(shown::follow(engine.clone()));
     if let Some(at) = figures {
         // Packets do not wait for somebody who counts them.
         if let Err(error) = metrics::serve(engine.clone(), at).await {

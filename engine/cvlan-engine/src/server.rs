@@ -30,22 +30,27 @@ const MAX_STREAMS: u32 = 64;
 pub fn bind(path: &Path) -> io::Result<UnixListener> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     StateDir::open(folder.unwrap_or(Path::new("."))).map_err(io::Error::other)?;
-    match BlockingStream::connect(path) {
-        Ok(_) => {
-            let text = format!(
-                "an engine answers on {}: stop it, or use another state directory",
-                path.display()
-            );
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => remove_socket(path)?,
-        Err(error) => return Err(error),
-    }
+    clear(path)?;
     let listener = UnixListener::bind(path)?;
     // Until here the folder, which nobody else may enter, has protected it.
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
     Ok(listener)
+}
+
+/// Makes way for a socket: takes away one that nobody answers on.
+///
+/// # Errors
+/// `AddrInUse` when somebody answers, `AlreadyExists` when it is no socket.
+pub(crate) fn clear(path: &Path) -> io::Result<()> {
+    match BlockingStream::connect(path) {
+        Ok(_) => {
+            let text = format!("an engine answers on {}: stop it, or use another path", path.display());
+            Err(io::Error::new(io::ErrorKind::AddrInUse, text))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => remove_socket(path),
+        Err(error) => Err(error),
+    }
 }
 
 /// Connecting to a file of any kind is refused as if a socket's owner were dead.
@@ -80,7 +85,7 @@ pub async fn serve(
 }
 
 /// By what the kernel says of the other end, never by what it says of itself.
-fn permitted(stream: &UnixStream) -> bool {
+pub(crate) fn permitted(stream: &UnixStream) -> bool {
     let own = cvlan_io::effective_uid();
     match stream.peer_cred() {
         Ok(peer) if peer.uid() == 0 || peer.uid() == own => true,

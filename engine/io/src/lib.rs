@@ -3,6 +3,7 @@
 mod address;
 mod capture;
 mod control;
+mod link;
 mod path;
 mod poll;
 mod tun;
@@ -10,6 +11,7 @@ mod udp;
 mod wake;
 
 pub use capture::{Capture, Captured};
+pub use link::{link_mtu, set_link_mtu};
 pub use path::{known_path_mtu, path_mtu};
 pub use poll::wait_readable;
 pub use tun::{MAX_PIECES, Tun, TunError};

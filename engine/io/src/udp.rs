@@ -107,6 +107,14 @@ impl UdpPort {
         }
     }
 
+    /// Marks what is sent, for the routing policy of the host (`SO_MARK`); 0 is no mark.
+    ///
+    /// # Errors
+    /// Without CAP_NET_ADMIN.
+    pub fn set_mark(&self, mark: u32) -> io::Result<()> {
+        set_int(&self.fd, libc::SOL_SOCKET, libc::SO_MARK, mark.cast_signed())
+    }
+
     /// The port it is bound to.
     #[must_use]
     pub fn port(&self) -> u16 {

@@ -34,6 +34,15 @@ pub struct PeerRoute {
     pub carrier: PeerHandle,
 }
 
+impl PeerRoute {
+    fn to(peer: PeerHandle) -> Self {
+        Self {
+            node: peer,
+            carrier: peer,
+        }
+    }
+}
+
 /// One table.
 ///
 /// Of two equal prefixes one counts: addresses before routes, the own node before peers, then the smaller handle.
@@ -145,6 +154,18 @@ impl Table {
         for (prefix, claim) in claims_of(hop, node) {
             self.blocks.remove(prefix, claim);
         }
+    }
+
+    /// Gives a block of addresses to a peer without a record, which carries its own packets.
+    pub fn give(&mut self, prefix: Prefix, peer: PeerHandle) {
+        self.blocks
+            .add(prefix, Claim::Route(NextHop::Peer(PeerRoute::to(peer))));
+    }
+
+    /// Takes back what was given.
+    pub fn take_back(&mut self, prefix: Prefix, peer: PeerHandle) {
+        self.blocks
+            .remove(prefix, Claim::Route(NextHop::Peer(PeerRoute::to(peer))));
     }
 
     /// The hop of the longest prefix that holds `address`.

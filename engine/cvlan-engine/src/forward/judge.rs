@@ -9,6 +9,15 @@ use cvlan_wire::packet::{parse, tcp_flags};
 use cvlan_wire::{Meta, PeerHandle, RuleId, Transport};
 use std::time::Instant;
 
+/// What judges packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Law {
+    /// The map: own addresses, routes, rules.
+    Map,
+    /// The allowed IPs of each peer, as with every WireGuard (whitepaper, section 2).
+    AllowedIps,
+}
+
 /// What the age of the map lets pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
@@ -64,6 +73,14 @@ impl<'a> Outbound<'a> {
         }
         let snapshot = self.bench.snapshot;
         let table = snapshot.table().ok_or(Drop::NoRoute)?;
+        if snapshot.law == Law::AllowedIps {
+            let Some(NextHop::Peer(route)) = table.lookup(meta.destination) else {
+                return Err(Drop::NoRoute);
+            };
+            let peer = PeerId(route.carrier.0);
+            self.bench.remember(&meta, peer, None);
+            return Ok(peer);
+        }
         if !table.is_local(meta.source) {
             return Err(Drop::Source);
         }
@@ -96,6 +113,10 @@ impl<'a> Inbound<'a> {
         }
         let table = self.0.snapshot.table().ok_or(Drop::Source)?;
         let node = table.origin(meta.source, PeerHandle(carrier.0)).ok_or(Drop::Source)?;
+        if self.0.snapshot.law == Law::AllowedIps {
+            self.0.remember(&meta, carrier, None);
+            return Ok(meta);
+        }
         if !table.is_local(meta.destination) {
             return Err(Drop::Destination);
         }
@@ -159,6 +180,16 @@ impl<'a> Bench<'a> {
         }
     }
 
+    fn remember(&mut self, meta: &Meta, peer: PeerId, rule: Option<RuleId>) {
+        self.latest = Some(Verdict {
+            meta: *meta,
+            peer,
+            rule,
+            packets: 0,
+            bytes: 0,
+        });
+    }
+
     fn policy(&mut self, node: PeerHandle, meta: &Meta, peer: PeerId) -> Result<(), Drop> {
         let admission = match self.shared.admission() {
             Admission::Nothing => return Err(Drop::Stale),
@@ -175,13 +206,7 @@ impl<'a> Bench<'a> {
                     Basis::Flow(rule) => Some(rule),
                     Basis::NoFlow | Basis::Stale => None,
                 };
-                self.latest = Some(Verdict {
-                    meta: *meta,
-                    peer,
-                    rule,
-                    packets: 0,
-                    bytes: 0,
-                });
+                self.remember(meta, peer, rule);
                 Ok(())
             }
             (false, Basis::Stale) => Err(Drop::Stale),

@@ -71,6 +71,7 @@ fn engine(now: Instant) -> (Shared, Snapshot) {
         table_id: 0,
         policy: Compiled::new(1, Some(node(1)), peers(), rules.into_iter()),
         map: None,
+        law: Law::Map,
     };
     let epoch = Epoch {
         instant: now,
