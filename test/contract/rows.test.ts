@@ -17,6 +17,8 @@ const SERVICES: readonly ServiceName[] = ["auth", "registry", "policy", "netmap"
 const OWNER_COLUMNS: Readonly<Record<string, string>> = {
   "auth.tenant": "id",
   "auth.root_transition": "tenant",
+  "auth.key_rotation": "tenant",
+  "auth.retired_key": "tenant",
   "registry.pending_denial": "owner",
   "registry.publication": "owner",
   "registry.fan_out": "owner",
@@ -60,6 +62,7 @@ for (const kind of ["pglite", "postgres"] as const) {
         await netmap.reportEndpoints({ endpoints: [{ address: "192.0.2.1", port: 51820 }] });
         await invoke(installation.holder(member.credential), NetmapService.method.watch, {});
         await side.revoke(await side.newMember());
+        await tenants.rotateTenantKeys({ tenantId: side.tenantId, which: TenantKeys.ENROL });
       }
       for (const service of SERVICES) {
         const tables = await database(service).platform((tx) =>
