@@ -8,6 +8,7 @@ import { formerVersion } from "./former.mjs";
 import { cache, pinnedNode, root } from "./paths.mjs";
 import { createProgress } from "./progress.mjs";
 import { rivals } from "./rivals.mjs";
+import { shortEngine, shortWireguardGo } from "./short.mjs";
 import {
   bundles,
   cargoTarget,
@@ -38,7 +39,17 @@ const COMMANDS = {
   "bench wg": { program: "bench/main.ts", steps: [...start, rivals] },
   test: {
     program: "infra/setup/test.ts",
-    steps: [...start, wireguardGo, goClient, python, validate, formerVersion, debianPrograms],
+    steps: [
+      ...start,
+      wireguardGo,
+      shortWireguardGo,
+      shortEngine,
+      goClient,
+      python,
+      validate,
+      formerVersion,
+      debianPrograms,
+    ],
   },
 };
 

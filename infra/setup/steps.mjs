@@ -37,7 +37,7 @@ export async function prune(folder) {
 }
 
 /** Marks a build as used, for `prune`. */
-async function touch(path) {
+export async function touch(path) {
   const now = new Date();
   await utimes(path, now, now);
 }
@@ -66,12 +66,22 @@ export async function npmPackages(progress) {
   return {};
 }
 
-/** A program of a Go module that go.sum pins. `folders` hold what else it is made from. Returns its path. */
-async function goProgram(progress, name, modulePath, main, folders = []) {
+/**
+ * A program of a Go module that go.sum pins. `folders` hold what else it is made from; `more` makes further options, which
+ * `key` tells apart. Returns its path.
+ */
+export async function goProgram(
+  progress,
+  name,
+  modulePath,
+  main,
+  folders = [],
+  { options: more, key: variant = "" } = {},
+) {
   const source = join(root, modulePath);
   const files = await Promise.all(["go.mod", "go.sum"].map((file) => readFile(join(source, file))));
   const compiler = (await outputOf(["go", "version"], source)) ?? "";
-  const key = hashOf(...files, compiler, await hashOfFolders(root, folders));
+  const key = hashOf(...files, compiler, await hashOfFolders(root, folders), variant);
   const folder = join(cache, name, key);
   const binary = join(folder, name);
   await step(
@@ -83,6 +93,7 @@ async function goProgram(progress, name, modulePath, main, folders = []) {
     async (tell) => {
       await replaceFolder(folder, async (partial) => {
         const options = ["-trimpath", "-mod=readonly", "-buildvcs=false", "-ldflags=-s -w", "-v"];
+        if (more) options.push(...(await more(partial)));
         const argv = ["go", "build", ...options, "-o", join(partial, name), main];
         const env = { CGO_ENABLED: "0", GOFLAGS: "" };
         await runLogged(argv, { cwd: source, env, log: logOf(name), onLine: tell });
@@ -198,7 +209,7 @@ export async function databaseTemplate(progress) {
 }
 
 /** Cargo's target folder of this lockfile and compiler, shared by the release build, the checks and the tests. */
-async function targetFolder() {
+export async function targetFolder() {
   const compiler = (await outputOf(["rustc", "-vV"], join(root, "engine"))) ?? "";
   const key = hashOf(await readFile(join(root, "engine", "Cargo.lock")), compiler);
   const target = join(cache, "target", key);

@@ -9,19 +9,26 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Messages of a session after which its initiator makes another.
-pub const REKEY_AFTER_MESSAGES: u64 = 1 << 60;
+pub const REKEY_AFTER_MESSAGES: u64 = if SHORT { 500 } else { 1 << 60 };
 /// Messages that a session may carry; no counter from here on is used or accepted.
 pub const REJECT_AFTER_MESSAGES: u64 = u64::MAX - (1 << 13);
 /// Age after which the initiator of a session makes another when it sends.
-pub const REKEY_AFTER_TIME: Duration = Duration::from_secs(120);
+pub const REKEY_AFTER_TIME: Duration = seconds(120);
 /// Age after which a session seals and opens nothing.
-pub const REJECT_AFTER_TIME: Duration = Duration::from_secs(180);
+pub const REJECT_AFTER_TIME: Duration = seconds(180);
 /// How long a side that received stays silent at most.
-pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+pub const KEEPALIVE_TIMEOUT: Duration = seconds(10);
 /// How long a handshake message is waited for.
-pub const REKEY_TIMEOUT: Duration = Duration::from_secs(5);
+pub const REKEY_TIMEOUT: Duration = seconds(5);
 /// Age after which the initiator of a session makes another when it receives (section 6.2).
-pub const REKEY_ON_RECEIVE: Duration = Duration::from_secs(180 - 10 - 5);
+pub const REKEY_ON_RECEIVE: Duration = seconds(180 - 10 - 5);
+
+/// Whether tests want sessions that live a twentieth of their time: the other side has the same limits then.
+const SHORT: bool = cfg!(feature = "test-short-sessions");
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_millis(seconds * if SHORT { 50 } else { 1000 })
+}
 
 /// Both directions between two parties. Immutable but for the counter and the window, so that threads share it.
 pub struct Session {
