@@ -4,7 +4,7 @@ import { chmod, copyFile, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { outputOf, runLogged } from "./exec.mjs";
 import { SetupFailure } from "./failure.mjs";
-import { hashOf, hashOfFolders } from "./hash.mjs";
+import { hashOfFolders } from "./hash.mjs";
 import { cache, root } from "./paths.mjs";
 import { goProgram, logOf, prune, replaceFolder, step, targetFolder, touch } from "./steps.mjs";
 
