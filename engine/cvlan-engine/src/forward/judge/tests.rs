@@ -69,7 +69,7 @@ fn engine(now: Instant) -> (Shared, Snapshot) {
     let snapshot = Snapshot {
         tables,
         table_id: 0,
-        policy: Compiled::new(1, Some(node(1)), peers(), rules.into_iter()),
+        policy: Compiled::new(1, Some(node(1)), peers(), rules),
         map: None,
         law: Law::Map,
     };
