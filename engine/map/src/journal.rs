@@ -1,4 +1,8 @@
-//! Steps kept beside the last whole state, so that a small change costs a small write.
+//! Steps kept beside the last whole state, so that a small change of a large map costs a small write.
+//!
+//! A map smaller than [`WORTH`] is written whole each time. Of a larger one the step that makes the whole state be written
+//! is appended too, before that: the state before and its journal then lead to the new state, and on along the journal
+//! of that one, so that nothing is lost with a damaged state.
 //!
 //! A journal begins with a mark and the digest of the state that it goes on from, so that one of another state is no
 //! journal of this. Each record is its length, the frames of one step, and SHA-256 over the digest before it, the length
@@ -13,11 +17,10 @@ use crate::error::{MapError, Reason};
 const MARK: &[u8; 8] = b"CVLJNL1\n";
 const DIGEST: usize = 32;
 const LENGTH: usize = 4;
+/// Bytes of a state from which on steps are appended.
+pub(crate) const WORTH: usize = 64 * 1024;
 /// Steps after which the whole state is written again: reading verifies each of them.
 const MAX_STEPS: u32 = 1024;
-/// A journal may grow to this, in bytes, when the state is smaller.
-const LEAST_ROOM: u64 = 64 * 1024;
-
 /// Where the next step goes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Journal {
@@ -38,19 +41,29 @@ pub(crate) struct Entry {
 }
 
 impl Journal {
-    /// An empty journal of a state as `codec` wrote it.
+    /// An empty journal of a state as `codec` wrote it; None for one that is not worth it.
     pub(crate) fn of(state: &[u8]) -> Option<Self> {
-        let base = digest_of(state)?;
+        let base = digest_of(state).filter(|_| state.len() >= WORTH)?;
         Some(Self {
             base,
             chain: base,
             end: 0,
             steps: 0,
-            room: LEAST_ROOM.max(state.len() as u64),
+            room: state.len() as u64,
         })
     }
 
-    /// The entry of a step; None when the whole state should be written instead.
+    /// The whole state is written with the next step.
+    pub(crate) fn due(self) -> Self {
+        Self { room: 0, ..self }
+    }
+
+    /// True when the whole state should be written with the next step.
+    pub(crate) fn is_full(&self) -> bool {
+        self.end >= self.room || self.steps >= MAX_STEPS
+    }
+
+    /// The entry of a step; None for one of more than 4 GiB.
     pub(crate) fn entry(&self, step: &[u8]) -> Option<Entry> {
         let length = u32::try_from(step.len()).ok()?.to_be_bytes();
         let chain = link(&self.chain, length, step);
@@ -68,8 +81,7 @@ impl Journal {
             steps: self.steps + 1,
             ..*self
         };
-        let fits = next.end <= self.room && next.steps <= MAX_STEPS;
-        fits.then_some(Entry {
+        Some(Entry {
             offset: self.end,
             bytes,
             next,
@@ -90,13 +102,24 @@ pub(crate) fn write_step(frames: &[entity::MapUpdate]) -> Vec<u8> {
 pub(crate) fn steps<'a>(state: &[u8], journal: &'a [u8]) -> Option<Steps<'a>> {
     let base = digest_of(state)?;
     let rest = journal.strip_prefix(MARK)?.strip_prefix(&base)?;
-    Some(Steps { rest, chain: base })
+    let read = Journal {
+        end: (MARK.len() + DIGEST) as u64,
+        ..Journal::of(state)?
+    };
+    Some(Steps { rest, read })
 }
 
 /// Goes through a journal up to its end or the first record that does not hold.
 pub(crate) struct Steps<'a> {
     rest: &'a [u8],
-    chain: [u8; DIGEST],
+    read: Journal,
+}
+
+impl Steps<'_> {
+    /// The journal as far as it was read: the next step goes there.
+    pub(crate) fn journal(&self) -> Journal {
+        self.read
+    }
 }
 
 impl Iterator for Steps<'_> {
@@ -108,12 +131,15 @@ impl Iterator for Steps<'_> {
         let size = usize::try_from(u32::from_be_bytes(*length)).ok()?;
         let (step, rest) = rest.split_at_checked(size)?;
         let (digest, rest) = rest.split_first_chunk::<DIGEST>()?;
-        self.chain = link(&self.chain, *length, step);
-        if self.chain != *digest {
+        let chain = link(&self.read.chain, *length, step);
+        if chain != *digest {
             self.rest = &[];
             return Some(Err(damaged("its checksum does not hold")));
         }
         self.rest = rest;
+        self.read.chain = chain;
+        self.read.end += (LENGTH + step.len() + DIGEST) as u64;
+        self.read.steps += 1;
         Some(read_step(step))
     }
 }

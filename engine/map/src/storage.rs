@@ -100,7 +100,8 @@ impl FileStorage {
         let link = self.path("map.link");
         remove_if_there(&link)?;
         fs::hard_link(current, &link)?;
-        fs::rename(&link, previous)
+        fs::rename(&link, previous)?;
+        self.keep_previous_journal()
     }
 }
 
@@ -160,7 +161,6 @@ impl Storage for FileStorage {
             return Err(error);
         }
         self.keep_previous(&current, &previous)?;
-        self.keep_previous_journal()?;
         fs::rename(&new, &current)?;
         if let Err(error) = self.sync_folder() {
             self.bring_back(&current, &previous)?;

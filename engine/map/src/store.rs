@@ -12,7 +12,7 @@ use crate::codec;
 use crate::error::{MapError, Reason};
 use crate::handles::Handles;
 use crate::head::{Occasion, StalePolicy};
-use crate::journal::{self, Entry, Journal};
+use crate::journal::{self, Journal};
 use crate::signed::{self, Domain};
 use crate::state::{Held, State, Touched};
 use crate::step::{self, Context};
@@ -221,15 +221,7 @@ impl MapStore {
         let full = frames.first().is_some_and(|frame| frame.full);
         let next = self.next(frames, &context)?;
         if self.must_store(&next) {
-            let entry = self
-                .journal
-                .as_ref()
-                .filter(|_| !full)
-                .and_then(|journal| journal.entry(&step));
-            match entry {
-                Some(entry) => self.append(entry)?,
-                None => self.write_state(&next.state)?,
-            }
+            self.keep(&next.state, &step, full)?;
             self.stored_head_at = Some(next.state.head.issued_at);
         }
         if full {
@@ -299,25 +291,38 @@ impl MapStore {
             self.adopt(next);
         }
         self.membership = Some(membership);
-        self.replay(&bytes)?;
+        self.replay(slot, &bytes)?;
         self.stored_head_at = self.state.as_ref().map(|state| state.head.issued_at);
         Ok(true)
     }
 
-    /// Goes on with the steps that were kept after `state`, as far as they hold.
-    fn replay(&mut self, state: &[u8]) -> Result<(), MapError> {
-        for slot in [Slot::Current, Slot::Previous] {
-            let journal = self.storage.journal(slot).map_err(unreadable)?;
-            let Some(steps) = journal.as_deref().and_then(|journal| journal::steps(state, journal)) else {
-                continue;
+    /// Goes on with the steps that were kept after `state`, as far as they hold; and where they lead to the state that
+    /// the other journal goes on from, with those.
+    fn replay(&mut self, slot: Slot, state: &[u8]) -> Result<(), MapError> {
+        let current = self.storage.journal(Slot::Current).map_err(unreadable)?;
+        let previous = self.storage.journal(Slot::Previous).map_err(unreadable)?;
+        self.journal = Journal::of(state).filter(|_| slot == Slot::Current);
+        let mut at = state.to_vec();
+        for _ in 0..2 {
+            let found = [&current, &previous].into_iter().find_map(|journal| {
+                let bytes = journal.as_deref()?;
+                Some((journal::steps(&at, bytes)?, std::ptr::eq(journal, &current)))
+            });
+            let Some((mut steps, is_current)) = found else {
+                return Ok(());
             };
-            for step in steps {
+            for step in &mut steps {
                 if let Err(error) = step.and_then(|frames| self.again(&frames)) {
                     self.problem.get_or_insert(error);
-                    break;
+                    self.journal = None;
+                    return Ok(());
                 }
             }
-            break;
+            self.journal = Some(steps.journal()).filter(|_| is_current && slot == Slot::Current);
+            let Some(membership) = &self.membership else {
+                return Ok(());
+            };
+            at = codec::encode(membership, self.state.as_ref());
         }
         Ok(())
     }
@@ -386,23 +391,37 @@ impl MapStore {
         moved || next.rewritten || !next.diff.is_empty() || self.problem.is_some()
     }
 
-    fn append(&mut self, entry: Entry) -> Result<(), MapError> {
-        self.journal = None;
-        self.storage
-            .append(entry.offset, &entry.bytes)
-            .map_err(|error| unwritable(&error))?;
-        self.journal = Some(entry.next);
-        Ok(())
-    }
-
-    fn write_state(&mut self, state: &State) -> Result<(), MapError> {
+    /// Appends the step, or writes the whole state.
+    fn keep(&mut self, state: &State, step: &[u8], full: bool) -> Result<(), MapError> {
         let Some(membership) = &self.membership else {
             return Ok(());
         };
+        let journal = self.journal.take();
+        let appended = journal.and_then(|journal| journal.entry(step));
+        if let Some(entry) = &appended {
+            let written = self.storage.append(entry.offset, &entry.bytes);
+            written.map_err(|error| unwritable(&error))?;
+        }
+        let whole = full || journal.is_none_or(|journal| journal.is_full());
+        if let Some(entry) = appended.as_ref().filter(|_| !whole) {
+            self.journal = Some(entry.next);
+            return Ok(());
+        }
         let bytes = codec::encode(membership, Some(state));
-        self.write_whole(&bytes)?;
-        // Only with a map in both slots: were the current one damaged, nothing would be left of it.
-        self.journal = self.state.as_ref().and_then(|_| Journal::of(&bytes));
+        match self.write_whole(&bytes) {
+            Ok(()) => {
+                // Soon with a map in both slots: were the only one damaged, nothing would be left of it.
+                let journal = Journal::of(&bytes);
+                self.journal = if self.state.is_some() {
+                    journal
+                } else {
+                    journal.map(Journal::due)
+                };
+            }
+            // The step is kept all the same; the whole state is written with the next one.
+            Err(_) if appended.is_some() => {}
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 

@@ -18,6 +18,16 @@ fn open_in(folder: &Path) -> MapStore {
     MapStore::open(Box::new(FileStorage::open(folder).unwrap()), OWN_KEY).unwrap()
 }
 
+/// A full map large enough for a journal: with these nodes, and some that have much to say.
+fn large(revision: u64, nodes: &[entity::NodeRecord], rules: &[entity::RuleRecord]) -> entity::MapUpdate {
+    let verbose = (100..120).map(|number| entity::NodeRecord {
+        selectors: (0..200).map(|id| [number, id].repeat(8)).collect(),
+        ..peer(number)
+    });
+    let nodes: Vec<_> = nodes.iter().cloned().chain(verbose).collect();
+    tenant().full(revision, &nodes, rules)
+}
+
 /// What a map says, and where its peers are.
 type Known = (Option<Shape>, Vec<(String, Vec<SocketAddr>)>);
 
@@ -79,9 +89,7 @@ fn joined_in(folder: &Path) -> MapStore {
     store
         .set_membership(Membership::try_from(&tenant().membership("node_1")).unwrap())
         .unwrap();
-    store
-        .apply(&[tenant().full(1, &[own(), peer(2)], &[allow(1)])], now())
-        .unwrap();
+    store.apply(&[large(1, &[own(), peer(2)], &[allow(1)])], now()).unwrap();
     // The first change after a first map writes the whole state again, so that both slots have one.
     store.apply(&[tenant().delta(1, 2, &[peer(3)], &[])], now()).unwrap();
     assert!(!folder.join("map.journal").exists());
@@ -155,9 +163,7 @@ fn damage_inside_a_journal_ends_it_there_and_is_told() {
             fs::copy(good.path().join(name), folder.path().join(name)).unwrap();
         }
         store = open_in(folder.path());
-        store
-            .apply(&[tenant().full(20, &[own(), renamed(2, 30)], &[])], now())
-            .unwrap();
+        store.apply(&[large(20, &[own(), renamed(2, 30)], &[])], now()).unwrap();
         assert_eq!(store.load_problem(), None);
         assert_eq!(open_in(folder.path()).load_problem(), None);
     }
@@ -188,9 +194,7 @@ fn a_journal_of_another_state_is_none_of_this() {
     let (good, _) = with_journal();
     let other = tempfile::tempdir().unwrap();
     let mut store = joined_in(other.path());
-    store
-        .apply(&[tenant().full(30, &[own(), peer(7)], &[])], now())
-        .unwrap();
+    store.apply(&[large(30, &[own(), peer(7)], &[])], now()).unwrap();
     let stands = known(&store);
     fs::copy(good.path().join("map.journal"), other.path().join("map.journal")).unwrap();
     let store = open_in(other.path());
@@ -219,16 +223,41 @@ fn the_machine_may_stop_anywhere_while_the_whole_state_is_written() {
     }
 }
 
+/// The step that makes the whole state be written is in the journal before it, so that the two states are one chain.
 #[test]
-fn with_the_state_damaged_the_one_before_comes_back_with_its_journal() {
+fn with_the_state_damaged_nothing_is_lost() {
     let (good, history) = with_journal();
-    let mut store = open_in(good.path());
-    store.apply(&[tenant().delta(9, 10, &[peer(9)], &[])], now()).unwrap();
     assert!(good.path().join("map.previous.journal").exists());
     fs::write(good.path().join("map"), b"garbage").unwrap();
-    let store = open_in(good.path());
+    let mut store = open_in(good.path());
     assert_eq!(store.load_problem().unwrap().reason(), Reason::Damaged);
     assert_eq!(known(&store), history.last().unwrap().1);
+    store.apply(&[tenant().delta(9, 10, &[peer(9)], &[])], now()).unwrap();
+    let stands = known(&store);
+    assert_eq!(
+        (known(&open_in(good.path())), stands.0.as_ref().unwrap().1),
+        (stands.clone(), 10)
+    );
+    // And with the state after that one damaged too, what is left is the one before.
+    fs::write(good.path().join("map"), b"garbage").unwrap();
+    assert_eq!(known(&open_in(good.path())).0.unwrap().1, 9);
+}
+
+#[test]
+fn a_small_map_is_written_whole_each_time() {
+    let memory = Memory::default();
+    let mut store = joined(&memory);
+    store.apply(&[tenant().full(1, &[own(), peer(2)], &[])], now()).unwrap();
+    for to in 2..6 {
+        store
+            .apply(&[tenant().delta(to - 1, to, &[renamed(2, to)], &[])], now())
+            .unwrap();
+        let slots = memory.0.lock().unwrap();
+        assert_eq!(
+            (slots.journal.is_none(), slots.previous_journal.is_none()),
+            (true, true)
+        );
+    }
 }
 
 #[test]
@@ -253,7 +282,7 @@ fn whoever_writes_the_journal_adds_nothing_to_the_map() {
 fn a_step_that_the_disk_does_not_take_is_not_in_the_journal() {
     let memory = Memory::default();
     let mut store = joined(&memory);
-    store.apply(&[tenant().full(1, &[own(), peer(2)], &[])], now()).unwrap();
+    store.apply(&[large(1, &[own(), peer(2)], &[])], now()).unwrap();
     store.apply(&[tenant().delta(1, 2, &[peer(3)], &[])], now()).unwrap();
     store.apply(&[tenant().delta(2, 3, &[peer(4)], &[])], now()).unwrap();
     let before = memory.0.lock().unwrap().journal.clone();
@@ -263,7 +292,7 @@ fn a_step_that_the_disk_does_not_take_is_not_in_the_journal() {
     assert_eq!(store.apply(&step, now()).unwrap_err().reason(), Reason::Storage);
     assert_eq!(
         (store.map().unwrap().head.revision, store.map().unwrap().peers.size()),
-        (3, 3)
+        (3, 23)
     );
     memory.0.lock().unwrap().full = false;
     store.apply(&step, now()).unwrap();
@@ -276,7 +305,7 @@ fn a_step_that_the_disk_does_not_take_is_not_in_the_journal() {
 fn a_journal_is_bounded() {
     let memory = Memory::default();
     let mut store = joined(&memory);
-    store.apply(&[tenant().full(1, &[own(), peer(2)], &[])], now()).unwrap();
+    store.apply(&[large(1, &[own(), peer(2)], &[])], now()).unwrap();
     let mut longest = 0;
     let mut begun = 0;
     for to in 2..300 {
@@ -289,7 +318,11 @@ fn a_journal_is_bounded() {
         begun += usize::from(slots.journal.is_none());
         longest = longest.max(slots.journal.as_ref().map_or(0, Vec::len));
     }
-    assert!(longest <= 64 * 1024, "{longest}");
+    let whole = memory.0.lock().unwrap().current.as_ref().unwrap().len();
+    assert!(
+        longest > 64 * 1024 && longest <= whole + 4096,
+        "{longest} beside {whole}"
+    );
     assert!((2..10).contains(&begun), "{begun}");
     assert_eq!(known(&open(&memory)), known(&store));
 }
@@ -300,7 +333,7 @@ fn a_record_signed_anew_by_another_key_is_kept() {
     let memory = Memory::default();
     let mut store = joined(&memory);
     let tenant = tenant();
-    store.apply(&[tenant.full(1, &[own(), peer(2)], &[])], now()).unwrap();
+    store.apply(&[large(1, &[own(), peer(2)], &[])], now()).unwrap();
     store.apply(&[tenant.delta(1, 2, &[peer(3)], &[])], now()).unwrap();
     let second = SigningKey::from_bytes(&[77; 32]);
     let mut both = tenant.keyset(2);
@@ -367,7 +400,7 @@ proptest! {
     fn a_restart_at_any_moment_finds_what_was_known(changes in proptest::collection::vec(change(), 1..40)) {
         let memory = Memory::default();
         let mut store = joined(&memory);
-        store.apply(&[tenant().full(1, &[own(), peer(2)], &[allow(1)])], now()).unwrap();
+        store.apply(&[large(1, &[own(), peer(2)], &[allow(1)])], now()).unwrap();
         let (mut revision, mut age) = (1, 0);
         for change in changes {
             let to = revision + 1;
@@ -387,7 +420,7 @@ proptest! {
                     ..step(&[], &[])
                 },
                 Change::Head(_) => step(&[], &[]),
-                Change::Full => tenant().full(to, &[own(), renamed(2, to), renamed(5, to)], &[]),
+                Change::Full => large(to, &[own(), renamed(2, to), renamed(5, to)], &[]),
                 Change::Restart => {
                     let before = known(&store);
                     store = open(&memory);
