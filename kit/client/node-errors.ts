@@ -45,7 +45,8 @@ export function explainFailure(error: unknown, target: string): ConnectError {
   }
   if (untrusted !== undefined) {
     return new Refusal("unauthenticated", "SERVER_NOT_TRUSTED", `${target} is not who it should be (${untrusted})`, {
-      remedy: "check the URL and the CA this client trusts",
+      remedy:
+        "check the URL and the CA this client trusts; a machine that was away while the CA was replaced has to join again",
     }).toConnectError();
   }
   const code = codes.find((candidate) => UNREACHABLE.has(candidate));

@@ -52,7 +52,8 @@ describe("addresses and routes of a host", function () {
     site = await startSite({
       store: "pglite",
       workers: 1,
-      provokes: [...ENGINE_KILLED, /"addresses or routes could not be set"/],
+      // An agent that is started this often reports its endpoints too often.
+      provokes: [...ENGINE_KILLED, /"addresses or routes could not be set"/, /"endpoints not reported yet"/],
     });
     plain = await now();
     await site.tenant.apply(ping, tcp);
@@ -108,7 +109,7 @@ describe("addresses and routes of a host", function () {
       assert.equal(await b.ping("hosta"), 1, what);
     }
     await reaches("hosta has what its map says in the end", isWide ? wide : narrow);
-    assert.deepEqual((await a.status())?.problems, []);
+    await until("hosta has no problem left", async () => (await a.status())?.problems.length === 0, 120_000);
     assert.equal((await a.status())?.engine?.map?.damage, "");
     await a.agent.end("SIGKILL");
     await a.killEngine();

@@ -102,7 +102,9 @@ export function openMaps(context: NetmapContext): Maps {
         try {
           await what(await ready);
         } catch (error) {
-          if (!stopping.signal.aborted)
+          // The tenant was deleted; registry ends its maps.
+          const isGone = error instanceof Refusal && error.reason === "TENANT_NOT_FOUND";
+          if (!stopping.signal.aborted && !isGone)
             context.log.warn({ error: String(error) }, "a map could not be brought up to date; it is tried again");
         }
       }),
