@@ -89,7 +89,10 @@ async function setAsideLongLog(path: string): Promise<void> {
   }
 }
 
-/** Last line that the engine wrote since `start`, as one printable line. */
+/** Levels at which a program that fails does not say why. */
+const CALM = /^\{.*"level":"(TRACE|DEBUG|INFO)"/;
+
+/** Last line of the engine since `start` that may tell why it ended, as one printable line; empty when there is none. */
 async function lastWords(path: string, start: number): Promise<string> {
   const log = await open(path, "r");
   try {
@@ -97,7 +100,7 @@ async function lastWords(path: string, start: number): Promise<string> {
     const from = Math.max(start, size - LAST_WORDS);
     const { buffer, bytesRead } = await log.read(Buffer.alloc(LAST_WORDS), 0, LAST_WORDS, from);
     const lines = buffer.toString("utf8", 0, bytesRead).trim().split("\n");
-    return (lines.at(-1) ?? "").replaceAll(/[^\x20-\x7e]/g, "?");
+    return (lines.findLast((line) => !CALM.test(line)) ?? "").replaceAll(/[^\x20-\x7e]/g, "?");
   } finally {
     await log.close();
   }

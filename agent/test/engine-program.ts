@@ -6,7 +6,9 @@ import { testEngine } from "./engine.ts";
 // `run --state DIR`, as cvlan-engine is called.
 const folder = process.argv[process.argv.indexOf("--state") + 1] ?? "";
 if (folder.includes("port-taken")) {
-  process.stderr.write('{"message":"UDP port 51820 is in use"}\n');
+  process.stderr.write(
+    '{"level":"ERROR","message":"UDP port 51820 is in use"}\n{"level":"INFO","message":"stopped"}\n',
+  );
   process.exit(3);
 }
 await writeFile(join(folder, "pid"), String(process.pid));

@@ -22,10 +22,7 @@ for (const stage of await stagesOf(root)) {
     `${verdict.padEnd(6)} ${stage.name.padEnd(36)} ${String(outcome.passed).padStart(5)} passed ${seconds.padStart(7)} s`,
   );
   for (const title of outcome.skipped) console.log(`       skipped: ${title}`);
-  if (outcome.failed > 0) {
-    console.log(`\n${outcome.words}\n`);
-    break;
-  }
+  if (outcome.failed > 0) console.log(`\n${outcome.words}\n`);
 }
 const { passed, failed, skipped } = sum(outcomes);
 console.log(`${passed} passed, ${failed} failed, ${skipped.length} skipped`);

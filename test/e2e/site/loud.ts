@@ -6,9 +6,10 @@ export const CONTROLLER_GONE: readonly RegExp[] = [
   /"endpoints not reported yet"/,
   /"map streams break young here; polling for a while"/,
 ];
-/** What an agent says when its engine was killed, also in the middle of an answer. */
+/** What an agent says when its engine was killed, also at its start or in the middle of an answer. */
 export const ENGINE_KILLED: readonly RegExp[] = [
   /"why":"[^"]*(Connection dropped|ECONNRESET|ECONNREFUSED|ENOENT|EPIPE)[^"]*","msg":"(engine failed|the engine does not take the map)"/,
+  /"why":"the engine was ended by SIGKILL[^"]*","msg":"engine failed"/,
 ];
 /** What the agent of a revoked node says. */
 export const NODE_REVOKED: readonly RegExp[] = [/"this node was revoked; it tries again rarely"/];
