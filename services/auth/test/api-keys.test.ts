@@ -4,10 +4,10 @@ import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { ApiKeyService, AuthService, CallContextSchema, TenantService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import { ApiKeyService, AuthService, CallContextSchema } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { ApiKeyStatus } from "@cloudvlan/gen/entity/v1/api_key_pb.js";
 import { Permission } from "@cloudvlan/gen/options/v1/options_pb.js";
-import { isId, newId, type TenantId } from "@cloudvlan/kit/ids";
+import { newId, type TenantId } from "@cloudvlan/kit/ids";
 import { sealOf } from "@cloudvlan/kit/keys";
 import { verifyRecord } from "@cloudvlan/kit/sign";
 import { type TestCa, withStores } from "@cloudvlan/kit/testing";
@@ -15,10 +15,9 @@ import { eq, sql } from "drizzle-orm";
 import { formatApiKey } from "../domain/api-key.ts";
 import { API_KEY_TABLE, apiKeyFields } from "../domain/seals.ts";
 import { apiKeys } from "../schema.ts";
-import { type AuthUnderTest, person, refusalOf, service, startAuth, startTestCa } from "./harness.ts";
+import { type AuthUnderTest, newTenant, person, refusalOf, service, startAuth, startTestCa } from "./harness.ts";
 
 const scope = { permissions: [Permission.NODE_READ, Permission.CVLAN_READ] };
-let names = 0;
 
 describe("auth: API keys", function () {
   this.timeout(120_000);
@@ -35,9 +34,7 @@ describe("auth: API keys", function () {
     before(async () => {
       ownerFile = join(ca.folder, under.kind, "platform-owner.key");
       auth = await startAuth({ store: under.store, ca, config: { owner_key_file: ownerFile } });
-      const { tenant } = await auth.as(TenantService, person(undefined)).createTenant({ name: `keys-${++names}` });
-      assert.ok(tenant && isId("tenant", tenant.id));
-      tenantId = tenant.id;
+      ({ id: tenantId } = await newTenant(auth));
     });
 
     const keys = (permissions?: Permission[]) => auth.as(ApiKeyService, person(tenantId, permissions));
@@ -141,7 +138,7 @@ describe("auth: API keys", function () {
     it("say whose they are", async () => {
       const me = await keys([Permission.NODE_READ]).whoAmI({});
       assert.deepEqual([me.tenantId, me.permissions], [tenantId, [Permission.NODE_READ]]);
-      assert.match(me.tenantName, /^keys-/);
+      assert.match(me.tenantName, /^tenant-/);
       const platform = await auth.as(ApiKeyService, person(undefined)).whoAmI({});
       assert.deepEqual([platform.tenantId, platform.tenantName], ["", ""]);
     });

@@ -4,17 +4,25 @@ import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { AuthService, CertificateService, TenantService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
+import { AuthService, CertificateService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { sql } from "drizzle-orm";
 import type { Certificate } from "@cloudvlan/gen/entity/v1/certificate_pb.js";
 import { processConfigSchema } from "@cloudvlan/kit/config";
-import { isId, newId, type NodeId, type TenantId } from "@cloudvlan/kit/ids";
+import { newId, type NodeId, type TenantId } from "@cloudvlan/kit/ids";
 import { certificatesOf, createCsr, newTlsKey, verifyChain } from "@cloudvlan/kit/pki";
 import { type TestCa, withStores } from "@cloudvlan/kit/testing";
 import { issueIdentity } from "../issue.ts";
-import { type AuthUnderTest, clusterId, node, person, refusalOf, service, startAuth, startTestCa } from "./harness.ts";
-
-let names = 0;
+import {
+  type AuthUnderTest,
+  clusterId,
+  newTenant,
+  node,
+  person,
+  refusalOf,
+  service,
+  startAuth,
+  startTestCa,
+} from "./harness.ts";
 
 describe("auth: certificates and denials", function () {
   this.timeout(120_000);
@@ -30,9 +38,7 @@ describe("auth: certificates and denials", function () {
     before(async () => {
       const config = { node_certificate_ttl_seconds: 60, service_names: { registry: ["registry.example"] } };
       auth = await startAuth({ store: under.store, ca, config });
-      const { tenant } = await auth.as(TenantService, person(undefined)).createTenant({ name: `certs-${++names}` });
-      assert.ok(tenant && isId("tenant", tenant.id));
-      tenantId = tenant.id;
+      ({ id: tenantId } = await newTenant(auth));
     });
 
     const newNode = () => newId("node", Date.now());

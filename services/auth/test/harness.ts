@@ -1,6 +1,9 @@
+import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { DescService } from "@bufbuild/protobuf";
+import { TenantService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { ErrorDetailSchema } from "@cloudvlan/gen/entity/v1/common_pb.js";
+import type { Tenant } from "@cloudvlan/gen/entity/v1/tenant_pb.js";
 import { Permission } from "@cloudvlan/gen/options/v1/options_pb.js";
 import { auditLog } from "@cloudvlan/kit/audit";
 import { type Caller, callerKey, type ServiceName } from "@cloudvlan/kit/caller";
@@ -8,7 +11,7 @@ import { changeStreams } from "@cloudvlan/kit/changes";
 import { type Clock, systemClock } from "@cloudvlan/kit/clock";
 import type { Store } from "@cloudvlan/kit/db";
 import { Refusal } from "@cloudvlan/kit/errors";
-import type { NodeId, TenantId } from "@cloudvlan/kit/ids";
+import { isId, type NodeId, type TenantId } from "@cloudvlan/kit/ids";
 import { fileKeyProvider } from "@cloudvlan/kit/keys";
 import { standings } from "@cloudvlan/kit/server";
 import { errorLog, testCa, type TestCa } from "@cloudvlan/kit/testing";
@@ -128,6 +131,15 @@ export function person(tenantId: TenantId | undefined, permissions: readonly Per
 
 export function node(tenantId: TenantId, nodeId: NodeId, expired = false): Caller {
   return { ...common, workload: { kind: "node", tenantId, nodeId, issuedAt: 0, expired }, authority: undefined };
+}
+
+let names = 0;
+
+/** A tenant that no other test has. */
+export async function newTenant(auth: AuthUnderTest): Promise<Tenant & { readonly id: TenantId }> {
+  const { tenant } = await auth.as(TenantService, person(undefined)).createTenant({ name: `tenant-${++names}` });
+  assert.ok(tenant && isId("tenant", tenant.id));
+  return { ...tenant, id: tenant.id };
 }
 
 /** The refusal of a call as its caller sees it. */

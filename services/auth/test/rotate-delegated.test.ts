@@ -4,13 +4,12 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { AuthService, KeyRotationStage, TenantKeys, TenantService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { KeyRole, KeysetSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import type { ServiceName } from "@cloudvlan/kit/caller";
-import { isId, type TenantId } from "@cloudvlan/kit/ids";
+import { type TenantId } from "@cloudvlan/kit/ids";
 import { type TestCa, withStores } from "@cloudvlan/kit/testing";
 import { sql } from "drizzle-orm";
-import { type AuthUnderTest, person, refusalOf, service, startAuth, startTestCa } from "./harness.ts";
+import { type AuthUnderTest, newTenant, person, refusalOf, service, startAuth, startTestCa } from "./harness.ts";
 
 const { SIGNING, MAPPING, DONE, REQUESTED } = KeyRotationStage;
-let names = 0;
 
 describe("auth: rotation of a tenant's delegated keys", function () {
   this.timeout(120_000);
@@ -28,9 +27,7 @@ describe("auth: rotation of a tenant's delegated keys", function () {
       auth = await startAuth({ store: under.store, ca });
     });
     beforeEach(async () => {
-      const { tenant } = await auth.as(TenantService, person(undefined)).createTenant({ name: `keys-${++names}` });
-      assert.ok(tenant && isId("tenant", tenant.id));
-      tenantId = tenant.id;
+      ({ id: tenantId } = await newTenant(auth));
       former = randomBytes(32);
     });
 

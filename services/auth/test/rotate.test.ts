@@ -3,14 +3,11 @@ import { createHash, randomBytes } from "node:crypto";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { AuthService, TenantKeys, TenantService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { KeyRole, KeysetSchema, SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
-import { isId, type TenantId } from "@cloudvlan/kit/ids";
+import { type TenantId } from "@cloudvlan/kit/ids";
 import { descendsFromPinned, MAX_ROOT_TRANSITIONS, rootKeysOf, verifyRecord } from "@cloudvlan/kit/sign";
 import { type TestCa, withStores } from "@cloudvlan/kit/testing";
 import { sql } from "drizzle-orm";
-import { type AuthUnderTest, person, refusalOf, service, startAuth, startTestCa } from "./harness.ts";
-
-const operator = person(undefined);
-let names = 0;
+import { type AuthUnderTest, newTenant, person, refusalOf, service, startAuth, startTestCa } from "./harness.ts";
 
 describe("auth: rotation of a tenant's root key", function () {
   this.timeout(120_000);
@@ -26,11 +23,6 @@ describe("auth: rotation of a tenant's root key", function () {
       auth = await startAuth({ store: under.store, ca });
     });
 
-    const newTenant = async (): Promise<TenantId> => {
-      const { tenant } = await auth.as(TenantService, operator).createTenant({ name: `rotated-${++names}` });
-      assert.ok(tenant && isId("tenant", tenant.id));
-      return tenant.id;
-    };
     const rotate = (tenantId: TenantId, on = auth) =>
       on.as(TenantService, person(tenantId)).rotateTenantKeys({ tenantId, which: TenantKeys.ROOT });
     const keysetOf = (tenantId: TenantId) => auth.as(AuthService, service("netmap")).getKeyset({ tenantId });
@@ -38,7 +30,7 @@ describe("auth: rotation of a tenant's root key", function () {
       auth.as(AuthService, service("registry")).delegateKey({ tenantId, role: KeyRole.ENROL, publicKey });
 
     it("has the same keys signed by a root key that the former one signed, and tells of it", async () => {
-      const tenantId = await newTenant();
+      const { id: tenantId } = await newTenant(auth);
       const { keyId } = await delegate(tenantId, randomBytes(32));
       const before = await keysetOf(tenantId);
       assert.deepEqual(before.rootTransitions, []);
@@ -67,7 +59,7 @@ describe("auth: rotation of a tenant's root key", function () {
     });
 
     it("goes on from each root key to the next, whoever else changes the keyset", async () => {
-      const tenantId = await newTenant();
+      const { id: tenantId } = await newTenant(auth);
       const { rootPublicKey: pinned } = await keysetOf(tenantId);
       const other = await startAuth({ store: await under.openAgain(), ca });
       const keys = Array.from({ length: 4 }, () => randomBytes(32));
@@ -88,14 +80,14 @@ describe("auth: rotation of a tenant's root key", function () {
     });
 
     it("ends when nodes could not follow any further", async () => {
-      const tenantId = await newTenant();
+      const { id: tenantId } = await newTenant(auth);
       for (let made = 0; made < MAX_ROOT_TRANSITIONS; made++) await rotate(tenantId);
       assert.equal((await refusalOf(rotate(tenantId))).reason, "ROOT_ROTATIONS_EXHAUSTED");
       assert.equal((await keysetOf(tenantId)).rootTransitions.length, MAX_ROOT_TRANSITIONS);
     });
 
     it("serves no transition that was changed in the database", async () => {
-      const [tenantId, stranger] = [await newTenant(), await newTenant()];
+      const [{ id: tenantId }, { id: stranger }] = [await newTenant(auth), await newTenant(auth)];
       await rotate(tenantId);
       await rotate(stranger);
       await auth.ctx.db.platform((tx) =>

@@ -4,16 +4,15 @@ import { Status } from "@cloudvlan/gen/entity/v1/common_pb.js";
 import type { Change } from "@cloudvlan/gen/entity/v1/events_pb.js";
 import { KeyRole } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import { Permission } from "@cloudvlan/gen/options/v1/options_pb.js";
-import { isId, newId, type TenantId } from "@cloudvlan/kit/ids";
+import { newId, type TenantId } from "@cloudvlan/kit/ids";
 import { type TestCa, withStores } from "@cloudvlan/kit/testing";
 import { eq } from "drizzle-orm";
 import { endTenantsDeniedBefore } from "../denied-before.ts";
 import { tenants } from "../schema.ts";
-import { type AuthUnderTest, person, refusalOf, service, startAuth, startTestCa } from "./harness.ts";
+import { type AuthUnderTest, newTenant, person, refusalOf, service, startAuth, startTestCa } from "./harness.ts";
 
 const operator = person(undefined);
 const registry = service("registry");
-let names = 0;
 
 describe("auth: the life of a tenant", function () {
   this.timeout(120_000);
@@ -30,15 +29,9 @@ describe("auth: the life of a tenant", function () {
     });
 
     const life = () => auth.as(TenantService, operator);
-    async function newTenant(): Promise<{ tenantId: TenantId; name: string }> {
-      const name = `life-${++names}`;
-      const { tenant } = await life().createTenant({ name });
-      assert.ok(tenant && isId("tenant", tenant.id));
-      return { tenantId: tenant.id, name };
-    }
     const suspend = (tenantId: string) => life().updateTenant({ tenantId, status: Status.SUSPENDED });
     async function gone(): Promise<TenantId> {
-      const { tenantId } = await newTenant();
+      const { id: tenantId } = await newTenant(auth);
       await suspend(tenantId);
       await life().deleteTenant({ tenantId });
       return tenantId;
@@ -54,22 +47,22 @@ describe("auth: the life of a tenant", function () {
       );
 
     it("gives another name, from the revision that was looked at alone", async () => {
-      const { tenantId } = await newTenant();
-      const name = `life-${++names}`;
+      const { id: tenantId } = await newTenant(auth);
+      const name = "renamed-by-its-operator";
       const { tenant } = await life().updateTenant({ tenantId, name, baseRevision: 1n });
       assert.deepEqual([tenant?.name, tenant?.revision, tenant?.status], [name, 2n, Status.ACTIVE]);
       const late = await refusalOf(life().updateTenant({ tenantId, name: "late", baseRevision: 1n }));
       assert.deepEqual([late.reason, late.field], ["TENANT_REVISION_CHANGED", "base_revision"]);
       const { tenant: again } = await life().updateTenant({ tenantId, name });
       assert.equal(again?.revision, 2n, "a repetition changes nothing");
-      const { name: taken } = await newTenant();
+      const { name: taken } = await newTenant(auth);
       assert.equal((await refusalOf(life().updateTenant({ tenantId, name: taken }))).reason, "TENANT_NAME_TAKEN");
       assert.deepEqual((await life().getTenant({ tenantId })).tenant, tenant);
       assert.deepEqual(await standingOf(tenantId), [], "a name is no standing");
     });
 
     it("suspends and resumes: keys refused and told why, keysets kept, nothing new", async () => {
-      const { tenantId } = await newTenant();
+      const { id: tenantId } = await newTenant(auth);
       const keys = auth.as(ApiKeyService, operator);
       const made = await keys.createApiKey({ tenantId, name: "k", scope: { permissions: [Permission.TENANT_READ] } });
       const authenticate = () => auth.as(AuthService, registry).authenticate({ apiKey: made.secret });
@@ -96,7 +89,7 @@ describe("auth: the life of a tenant", function () {
     });
 
     it("deletes only what is suspended, for good, and frees its name", async () => {
-      const { tenantId, name } = await newTenant();
+      const { id: tenantId, name } = await newTenant(auth);
       const early = await refusalOf(life().deleteTenant({ tenantId }));
       assert.deepEqual([early.reason, early.remedy.startsWith("suspend it first")], ["TENANT_NOT_SUSPENDED", true]);
       const { tenant } = await suspend(tenantId);
@@ -128,7 +121,7 @@ describe("auth: the life of a tenant", function () {
     });
 
     it("tells how a tenant stands from its sealed row, not from the stream's", async () => {
-      const { tenantId } = await newTenant();
+      const { id: tenantId } = await newTenant(auth);
       await suspend(tenantId);
       const db = auth.ctx.db;
       const active = { case: "tenant" as const, value: { tenantId, status: Status.ACTIVE, revision: 9n } };
@@ -142,7 +135,7 @@ describe("auth: the life of a tenant", function () {
     });
 
     it("deletes a tenant again that a restored database has back", async () => {
-      const { tenantId } = await newTenant();
+      const { id: tenantId } = await newTenant(auth);
       const other = await gone();
       const deniedBefore = [`tenant:${tenantId}`, `tenant:${other}`, "tenant:nonsense"];
       await endTenantsDeniedBefore({ ...auth.ctx, deniedBefore }, new AbortController().signal);
@@ -150,7 +143,7 @@ describe("auth: the life of a tenant", function () {
     });
 
     it("reads one API key", async () => {
-      const { tenantId } = await newTenant();
+      const { id: tenantId } = await newTenant(auth);
       const keys = auth.as(ApiKeyService, operator);
       const { apiKey } = await keys.createApiKey({
         tenantId,
@@ -159,7 +152,7 @@ describe("auth: the life of a tenant", function () {
       });
       const apiKeyId = apiKey?.id ?? "";
       assert.deepEqual((await keys.getApiKey({ tenantId, apiKeyId })).apiKey, apiKey);
-      const { tenantId: foreign } = await newTenant();
+      const { id: foreign } = await newTenant(auth);
       assert.equal((await refusalOf(keys.getApiKey({ tenantId: foreign, apiKeyId }))).reason, "API_KEY_NOT_FOUND");
     });
 

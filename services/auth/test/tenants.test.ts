@@ -3,19 +3,13 @@ import { createHash, randomBytes } from "node:crypto";
 import { fromBinary } from "@bufbuild/protobuf";
 import { AuthService, TenantService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { KeyRole, KeysetSchema, type Signed } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
-import { isId, newId, type TenantId } from "@cloudvlan/kit/ids";
+import { newId, type TenantId } from "@cloudvlan/kit/ids";
 import { verifyRecord } from "@cloudvlan/kit/sign";
 import { type TestCa, withStores } from "@cloudvlan/kit/testing";
 import { sql } from "drizzle-orm";
-import { type AuthUnderTest, person, refusalOf, service, startAuth, startTestCa } from "./harness.ts";
+import { type AuthUnderTest, newTenant, person, refusalOf, service, startAuth, startTestCa } from "./harness.ts";
 
 const operator = person(undefined);
-let names = 0;
-
-function tenantIdOf(id: string | undefined): TenantId {
-  assert.ok(id !== undefined && isId("tenant", id));
-  return id;
-}
 
 describe("auth: tenants and keysets", function () {
   this.timeout(120_000);
@@ -31,20 +25,16 @@ describe("auth: tenants and keysets", function () {
       auth = await startAuth({ store: under.store, ca });
     });
 
-    const newTenant = async (): Promise<TenantId> => {
-      const { tenant } = await auth.as(TenantService, operator).createTenant({ name: `tenant-${++names}` });
-      return tenantIdOf(tenant?.id);
-    };
     const open = (keyset: Signed | undefined, root: Uint8Array) => {
       assert.ok(keyset && verifyRecord(root, "keyset", keyset));
       return fromBinary(KeysetSchema, keyset.payload);
     };
 
     it("gives a tenant a root key and a keyset in which nobody may sign", async () => {
-      const { tenant } = await auth.as(TenantService, operator).createTenant({ name: `tenant-${++names}` });
-      const tenantId = tenantIdOf(tenant?.id);
+      const tenant = await newTenant(auth);
+      const { id: tenantId } = tenant;
       const { keyset, rootPublicKey } = await auth.as(AuthService, service("registry")).getKeyset({ tenantId });
-      assert.deepEqual(tenant?.rootKeySha256, new Uint8Array(createHash("sha256").update(rootPublicKey).digest()));
+      assert.deepEqual(tenant.rootKeySha256, new Uint8Array(createHash("sha256").update(rootPublicKey).digest()));
       assert.deepEqual(
         { ...open(keyset, rootPublicKey), issuedAt: undefined },
         {
@@ -70,7 +60,7 @@ describe("auth: tenants and keysets", function () {
     });
 
     it("lists tenants page by page", async () => {
-      const made = [await newTenant(), await newTenant(), await newTenant()];
+      const made = [await newTenant(auth), await newTenant(auth), await newTenant(auth)].map(({ id }) => id);
       const tenants = auth.as(TenantService, operator);
       const seen: string[] = [];
       for (let pageToken = "", first = true; first || pageToken !== ""; first = false) {
@@ -88,7 +78,7 @@ describe("auth: tenants and keysets", function () {
     });
 
     it("delegates to each service its own role only, once for a key, and tells of it", async () => {
-      const tenantId = await newTenant();
+      const { id: tenantId } = await newTenant(auth);
       const key = new Uint8Array(randomBytes(32));
       const registry = auth.as(AuthService, service("registry"));
       const first = await registry.delegateKey({ tenantId, role: KeyRole.ENROL, publicKey: key });
@@ -116,7 +106,7 @@ describe("auth: tenants and keysets", function () {
     });
 
     it("extends a key that runs out, under the same id", async () => {
-      const tenantId = await newTenant();
+      const { id: tenantId } = await newTenant(auth);
       const publicKey = randomBytes(32);
       const registry = auth.as(AuthService, service("registry"));
       const first = await registry.delegateKey({ tenantId, role: KeyRole.ENROL, publicKey });
@@ -130,7 +120,7 @@ describe("auth: tenants and keysets", function () {
     });
 
     it("loses no key when workers ask at once", async () => {
-      const tenantId = await newTenant();
+      const { id: tenantId } = await newTenant(auth);
       const other = await startAuth({ store: await under.openAgain(), ca });
       const keys = Array.from({ length: 8 }, () => randomBytes(32));
       const answers = await Promise.all(
@@ -148,7 +138,9 @@ describe("auth: tenants and keysets", function () {
     });
 
     it("believes no tenant or keyset that was changed in the database", async () => {
-      const [changed, swapped, victim] = [await newTenant(), await newTenant(), await newTenant()];
+      const { id: changed } = await newTenant(auth);
+      const { id: swapped } = await newTenant(auth);
+      const { id: victim } = await newTenant(auth);
       const read = (tenantId: TenantId) => auth.as(AuthService, service("registry")).getKeyset({ tenantId });
       const write = (statement: ReturnType<typeof sql>) => auth.ctx.db.platform((tx) => tx.execute(statement));
 
@@ -172,8 +164,8 @@ describe("auth: tenants and keysets", function () {
     });
 
     it("shows a tenant no other tenant, whatever is asked of the database", async () => {
-      const mine = await newTenant();
-      await newTenant();
+      const { id: mine } = await newTenant(auth);
+      await newTenant(auth);
       const seen = await auth.ctx.db.tenant(mine, (tx) => tx.execute<{ id: string }>(sql`select id from tenant`));
       const rows = (seen as unknown as { rows: { id: string }[] }).rows;
       assert.deepEqual(
