@@ -5,7 +5,9 @@ import { enclosed, run } from "@cloudvlan/test/lab";
 import { type Outcome, sum } from "./outcome.ts";
 
 /** Files in one process: an embedded database keeps its memory until the process ends. */
-const FILES_PER_PROCESS = 8;
+const FILES_PER_PROCESS = 4;
+/** Processes at once, on two processors: most tests wait a lot. */
+const AT_ONCE = 2;
 /** A process that does not end by itself has left something open. */
 const CEILING_MS = 15 * 60_000;
 const TAIL_CHARACTERS = 6_000;
@@ -83,7 +85,7 @@ async function runFiles(root: string, files: readonly string[], enclose: boolean
   }
 }
 
-/** Runs the suites of a folder, a few files in a process; where each has a network of its own, two at once: they wait a lot. */
+/** Runs the suites of a folder, a few files in a process; where each has a network of its own, one. */
 export async function runSuites(root: string, folder: string): Promise<Outcome> {
   const files = await testsOf(root, folder);
   const enclose = ENCLOSED.includes(folder);
@@ -92,7 +94,7 @@ export async function runSuites(root: string, folder: string): Promise<Outcome> 
   const work = async (): Promise<void> => {
     for (const [position, batch] of waiting) outcomes[position] = await runFiles(root, batch, enclose);
   };
-  await Promise.all(Array.from({ length: enclose ? 2 : 1 }, work));
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
   return sum(outcomes);
 }
 

@@ -103,16 +103,19 @@ describe("damaged files of a node", function () {
     it(`goes on to forward with a ${how} ${name}, says what is wrong, and is well with the right one`, async () => {
       const { a, b } = site;
       const good = await readFile(file(name));
-      await a.agent.end("SIGKILL");
-      await DAMAGES[how](file(name));
-      await a.startAgent();
-      const told = await until("hosta says so", () => problem(part));
-      assert.ok(told.message.includes(`${name} is damaged`), told.message);
-      assert.notEqual(told.remedy, "", told.message);
-      assert.equal(await b.ping("hosta", 5), 5);
-      await writeFile(file(name), good);
-      await a.agent.end("SIGKILL");
-      await a.startAgent();
+      try {
+        await a.agent.end("SIGKILL");
+        await DAMAGES[how](file(name));
+        await a.startAgent();
+        const told = await until("hosta says so", () => problem(part));
+        assert.ok(told.message.includes(`${name} is damaged`), told.message);
+        assert.notEqual(told.remedy, "", told.message);
+        assert.equal(await b.ping("hosta", 5, 5_000), 5);
+      } finally {
+        await writeFile(file(name), good);
+        await a.agent.end("SIGKILL");
+        await a.startAgent();
+      }
       await isWell();
     });
   }

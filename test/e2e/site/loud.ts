@@ -10,6 +10,8 @@ export const CONTROLLER_GONE: readonly RegExp[] = [
 export const ENGINE_KILLED: readonly RegExp[] = [
   /"why":"[^"]*(Connection dropped|ECONNRESET|ECONNREFUSED|ENOENT|EPIPE)[^"]*","msg":"(engine failed|the engine does not take the map)"/,
   /"why":"the engine was ended by SIGKILL[^"]*","msg":"engine failed"/,
+  // An engine that goes away in the middle of `ip` takes the interface along.
+  /"addresses or routes could not be set"/,
 ];
 /** What the agent of a revoked node says. */
 export const NODE_REVOKED: readonly RegExp[] = [/"this node was revoked; it tries again rarely"/];
