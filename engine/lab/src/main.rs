@@ -4,12 +4,15 @@ mod aead;
 mod blast;
 mod capture;
 mod decode;
+mod delay_queue;
+mod fate;
 mod forward;
 mod frames;
 mod handshakes;
 mod key;
 mod spoof;
 mod stop;
+mod wire;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -37,6 +40,8 @@ enum Command {
     Spoof(spoof::Options),
     /// Forwards between a TUN interface and one peer without a cipher, by the same I/O as the engine; needs CAP_NET_ADMIN.
     Forward(forward::Options),
+    /// Joins two interfaces by a wire that delays, loses and doubles packets, until SIGTERM; needs CAP_NET_ADMIN.
+    Wire(wire::Options),
     /// Seals packets in memory on one core and prints bytes a second as JSON.
     Aead(aead::Options),
 }
@@ -51,6 +56,7 @@ fn main() -> ExitCode {
         Command::Peers(options) => handshakes::peers(&options, out),
         Command::Spoof(options) => spoof::run(&options, out),
         Command::Forward(options) => forward::run(&options, out),
+        Command::Wire(options) => wire::run(&options, out),
         Command::Aead(options) => aead::run(&options, out),
     };
     match done {

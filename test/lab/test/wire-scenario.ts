@@ -1,0 +1,66 @@
+// Runs in an enclosure and prints what it saw as one JSON line; wire.test.ts judges it.
+import { setTimeout as delay } from "node:timers/promises";
+import { createNatLab, PUBLIC, type WireOptions } from "../index.ts";
+import { mapped, portOf, reflectors } from "./reflectors.ts";
+import { socketsOn } from "./sockets.ts";
+
+/** So few that a socket which nobody reads holds them all. */
+const COUNT = 200;
+const LOSSY: WireOptions = { delayMs: 20, loss: 0.2, duplicate: 0.1, seed: 7 };
+const WIRES: Readonly<Record<"one" | "same" | "other" | "shaky", WireOptions>> = {
+  one: LOSSY,
+  same: LOSSY,
+  other: { ...LOSSY, seed: 8 },
+  shaky: { jitterMs: 50, seed: 7 },
+};
+const ROUNDS = 10;
+
+const lab = await createNatLab(
+  {
+    servers: ["stun1", "stun2"],
+    nats: { home: { kind: "port-restricted", families: ["ipv4", "ipv6"] } },
+    hosts: { one: PUBLIC, same: PUBLIC, other: PUBLIC, shaky: PUBLIC, inside: "home" },
+    wires: { ...WIRES, home: { delayMs: 25 } },
+  },
+  { captureProgram: process.env["CLOUDVLAN_LAB"] ?? "" },
+);
+
+const server = await socketsOn(lab, "stun1");
+const address = lab.addresses("stun1").ipv4 ?? "";
+const streams: Record<string, unknown> = {};
+for (const host of Object.keys(WIRES) as (keyof typeof WIRES)[]) {
+  const sink = await server.open();
+  const source = await socketsOn(lab, host).then((opener) => opener.open());
+  const to = { address, port: sink.port };
+  for (let number = 0; number < COUNT; number += 1) await source.send(to, String(number));
+  const came = (): readonly string[] => sink.inbox.map(({ text }) => text);
+  // Where order is kept, an end is after all that came; where nothing is lost, all come.
+  while (!came().includes("end") || (host === "shaky" && new Set(came()).size <= COUNT)) {
+    await source.send(to, "end");
+    await delay(10);
+  }
+  const arrived = came()
+    .filter((text) => text !== "end")
+    .map(Number);
+  streams[host] = { arrived, counts: (await lab.stopWire(host, "eth0"))[host] };
+}
+
+const times: Record<string, number[]> = {};
+const other = await socketsOn(lab, "stun2");
+const inside = await socketsOn(lab, "inside");
+for (const [family, udp] of [
+  ["ipv4", "udp4"],
+  ["ipv6", "udp6"],
+] as const) {
+  const at = [lab.addresses("stun1")[family] ?? "", lab.addresses("stun2")[family] ?? ""] as const;
+  const { servers } = await reflectors([server, other], at, udp);
+  const asks = await inside.open(udp);
+  times[family] = [];
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const begun = performance.now();
+    await mapped(asks, portOf(servers[0], 0));
+    times[family].push(performance.now() - begun);
+  }
+}
+await lab.close();
+process.stdout.write(`${JSON.stringify({ streams, times })}\n`);
