@@ -158,8 +158,8 @@ enum Message {
     Outputs(Vec<Output>),
     /// A packet of our own.
     Inject(Vec<u8>),
-    /// A packet waits for a session.
-    Queued,
+    /// A timer was set that comes before the one that is waited for.
+    Timer,
     /// End.
     Stop,
 }
@@ -242,13 +242,13 @@ impl Forwarder {
         to_control: &SyncSender<Message>,
         messages: Receiver<Message>,
     ) -> io::Result<()> {
-        let (of_tx, control) = (line.clone(), to_control.clone());
-        self.spawn("tx", move || tx::run(&of_tx, &control))?;
+        let of_tx = line.clone();
+        self.spawn("tx", move || tx::run(&of_tx))?;
         let (of_rx, control) = (line.clone(), to_control.clone());
         self.spawn("rx", move || rx::run(&of_rx, &control))?;
-        let of_control = line.clone();
+        let (of_control, own) = (line.clone(), to_control.clone());
         self.spawn("control", move || {
-            control::run(&of_control, &messages);
+            control::run(&of_control, &messages, own);
             Ok(())
         })
     }

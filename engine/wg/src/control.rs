@@ -105,6 +105,10 @@ impl Wg {
         })?;
         let Some(peer) = self.table.by_key(&received.public) else {
             bump(&self.counters.rx_dropped_unknown_peer, 1);
+            self.strangers.note(now, from, received.public, packet);
+            // It may have been declared before it was noted.
+            let declared = self.table.by_key(&received.public);
+            declared.iter().for_each(|peer| self.look_soon(now, peer));
             return None;
         };
         let remote = peer.remote(&self.own)?;

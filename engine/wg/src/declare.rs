@@ -103,14 +103,14 @@ impl Wg {
     fn admit(&self, now: Instant, peer: Arc<Peer>) {
         self.table.insert(&peer);
         let persistent = peer.lock().keepalive.is_some();
-        if persistent {
-            self.timers.no_later_than(peer.id, &peer.alarm, self.stamp(now));
+        if persistent || self.strangers.knows(&peer.public_key, now) {
+            self.look_soon(now, &peer);
         }
     }
 
     fn update(&self, now: Instant, peer: &Peer, config: &PeerConfig) {
         if peer.update(now, config) {
-            self.timers.no_later_than(peer.id, &peer.alarm, self.stamp(now));
+            self.look_soon(now, peer);
         }
     }
 

@@ -23,6 +23,7 @@ mod peer;
 mod queue;
 mod seal;
 mod session;
+mod strangers;
 mod table;
 mod tick;
 mod timers;
@@ -50,6 +51,7 @@ use rand_core::{CryptoRng, CryptoRngCore, OsRng, RngCore};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+use strangers::Strangers;
 use table::Table;
 use timers::{Stamp, Timers};
 
@@ -67,6 +69,7 @@ pub struct Wg {
     own: Own,
     checker: Checker,
     limiter: Limiter,
+    strangers: Strangers,
     waiting: Budget,
     table: Table,
     timers: Timers,
@@ -106,6 +109,7 @@ impl Wg {
             checker: Checker::new(own.public()),
             limiter: Limiter::new(epoch.instant, seed),
             own,
+            strangers: Strangers::default(),
             waiting: Budget::default(),
             table: Table::default(),
             timers: Timers::default(),

@@ -16,7 +16,7 @@ pub enum Sealed {
         /// Where the peer is.
         to: SocketAddr,
     },
-    /// Its packets wait for a session; the thread that polls must be woken.
+    /// Its packets wait for a session, which is tried for: the thread that polls was woken.
     Queued,
     /// Its packets go no further.
     Dropped(DropReason),
@@ -89,7 +89,7 @@ impl Wg {
                 bump(&self.counters.tx_dropped_queue, state.queue.push(packet));
             }
             Self::begin_attempt(&mut state, now);
-            self.timers.no_later_than(peer.id, &peer.alarm, self.stamp(now));
+            self.look_soon(now, &peer);
             return Sealed::Queued;
         }
     }

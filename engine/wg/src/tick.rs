@@ -14,6 +14,7 @@ use crate::{Wg, has_session, lock};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 /// Tries of many peers that began in one moment are spread over this (section 6.1).
@@ -31,15 +32,28 @@ impl Wg {
         }
     }
 
-    /// When [`Wg::poll`] is to be called next; `None` while no peer has anything running. The data path may bring it
-    /// forward: ask again after [`crate::Sealed::Queued`], and once a second in any case.
+    /// Whom to wake when [`Wg::poll`] has to be called earlier than [`Wg::next_deadline`] said last: another thread
+    /// sealed, opened or declared something. Called once until the deadline is asked for again, on that thread.
+    pub fn set_waker(&self, waker: Option<Waker>) {
+        self.timers.set_waker(waker);
+    }
+
+    /// When [`Wg::poll`] is to be called next; `None` while no peer has anything running. To be asked after everything
+    /// else and before each sleep: what brings it forward from then on calls the waker.
     #[must_use]
     pub fn next_deadline(&self, now: Instant) -> Option<Instant> {
-        let first = self.timers.first()?;
+        let first = self.timers.sleep()?;
         Some(now + Duration::from_nanos(first.saturating_sub(self.stamp(now))))
     }
 
+    pub(crate) fn look_soon(&self, now: Instant, peer: &Peer) {
+        self.timers.no_later_than(peer.id, &peer.alarm, self.stamp(now));
+    }
+
     fn look_at(&self, peer: &Arc<Peer>, now: Instant, outputs: &mut Vec<Output>) {
+        if let Some((from, packet)) = self.strangers.take(&peer.public_key, now) {
+            self.handshake(now, from, &packet, outputs);
+        }
         let mut state = peer.lock();
         if state.retired {
             return;

@@ -9,31 +9,51 @@ use cvlan_offload::{Split, Vnet};
 use cvlan_wg::{Epoch, Event, Load, Output, PeerId};
 use cvlan_wire::PeerHandle;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::task::Wake;
+use std::time::{Instant, SystemTime};
 
-/// Longest sleep; the data path sets timers without waking anybody.
-const IDLE: Duration = Duration::from_secs(1);
 /// Messages worked off before the timers get their turn.
 const TURN: usize = 64;
 
-/// Runs until told to stop or until nobody can tell it any more.
-pub fn run(line: &Line, messages: &Receiver<Message>) {
+/// Wakes the thread for a timer; when its queue is full it is awake.
+struct Bell(SyncSender<Message>);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        let _ = self.0.try_send(Message::Timer);
+    }
+}
+
+/// Runs until told to stop.
+pub fn run(line: &Line, messages: &Receiver<Message>, own: SyncSender<Message>) {
+    let wg = &line.shared.wg;
+    wg.set_waker(Some(Arc::new(Bell(own)).into()));
+    work(line, messages);
+    wg.set_waker(None);
+}
+
+fn work(line: &Line, messages: &Receiver<Message>) {
+    let wg = &line.shared.wg;
     let mut outputs = Vec::new();
     let mut outgoing = Outgoing::new(1);
     loop {
         let now = Instant::now();
-        let wait = line
-            .shared
-            .wg
-            .next_deadline(now)
-            .map_or(IDLE, |at| at.saturating_duration_since(now).min(IDLE));
-        let mut message = match messages.recv_timeout(wait) {
+        let received = match wg.next_deadline(now) {
+            Some(at) => messages.recv_timeout(at.saturating_duration_since(now)),
+            None => messages.recv().map_err(RecvTimeoutError::from),
+        };
+        let mut message = match received {
             Ok(message) => Some(message),
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return,
         };
+        wg.set_clock(Epoch {
+            instant: Instant::now(),
+            wall: SystemTime::now(),
+        });
         let mut turn = 0;
         let mut load = Load::default();
         while let Some(current) = message {
@@ -41,7 +61,7 @@ pub fn run(line: &Line, messages: &Receiver<Message>) {
                 Message::Stop => return,
                 Message::Handshake { from, bytes } => {
                     let begun = Instant::now();
-                    line.shared.wg.handshake(begun, from, &bytes, &mut outputs);
+                    wg.handshake(begun, from, &bytes, &mut outputs);
                     load.spent += begun.elapsed();
                     load.waiting = line
                         .handshakes_waiting
@@ -50,18 +70,14 @@ pub fn run(line: &Line, messages: &Receiver<Message>) {
                 }
                 Message::Outputs(found) => outputs.extend(found),
                 Message::Inject(packet) => send_plain(line, std::iter::once(packet), &mut outgoing),
-                Message::Queued => {}
+                Message::Timer => {}
             }
             turn += 1;
             message = if turn < TURN { messages.try_recv().ok() } else { None };
         }
-        let epoch = Epoch {
-            instant: Instant::now(),
-            wall: SystemTime::now(),
-        };
-        line.shared.wg.report_load(epoch.instant, load);
-        line.shared.wg.set_clock(epoch);
-        line.shared.wg.poll(epoch.instant, &mut outputs);
+        let now = Instant::now();
+        wg.report_load(now, load);
+        wg.poll(now, &mut outputs);
         for output in outputs.drain(..) {
             carry_out(line, output, &mut outgoing);
         }
@@ -80,15 +96,15 @@ fn carry_out(line: &Line, output: Output, outgoing: &mut Outgoing) {
     }
 }
 
-/// Judges packets as if the interface had given them, and sends what may go. What waits for a session again is looked
-/// after by the poll that follows.
+/// Judges packets as if the interface had given them, and sends what may go. What waits for a session again sets a timer
+/// that has passed.
 fn send_plain(line: &Line, packets: impl Iterator<Item = Vec<u8>>, outgoing: &mut Outgoing) {
     let snapshot = line.shared.snapshot.load();
     let mut judge = Outbound::new(&line.shared, &snapshot, line.udp.port(), Instant::now());
     let dropped = &line.shared.counters.tx_dropped;
     for packet in packets {
         match (judge.judge(&packet), Split::new(&Vnet::NONE, &packet)) {
-            (Ok(peer), Ok(split)) => drop(outgoing.take(line, peer, &split)),
+            (Ok(peer), Ok(split)) => outgoing.take(line, peer, &split),
             (Err(why), _) => dropped.count(why, 1),
             (_, Err(_)) => dropped.count(Drop::Malformed, 1),
         }

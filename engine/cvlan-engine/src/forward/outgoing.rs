@@ -45,25 +45,24 @@ impl Outgoing {
         Self::new(BUNDLES)
     }
 
-    /// Takes what one reading gave; what is in its way is sealed and sent first. True when something waits for a session now.
-    pub fn take(&mut self, line: &Line, peer: PeerId, split: &Split<'_>) -> bool {
+    /// Takes what one reading gave; what is in its way is sealed and sent first.
+    pub fn take(&mut self, line: &Line, peer: PeerId, split: &Split<'_>) {
         let ecn = Ecn::of_packet(split.whole());
         let held = |bundle: &Bundle| bundle.peer == Some(peer);
-        let mut queued = false;
         let mut place = self.bundles.iter().position(held);
         if place.is_none() {
             place = self.bundles.iter().position(|bundle| bundle.peer.is_none());
         }
         let place = place.unwrap_or_else(|| {
-            queued |= self.flush(line);
+            self.flush(line);
             0
         });
         let Some(bundle) = self.bundles.get_mut(place) else {
-            return queued;
+            return;
         };
         for index in 0..split.count() {
             if !bundle.gather(line, peer, ecn, split, index) {
-                queued |= bundle.seal(line);
+                bundle.seal(line);
                 send(line, std::slice::from_ref(bundle));
                 bundle.clear();
                 if !bundle.gather(line, peer, ecn, split, index) {
@@ -71,18 +70,13 @@ impl Outgoing {
                 }
             }
         }
-        queued
     }
 
-    /// Seals what was gathered and sends it; true when something waits for a session instead.
-    pub fn flush(&mut self, line: &Line) -> bool {
-        let mut queued = false;
-        for bundle in &mut self.bundles {
-            queued |= bundle.seal(line);
-        }
+    /// Seals what was gathered and sends it.
+    pub fn flush(&mut self, line: &Line) {
+        self.bundles.iter_mut().for_each(|bundle| bundle.seal(line));
         send(line, &self.bundles);
         self.bundles.iter_mut().for_each(Bundle::clear);
-        queued
     }
 }
 
@@ -115,16 +109,10 @@ impl Bundle {
         true
     }
 
-    /// True when the packets wait for a session.
-    fn seal(&mut self, line: &Line) -> bool {
-        let Some(peer) = self.peer else { return false };
-        match line.shared.wg.seal_batch(Instant::now(), peer, &mut self.burst) {
-            Sealed::Sent { to } => {
-                self.to = Some(to);
-                false
-            }
-            Sealed::Queued => true,
-            Sealed::Dropped(_) => false,
+    fn seal(&mut self, line: &Line) {
+        let Some(peer) = self.peer else { return };
+        if let Sealed::Sent { to } = line.shared.wg.seal_batch(Instant::now(), peer, &mut self.burst) {
+            self.to = Some(to);
         }
     }
 

@@ -1,9 +1,9 @@
 //! TUN to UDP: read, judge, seal, send.
 
+use super::Line;
 use super::judge::Outbound;
 use super::outgoing::Outgoing;
 use super::paths::Answers;
-use super::{Line, Message};
 use crate::counters::Drop;
 use cvlan_io::wait_readable;
 use cvlan_offload::{Fit, MAX_PACKET, Split, Vnet, fit};
@@ -11,7 +11,6 @@ use cvlan_wg::PeerId;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
 /// Readings before what was gathered goes out, also when there is more to read.
@@ -21,7 +20,7 @@ const TURN: usize = 64;
 ///
 /// # Errors
 /// When the interface is gone.
-pub fn run(line: &Line, control: &SyncSender<Message>) -> io::Result<()> {
+pub fn run(line: &Line) -> io::Result<()> {
     let mut room = vec![0; MAX_PACKET];
     let mut outgoing = Outgoing::full();
     let mut answers = Answers::new(Instant::now());
@@ -31,12 +30,8 @@ pub fn run(line: &Line, control: &SyncSender<Message>) -> io::Result<()> {
             line.wake_tx.clear();
         }
         loop {
-            let (more, mut queued) = take_turn(line, &mut room, &mut outgoing, &mut answers)?;
-            queued |= outgoing.flush(line);
-            if queued {
-                // A full queue means that the control thread is awake.
-                let _ = control.try_send(Message::Queued);
-            }
+            let more = take_turn(line, &mut room, &mut outgoing, &mut answers)?;
+            outgoing.flush(line);
             if !more || line.stopping.load(Ordering::Relaxed) {
                 break;
             }
@@ -45,15 +40,14 @@ pub fn run(line: &Line, control: &SyncSender<Message>) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads and hands on what may go; says whether there may be more to read, and whether something waits for a session now.
-fn take_turn(line: &Line, room: &mut [u8], outgoing: &mut Outgoing, answers: &mut Answers) -> io::Result<(bool, bool)> {
+/// Reads and hands on what may go; says whether there may be more to read.
+fn take_turn(line: &Line, room: &mut [u8], outgoing: &mut Outgoing, answers: &mut Answers) -> io::Result<bool> {
     let snapshot = line.shared.snapshot.load();
     let now = Instant::now();
     let mut judge = Outbound::new(&line.shared, &snapshot, line.udp.port(), now);
-    let mut queued = false;
     for _ in 0..TURN {
         let Some((vnet, length)) = line.interface.read(room)? else {
-            return Ok((false, queued));
+            return Ok(false);
         };
         let dropped = &line.shared.counters.tx_dropped;
         let Ok(split) = Split::new(&vnet, room.get(..length).unwrap_or_default()) else {
@@ -62,12 +56,12 @@ fn take_turn(line: &Line, room: &mut [u8], outgoing: &mut Outgoing, answers: &mu
         };
         // The packets of a super-packet have the headers of the whole, so its verdict is theirs.
         match judge.judge(split.whole()) {
-            Ok(peer) if fits(line, peer, &split, answers, now) => queued |= outgoing.take(line, peer, &split),
+            Ok(peer) if fits(line, peer, &split, answers, now) => outgoing.take(line, peer, &split),
             Ok(_) => dropped.count(Drop::TooBig, split.count() as u64),
             Err(why) => dropped.count(why, split.count() as u64),
         }
     }
-    Ok((true, queued))
+    Ok(true)
 }
 
 /// False when the packets are too big for the path; their sender was told, unless too many were told already.

@@ -7,6 +7,9 @@ use cvlan_wg::{
 };
 use rand_core::{CryptoRng, RngCore};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Wake;
 use std::time::{Duration, Instant, SystemTime};
 
 pub const A: usize = 0;
@@ -83,6 +86,18 @@ pub struct Party {
     received: Vec<u32>,
     events: Vec<Event>,
     sent_at: Vec<Duration>,
+    woken: Arc<Woken>,
+    /// Until then nobody polls, unless woken.
+    sleeps_until: Option<Instant>,
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Party {
@@ -107,6 +122,7 @@ pub struct World {
     dice: Dice,
     pub loss_percent: u64,
     pub reorder: bool,
+    polls: usize,
 }
 
 impl World {
@@ -119,12 +135,19 @@ impl World {
         };
         let private = |index| StaticKey::new([u8::try_from(index).unwrap() + 1; 32].into());
         let parties = (0..3)
-            .map(|index| Party {
-                wg: Wg::with_random(&private(index), epoch, Dice::new(seed * 10 + index as u64)),
-                address: Party::address(index),
-                received: Vec::new(),
-                events: Vec::new(),
-                sent_at: Vec::new(),
+            .map(|index| {
+                let wg = Wg::with_random(&private(index), epoch, Dice::new(seed * 10 + index as u64));
+                let woken = Arc::new(Woken::default());
+                wg.set_waker(Some(woken.clone().into()));
+                Party {
+                    sleeps_until: wg.next_deadline(start),
+                    wg,
+                    address: Party::address(index),
+                    received: Vec::new(),
+                    events: Vec::new(),
+                    sent_at: Vec::new(),
+                    woken,
+                }
             })
             .collect();
         let mut world = Self {
@@ -136,6 +159,7 @@ impl World {
             dice: Dice::new(seed),
             loss_percent: 0,
             reorder: false,
+            polls: 0,
         };
         world.declare(A, &[B]);
         world.declare(B, &[A]);
@@ -250,7 +274,11 @@ impl World {
             Output::Release { .. } | Output::Event(_) => 0,
         };
         let answered = outputs.iter().map(answer).sum();
+        let turn = !outputs.is_empty() || classify(&bytes) != Some(FrameKind::Data);
         self.carry_out(at, outputs);
+        if turn {
+            self.poll(at);
+        }
         answered
     }
 
@@ -265,12 +293,8 @@ impl World {
     pub fn run(&mut self, time: Duration) {
         let until = self.elapsed + time;
         while self.elapsed < until {
-            let idle = self.wire.is_empty()
-                && self
-                    .parties
-                    .iter()
-                    .all(|party| party.wg.next_deadline(self.now()).is_none());
-            if idle {
+            let asleep = |party: &Party| party.sleeps_until.is_none() && !party.woken.0.load(Ordering::Relaxed);
+            if self.wire.is_empty() && self.parties.iter().all(asleep) {
                 self.elapsed = until;
                 continue;
             }
@@ -289,11 +313,27 @@ impl World {
 
     fn pass_step(&mut self) {
         self.elapsed += STEP;
-        for party in 0..self.parties.len() {
-            let mut outputs = Vec::new();
-            self.parties[party].wg.poll(self.now(), &mut outputs);
-            self.carry_out(party, outputs);
+        for at in 0..self.parties.len() {
+            let (now, party) = (self.now(), &self.parties[at]);
+            let due = party.sleeps_until.is_some_and(|until| until <= now);
+            if party.woken.0.swap(false, Ordering::Relaxed) || due {
+                self.poll(at);
+            }
         }
+    }
+
+    /// A turn of the thread that polls, until it sleeps.
+    fn poll(&mut self, at: usize) {
+        let mut outputs = Vec::new();
+        self.polls += 1;
+        self.parties[at].wg.poll(self.now(), &mut outputs);
+        self.carry_out(at, outputs);
+        self.parties[at].sleeps_until = self.parties[at].wg.next_deadline(self.now());
+    }
+
+    /// How often anybody polled.
+    pub fn polls(&self) -> usize {
+        self.polls
     }
 
     fn take(&mut self, at: usize, from: SocketAddr, bytes: &[u8], outputs: &mut Vec<Output>) {
