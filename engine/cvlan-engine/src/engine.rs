@@ -13,14 +13,14 @@ use crate::settings::Settings;
 use crate::shown::Shown;
 use crate::spans::Spans;
 use crate::state_dir::StateDir;
-use crate::status;
+use crate::status::View;
 use crate::userspace::Userspace;
 use cloudvlan_gen::cloudvlan::engine::v1 as pb;
 use cvlan_io::{Tun, TunError};
 use rand_core::{OsRng, RngCore};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 use tokio::sync::{mpsc, watch};
 
 /// Makes the interface of a name.
@@ -40,6 +40,8 @@ pub struct Engine {
     core: Mutex<Core>,
     ended: mpsc::UnboundedSender<String>,
     stopping: watch::Sender<bool>,
+    /// Set anew by each declaration.
+    declared: watch::Sender<()>,
 }
 
 /// What the control socket changes, one caller at a time.
@@ -77,6 +79,7 @@ impl Engine {
             core: Mutex::default(),
             ended,
             stopping: watch::Sender::new(false),
+            declared: watch::Sender::new(()),
         });
         engine.come_up()?;
         Ok(engine)
@@ -140,17 +143,40 @@ impl Engine {
     /// # Errors
     /// Names what is wrong; what was in force stays.
     pub fn apply(&self, request: pb::ApplyRequest) -> Result<pb::ApplyResponse, Failure> {
-        apply::apply(self, &mut self.core(), request)
+        let applied = apply::apply(self, &mut self.core(), request);
+        // Also what was refused may have changed something: a port that is bound, a generation.
+        self.declared.send_replace(());
+        applied
     }
 
-    /// Everything there is to know.
+    /// Everything there is to know. However many peers there are, nobody waits meanwhile.
     #[must_use]
     pub fn status(&self) -> pb::EngineStatus {
-        let mut status = status::status(&self.instance_id, &self.core(), SystemTime::now());
+        self.complete(self.view().whole(Instant::now(), SystemTime::now()))
+    }
+
+    /// The status without peers and rules, and a digest of those.
+    #[must_use]
+    pub fn brief_status(&self) -> (pb::EngineStatus, u64) {
+        let view = self.view();
+        (self.complete(view.brief()), view.fingerprint(Instant::now()))
+    }
+
+    fn view(&self) -> View {
+        View::of(&self.instance_id, &self.core(), SystemTime::now())
+    }
+
+    fn complete(&self, mut status: pb::EngineStatus) -> pb::EngineStatus {
         status.counters.extend(self.dns.counters());
         status.counters.insert("spans_dropped".to_owned(), self.spans.dropped());
         status.dns = self.dns.status();
         status
+    }
+
+    /// Changes with each declaration, once it is in force.
+    #[must_use]
+    pub fn declared(&self) -> watch::Receiver<()> {
+        self.declared.subscribe()
     }
 
     /// What would happen to a packet now.

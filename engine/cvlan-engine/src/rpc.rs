@@ -124,11 +124,11 @@ impl EngineService for Service {
     ) -> Result<Response<pb::GetStatusResponse>, Status> {
         let without_peers = request.into_inner().without_peers;
         self.blocking(Span::none(), move |engine| {
-            let mut status = engine.status();
-            if without_peers {
-                status.peers.clear();
-                status.rules.clear();
-            }
+            let status = if without_peers {
+                engine.brief_status().0
+            } else {
+                engine.status()
+            };
             Ok(pb::GetStatusResponse { status: Some(status) })
         })
         .await

@@ -1,7 +1,7 @@
 //! The state of an engine as the contract tells it.
 
 use crate::engine::Core;
-use crate::identity::Identity;
+use crate::forward::Shared;
 use crate::interface::Interface;
 use cloudvlan_gen::cloudvlan::engine::v1 as pb;
 use cloudvlan_gen::cloudvlan::entity::v1 as entity;
@@ -10,56 +10,103 @@ use cvlan_map::{Map, Peer};
 use cvlan_wg::PeerId;
 use cvlan_wire::prefix::address_to_bytes;
 use cvlan_wire::{Node, PeerHandle, Prefix};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 /// Rules of one status.
 const MAX_RULES_TOLD: usize = 1000;
 
-/// Reads everything; what is not there yet stays empty.
-pub fn status(instance_id: &str, core: &Core, now: SystemTime) -> pb::EngineStatus {
-    let mut status = pb::EngineStatus {
-        instance_id: instance_id.to_owned(),
-        generation: core.generation,
-        ..pb::EngineStatus::default()
-    };
-    if let Some(settings) = &core.settings {
-        status.interface_name = settings.interface_name.clone();
-        status.listen_port = settings.listen_port.into();
-        status.mtu = settings.mtu.into();
-    }
-    match core.forwarder.as_ref().map(|forwarder| &**forwarder.interface()) {
-        Some(Interface::Tun(_)) => status.set_interface_kind(pb::InterfaceKind::Tun),
-        Some(Interface::Stack(_)) => {
-            status.interface_name.clear();
-            status.set_interface_kind(pb::InterfaceKind::Userspace);
-        }
-        None => {}
-    }
-    let Some(identity) = &core.identity else { return status };
-    status.membership = identity.store.membership().map(Into::into);
-    status.map = Some(identity.store.position(now));
-    status.counters = identity.shared.counters.named(&identity.shared.wg);
-    status.rules = rules(&identity.shared.snapshot().policy);
-    if let Some(map) = identity.store.map() {
-        describe(&mut status, identity, &map, now);
-    }
-    status
+/// What a status is made of; taken in a moment, read without holding anybody up.
+pub struct View {
+    /// What neither map nor data path says.
+    status: pb::EngineStatus,
+    shared: Option<Arc<Shared>>,
+    map: Option<Arc<Map>>,
 }
 
-fn describe(status: &mut pb::EngineStatus, identity: &Identity, map: &Map, now: SystemTime) {
-    if let Some(own) = &map.own {
-        status.name = own.name.clone();
-        status.addresses = addresses(own);
-        status.own_routes = own.routes.iter().copied().map(prefix).collect();
-        let routes = cvlan_route::interface_routes(Some(own), map.peer_nodes().map(|(_, node)| node));
-        status.routes = routes.into_iter().map(prefix).collect();
+impl View {
+    /// What there is; what is not there yet stays empty.
+    pub fn of(instance_id: &str, core: &Core, now: SystemTime) -> Self {
+        let mut status = pb::EngineStatus {
+            instance_id: instance_id.to_owned(),
+            generation: core.generation,
+            ..pb::EngineStatus::default()
+        };
+        if let Some(settings) = &core.settings {
+            status.interface_name = settings.interface_name.clone();
+            status.listen_port = settings.listen_port.into();
+            status.mtu = settings.mtu.into();
+        }
+        match core.forwarder.as_ref().map(|forwarder| &**forwarder.interface()) {
+            Some(Interface::Tun(_)) => status.set_interface_kind(pb::InterfaceKind::Tun),
+            Some(Interface::Stack(_)) => {
+                status.interface_name.clear();
+                status.set_interface_kind(pb::InterfaceKind::Userspace);
+            }
+            None => {}
+        }
+        let identity = core.identity.as_ref();
+        if let Some(identity) = identity {
+            status.membership = identity.store.membership().map(Into::into);
+            status.map = Some(identity.store.position(now));
+        }
+        Self {
+            status,
+            shared: identity.map(|identity| identity.shared.clone()),
+            map: identity.and_then(|identity| identity.store.map()),
+        }
     }
-    let clock = Instant::now();
-    status.peers = map
-        .peers
-        .iter()
-        .map(|(handle, peer)| peer_status(identity, *handle, peer, clock, now))
-        .collect();
+
+    /// Everything but peers and rules.
+    pub fn brief(&self) -> pb::EngineStatus {
+        let mut status = self.status.clone();
+        if let Some(shared) = &self.shared {
+            status.counters = shared.counters.named(&shared.wg);
+        }
+        if let Some((map, own)) = self.map.as_ref().and_then(|map| Some((map, map.own.as_ref()?))) {
+            status.name = own.name.clone();
+            status.addresses = addresses(own);
+            status.own_routes = own.routes.iter().copied().map(prefix).collect();
+            let routes = cvlan_route::interface_routes(Some(own), map.peer_nodes().map(|(_, node)| node));
+            status.routes = routes.into_iter().map(prefix).collect();
+        }
+        status
+    }
+
+    /// Everything. Two clocks are read for it: the moment is told by both.
+    pub fn whole(&self, clock: Instant, now: SystemTime) -> pb::EngineStatus {
+        let mut status = self.brief();
+        if let Some(shared) = &self.shared {
+            status.rules = rules(&shared.snapshot().policy);
+            let peers = self.map.iter().flat_map(|map| map.peers.iter());
+            status.peers = peers
+                .map(|(handle, peer)| peer_status(shared, *handle, peer, clock, now))
+                .collect();
+        }
+        status
+    }
+
+    /// A digest of what is told of peers and rules.
+    pub fn fingerprint(&self, clock: Instant) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let Some(shared) = &self.shared else {
+            return hasher.finish();
+        };
+        for (handle, peer) in self.map.iter().flat_map(|map| map.peers.iter()) {
+            let stats = shared.wg.stats(PeerId(handle.0), clock);
+            let told = stats.map(|stats| {
+                let traffic = (stats.bytes_received, stats.bytes_sent);
+                (stats.endpoint, stats.latest_handshake, traffic)
+            });
+            // A record that changed is another one.
+            (handle.0, Arc::as_ptr(&peer.node).addr(), told).hash(&mut hasher);
+        }
+        for (rule, count) in shared.snapshot().policy.counts() {
+            (rule.id, count.packets, count.bytes).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
 }
 
 /// Those that decided anything, the busiest first.
@@ -78,14 +125,8 @@ fn rules(policy: &Compiled) -> Vec<pb::RuleStatus> {
     rules
 }
 
-fn peer_status(
-    identity: &Identity,
-    handle: PeerHandle,
-    peer: &Peer,
-    clock: Instant,
-    now: SystemTime,
-) -> pb::PeerStatus {
-    let stats = identity.shared.wg.stats(PeerId(handle.0), clock);
+fn peer_status(shared: &Shared, handle: PeerHandle, peer: &Peer, clock: Instant, now: SystemTime) -> pb::PeerStatus {
+    let stats = shared.wg.stats(PeerId(handle.0), clock);
     pb::PeerStatus {
         node_id: peer.node.node_id.clone(),
         name: peer.node.name.clone(),

@@ -12,7 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-/// Wait between two looks at the status.
+/// Wait between two looks at the status; what is declared is told at once.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Answers that a reader may be behind; then it is waited for, and when events pile up it is cut.
 const AHEAD: usize = 64;
@@ -34,13 +34,14 @@ async fn feed(engine: &Arc<Engine>, request: pb::WatchRequest, sender: &Sender) 
     let mut events = engine.events().watch();
     let mut spans = engine.spans.watch();
     let mut stopping = engine.stopping();
-    let mut last = status_of(engine).await?;
+    let mut declared = engine.declared();
+    let mut last = status_of(engine, request).await?;
     let opened = pb::Opened {
-        instance_id: last.instance_id.clone(),
-        generation: last.generation,
+        instance_id: last.0.instance_id.clone(),
+        generation: last.0.generation,
     };
     send(sender, Item::Opened(opened)).await?;
-    send(sender, Item::Status(told(&last, request))).await?;
+    send(sender, Item::Status(last.0.clone())).await?;
     let mut looks = interval_at(Instant::now() + INTERVAL, INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -60,30 +61,32 @@ async fn feed(engine: &Arc<Engine>, request: pb::WatchRequest, sender: &Sender) 
                 Err(RecvError::Closed) => return None,
                 Err(RecvError::Lagged(missed)) => engine.spans.missed(missed),
             },
-            _ = looks.tick() => {
-                let status = status_of(engine).await?;
-                if status != last {
-                    last = status;
-                    send(sender, Item::Status(told(&last, request))).await?;
-                }
-            }
+            _ = looks.tick() => look(engine, request, &mut last, sender).await?,
+            Ok(()) = declared.changed() => look(engine, request, &mut last, sender).await?,
         }
     }
 }
 
-/// What a watcher gets of a status.
-fn told(status: &pb::EngineStatus, request: pb::WatchRequest) -> pb::EngineStatus {
-    let mut told = status.clone();
-    if request.without_peers {
-        told.peers.clear();
-        told.rules.clear();
+/// A status as the watcher gets it, and a digest of what is left out.
+type Told = (pb::EngineStatus, u64);
+
+/// Tells the status when it is another.
+async fn look(engine: &Arc<Engine>, request: pb::WatchRequest, last: &mut Told, sender: &Sender) -> Option<()> {
+    let now = status_of(engine, request).await?;
+    if now != *last {
+        *last = now;
+        send(sender, Item::Status(last.0.clone())).await?;
     }
-    told
+    Some(())
 }
 
-async fn status_of(engine: &Arc<Engine>) -> Option<pb::EngineStatus> {
+async fn status_of(engine: &Arc<Engine>, request: pb::WatchRequest) -> Option<Told> {
     let engine = engine.clone();
-    tokio::task::spawn_blocking(move || engine.status()).await.ok()
+    let read = move || match request.without_peers {
+        true => engine.brief_status(),
+        false => (engine.status(), 0),
+    };
+    tokio::task::spawn_blocking(read).await.ok()
 }
 
 async fn send(sender: &Sender, item: Item) -> Option<()> {
