@@ -207,11 +207,11 @@ fn keep(
 ) -> Result<Option<MapDiff>, Failure> {
     let former = core.settings.clone();
     let identity = engine.identity(core)?;
+    let first = prepared.filter(|_| identity.store.membership().is_none() && !step.is_empty());
     if let Some(prepared) = prepared {
-        if identity.store.membership().is_none() && !step.is_empty() {
-            identity.rehearse(&prepared.settings.membership, step, now)?;
+        if first.is_none() {
+            identity.store.set_membership(prepared.settings.membership.clone())?;
         }
-        identity.store.set_membership(prepared.settings.membership.clone())?;
         if former.as_ref() != Some(&prepared.settings) {
             prepared.settings.store(&engine.state)?;
         }
@@ -219,8 +219,11 @@ fn keep(
     if step.is_empty() {
         return Ok(None);
     }
-    let verified =
-        tracing::info_span!("engine.verify_map", frames = step.len()).in_scope(|| identity.store.apply(step, now));
+    let store = &mut identity.store;
+    let verified = tracing::info_span!("engine.verify_map", frames = step.len()).in_scope(|| match first {
+        Some(prepared) => store.begin(prepared.settings.membership.clone(), step, now),
+        None => store.apply(step, now),
+    });
     verified.map(Some).map_err(|error| {
         if prepared.is_some() {
             let restored = match &former {

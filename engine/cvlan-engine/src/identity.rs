@@ -8,8 +8,7 @@ use crate::keys::Keys;
 use crate::state_dir::StateDir;
 use crate::tunnels::Tunnels;
 use crate::workers::Threads;
-use cloudvlan_gen::cloudvlan::entity::v1::MapUpdate;
-use cvlan_map::{FileStorage, MapStore, Membership, Slot, Storage};
+use cvlan_map::{FileStorage, MapStore};
 use cvlan_wg::{Epoch, Wg};
 use rand_core::{OsRng, RngCore};
 use std::io;
@@ -61,41 +60,5 @@ impl Identity {
             shared,
             tunnels: Tunnels::default(),
         })
-    }
-
-    /// Whether a first membership and the step that comes with it go together, without keeping anything.
-    ///
-    /// # Errors
-    /// What applying both would say.
-    pub fn rehearse(&self, membership: &Membership, step: &[MapUpdate], now: SystemTime) -> Result<(), Failure> {
-        let mut rehearsal = MapStore::open_with(Box::new(Nowhere), self.keys.wireguard_public(), Box::new(Threads))?;
-        rehearsal.set_membership(membership.clone())?;
-        rehearsal.apply(step, now)?;
-        Ok(())
-    }
-}
-
-/// Takes everything and keeps nothing.
-struct Nowhere;
-
-impl Storage for Nowhere {
-    fn read(&self, _: Slot) -> io::Result<Option<Vec<u8>>> {
-        Ok(None)
-    }
-
-    fn replace(&mut self, _: &[u8]) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn journal(&self, _: Slot) -> io::Result<Option<Vec<u8>>> {
-        Ok(None)
-    }
-
-    fn append(&mut self, _: u64, _: &[u8]) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn set_aside(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

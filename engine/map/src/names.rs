@@ -1,7 +1,9 @@
 //! Which addresses a name of the overlay means.
 
 use crate::view::Map;
-use cvlan_wire::Node;
+use cvlan_wire::{Node, PeerHandle};
+use rpds::RedBlackTreeSetSync;
+use std::sync::Arc;
 
 impl Map {
     /// The node that a name means: `<node>`, or `<node>.<domain>` when the map says a domain; in any case of letters, with
@@ -13,11 +15,35 @@ impl Map {
         let label = domain
             .and_then(|domain| name.strip_suffix(domain)?.strip_suffix('.'))
             .unwrap_or(&name);
-        let peers = self.peers.values().map(|peer| &*peer.node);
-        self.own
-            .as_deref()
-            .into_iter()
-            .chain(peers)
-            .find(|node| node.name == label)
+        let own = self.own.as_deref().filter(|own| own.name == label);
+        own.or_else(|| {
+            let handle = self.names.first(label)?;
+            self.peers.get(&handle).map(|peer| &*peer.node)
+        })
+    }
+}
+
+/// Peers by name; nothing says that two do not have the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names(RedBlackTreeSetSync<(Arc<str>, PeerHandle)>);
+
+impl Names {
+    /// Follows a peer from one record to the next.
+    pub fn follow(&mut self, handle: PeerHandle, before: Option<&Node>, after: Option<&Node>) {
+        if before.map(|node| &node.name) == after.map(|node| &node.name) {
+            return;
+        }
+        if let Some(before) = before {
+            self.0.remove_mut(&(before.name.as_str().into(), handle));
+        }
+        if let Some(after) = after {
+            self.0.insert_mut((after.name.as_str().into(), handle));
+        }
+    }
+
+    /// Of those of a name the one with the least handle.
+    fn first(&self, name: &str) -> Option<PeerHandle> {
+        let (found, handle) = self.0.range((name.into(), PeerHandle(0))..).next()?;
+        (**found == *name).then_some(*handle)
     }
 }

@@ -185,6 +185,28 @@ impl MapStore {
         }
     }
 
+    /// Sets whom the node believes and applies the first step, both or neither.
+    ///
+    /// # Errors
+    /// As [`MapStore::set_membership`] and [`MapStore::apply`].
+    pub fn begin(
+        &mut self,
+        membership: Membership,
+        frames: &[entity::MapUpdate],
+        now: SystemTime,
+    ) -> Result<MapDiff, MapError> {
+        if self.membership.is_some() {
+            self.set_membership(membership)?;
+            return self.apply(frames, now);
+        }
+        self.membership = Some(membership);
+        let applied = self.apply(frames, now);
+        if applied.is_err() {
+            self.membership = None;
+        }
+        applied
+    }
+
     fn is_same(&self, former: &Membership, membership: &Membership) -> bool {
         let followed = |key| self.state.as_ref().is_some_and(|state| state.roots.knows(key));
         let with_former_root = Membership {

@@ -8,6 +8,7 @@ use rpds::RedBlackTreeMapSync;
 
 use crate::handles::Handles;
 use crate::head::Head;
+use crate::names::Names;
 use crate::state::{State, Touched};
 
 /// Everybody else in a map, by handle; ordered, and cheap to clone and to change.
@@ -26,6 +27,7 @@ pub struct Map {
     pub peers: Peers,
     /// By id.
     pub rules: RedBlackTreeMapSync<RuleId, Arc<Rule>>,
+    pub(crate) names: Names,
     /// How names are resolved; None when the controller says nothing of it.
     pub dns: Option<Arc<Dns>>,
 }
@@ -81,6 +83,7 @@ impl Map {
             own: state.nodes.get(own_id).map(|held| held.value.clone()),
             peers: former.map(|former| former.peers.clone()).unwrap_or_default(),
             rules: former.map(|former| former.rules.clone()).unwrap_or_default(),
+            names: former.map(|former| former.names.clone()).unwrap_or_default(),
             dns: state.dns.as_ref().map(|held| held.value.clone()),
         };
         let mut diff = MapDiff {
@@ -108,6 +111,9 @@ impl Map {
     }
 
     fn follow_peer(&mut self, handle: PeerHandle, next: Option<Peer>, diff: &mut MapDiff) {
+        let before = self.peers.get(&handle).map(|peer| &*peer.node);
+        let after = next.as_ref().map(|peer| &*peer.node);
+        self.names.follow(handle, before, after);
         match (self.peers.get(&handle), next) {
             (None, None) => {}
             (Some(_), None) => {

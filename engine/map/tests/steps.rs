@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use cloudvlan_gen::cloudvlan::entity::v1 as entity;
 use common::*;
-use cvlan_map::{MapStore, Reason};
+use cvlan_map::{MapStore, Membership, Reason};
 use proptest::prelude::*;
 use prost::Message;
 
@@ -136,6 +136,79 @@ fn without_its_own_record_a_node_has_no_self() {
     };
     assert!(store.apply(&[gone], now()).unwrap().own_changed);
     assert!(store.map().unwrap().own.is_none());
+}
+
+fn called(number: u8, revision: u64, name: &str) -> entity::NodeRecord {
+    entity::NodeRecord {
+        name: name.into(),
+        record_revision: revision,
+        ..peer(number)
+    }
+}
+
+#[test]
+fn a_name_means_who_has_it_now() {
+    let memory = Memory::default();
+    let mut store = joined(&memory);
+    let own_name = own().name;
+    let all = [own(), called(2, 1, "web"), called(3, 1, "db"), called(4, 1, "web")];
+    store.apply(&[tenant().full(1, &all, &[])], now()).unwrap();
+    let meant = |store: &MapStore, name: &str| {
+        let map = store.map().unwrap();
+        map.node_named(name).map(|node| node.node_id.clone())
+    };
+    assert_eq!(meant(&store, "WEB."), Some("node_2".into()), "the first of them");
+    assert_eq!(meant(&store, &own_name), Some("node_1".into()));
+    assert_eq!(
+        (meant(&store, "we"), meant(&store, "webx"), meant(&store, "")),
+        (None, None, None)
+    );
+    let renamed = entity::MapUpdate {
+        removed_nodes: vec!["node_3".into()],
+        ..tenant().delta(1, 2, &[called(2, 2, "db")], &[])
+    };
+    store.apply(&[renamed], now()).unwrap();
+    assert_eq!(meant(&store, "web"), Some("node_4".into()));
+    assert_eq!(meant(&store, "db"), Some("node_2".into()));
+    let back = tenant().delta(2, 3, &[called(2, 3, "mail"), called(4, 2, "web")], &[]);
+    store.apply(&[back], now()).unwrap();
+    assert_eq!(
+        (meant(&store, "web"), meant(&store, "db")),
+        (Some("node_4".into()), None)
+    );
+    drop(store);
+    assert_eq!(meant(&open(&memory), "mail"), Some("node_2".into()));
+}
+
+#[test]
+fn a_first_membership_and_its_step_count_together_or_not_at_all() {
+    let membership = |number: u8| Membership::try_from(&tenant().membership(&format!("node_{number}"))).unwrap();
+    let memory = Memory::default();
+    let mut store = open(&memory);
+    let full = [tenant().full(1, &[own(), peer(2)], &[])];
+    let mut torn = full.clone();
+    torn[0].nodes[0].reverse();
+    assert!(store.begin(membership(1), &torn, now()).is_err());
+    memory.0.lock().unwrap().full = true;
+    assert_eq!(
+        store.begin(membership(1), &full, now()).unwrap_err().reason(),
+        Reason::Storage
+    );
+    memory.0.lock().unwrap().full = false;
+    assert!(store.membership().is_none() && store.map().is_none());
+    assert!(open(&memory).membership().is_none());
+
+    assert_eq!(store.begin(membership(1), &full, now()).unwrap().added.len(), 1);
+    assert_eq!(memory.0.lock().unwrap().writes, 1);
+    let kept = open(&memory);
+    assert_eq!(kept.membership(), Some(&membership(1)));
+    assert_eq!(kept.map().unwrap().peers.size(), 1);
+    let step = [tenant().delta(1, 2, &[peer(3)], &[])];
+    assert_eq!(
+        store.begin(membership(2), &step, now()).unwrap_err().reason(),
+        Reason::MembershipConflict
+    );
+    assert_eq!(store.begin(membership(1), &step, now()).unwrap().added.len(), 1);
 }
 
 /// One change of the truth.
