@@ -166,7 +166,7 @@ async fn serve(state: &Path, socket: &Path, figures: Option<SocketAddr>, spans: 
     let (ended, mut broken) = mpsc::unbounded_channel();
     let engine = Engine::open(state, Box::new(make_tun), spans, ended)?;
     tokio::spawn(look_at_the_clock(engine.clone()));
-    tokio::spawn(shown::follow(engine.clone()));
+    tokio::spawn(shown::follow(engine.clone(), shown::FOLDER.into()));
     if let Some(at) = figures {
         // Packets do not wait for somebody who counts them.
         if let Err(error) = metrics::serve(engine.clone(), at).await {

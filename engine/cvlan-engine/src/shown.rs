@@ -2,17 +2,22 @@
 
 use crate::engine::Engine;
 use crate::forward::Shared;
-use crate::uapi_socket::{Configured, FOLDER, UapiSocket, told};
+use crate::uapi_socket::{Configured, UapiSocket, told};
 use cvlan_uapi::{Device, Refused, SetDevice};
 use cvlan_wire::{PeerHandle, Prefix};
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
+pub use crate::uapi_socket::FOLDER;
+
 /// How often it is looked whether there is another interface.
 const TICK: Duration = Duration::from_secs(1);
+
+/// Wait before another try for a socket that could not be had.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// What there is to show: the sessions behind an interface.
 #[derive(Clone)]
@@ -78,6 +83,12 @@ struct Serving {
     task: JoinHandle<()>,
 }
 
+/// A socket that could not be had.
+struct Tried {
+    shown: Shown,
+    at: Instant,
+}
+
 impl Drop for Serving {
     fn drop(&mut self) {
         self.task.abort();
@@ -85,34 +96,41 @@ impl Drop for Serving {
 }
 
 /// Shows whatever interface the engine has, as long as it has it. Where the socket cannot be had, as without root, nothing
-/// else suffers.
-pub async fn follow(engine: Arc<Engine>) {
+/// else suffers, and it is tried again now and then: whoever has it may go.
+pub async fn follow(engine: Arc<Engine>, folder: PathBuf) {
     let mut ticks = tokio::time::interval(TICK);
     let mut serving: Option<Serving> = None;
-    let mut tried: Option<Shown> = None;
+    let mut refused: Option<Tried> = None;
     loop {
         ticks.tick().await;
         let shown = engine.shown();
         let same = |former: &Shown| shown.as_ref().is_some_and(|shown| shown.is(former));
-        if serving
-            .as_ref()
-            .map(|serving| &serving.shown)
-            .or(tried.as_ref())
-            .is_some_and(same)
-        {
+        if serving.as_ref().is_some_and(|serving| same(&serving.shown)) {
             continue;
         }
         serving = None;
-        tried = shown;
-        let Some(shown) = &tried else { continue };
-        match UapiSocket::bind(Path::new(FOLDER), &shown.name) {
+        refused = refused.filter(|tried| same(&tried.shown));
+        let Some(shown) = shown else { continue };
+        if refused.as_ref().is_some_and(|tried| tried.at.elapsed() < AGAIN) {
+            continue;
+        }
+        match UapiSocket::bind(&folder, &shown.name) {
             Ok(socket) => {
+                refused = None;
                 serving = Some(Serving {
                     task: tokio::spawn(socket.serve(Arc::new(shown.clone()))),
-                    shown: shown.clone(),
+                    shown,
                 });
             }
-            Err(error) => tracing::info!(%error, "`wg show` does not find this interface"),
+            Err(error) => {
+                if refused.is_none() {
+                    tracing::info!(%error, "`wg show` does not find this interface");
+                }
+                refused = Some(Tried {
+                    shown,
+                    at: Instant::now(),
+                });
+            }
         }
     }
 }
