@@ -1,6 +1,6 @@
 //! An interface whose peers are set through its socket, and what is in force of it.
 
-use super::peers::{Peer, Peers};
+use super::peers::{Former, Peer, Peers};
 use crate::echo::Echo;
 use crate::events::Events;
 use crate::forward::{Forwarder, Shared, Snapshot};
@@ -92,6 +92,21 @@ impl Device {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Key and socket as they are wanted; true when the sessions are new ones without peers.
+    fn prepare(&self, core: &mut Core, wanted: &SetDevice) -> Result<bool, Refused> {
+        let listen_port = wanted.listen_port.unwrap_or(core.listen_port);
+        let fwmark = wanted.fwmark.unwrap_or(core.fwmark);
+        let udp = socket(core, listen_port, fwmark)?;
+        let new_socket = !Arc::ptr_eq(&udp, &core.udp);
+        let private_key = match &wanted.private_key {
+            Some(key) => Some(key.clone()).filter(|key| !key.is_none()),
+            None => core.private_key.clone(),
+        };
+        let new_key = private_key != core.private_key;
+        (core.udp, core.listen_port, core.fwmark, core.private_key) = (udp, listen_port, fwmark, private_key);
+        self.run(core, new_key, new_socket)
+    }
+
     /// Brings sessions and threads in line with key and socket; true when the sessions are new ones without peers.
     fn run(&self, core: &mut Core, new_key: bool, new_socket: bool) -> Result<bool, Refused> {
         let former = if new_key || new_socket {
@@ -170,24 +185,20 @@ fn socket(core: &Core, listen_port: u16, fwmark: u32) -> Result<Arc<UdpPort>, Re
 impl Configured for Device {
     fn set(&self, wanted: SetDevice) -> Result<(), Refused> {
         let mut core = self.core();
-        let mut peers = core.peers.changed(&wanted)?;
-        let listen_port = wanted.listen_port.unwrap_or(core.listen_port);
-        let fwmark = wanted.fwmark.unwrap_or(core.fwmark);
-        let udp = socket(&core, listen_port, fwmark)?;
-        let new_socket = !Arc::ptr_eq(&udp, &core.udp);
-        let private_key = match &wanted.private_key {
-            Some(key) => Some(key.clone()).filter(|key| !key.is_none()),
-            None => core.private_key.clone(),
-        };
-        let new_key = private_key != core.private_key;
-        (core.udp, core.listen_port, core.fwmark, core.private_key) = (udp, listen_port, fwmark, private_key);
-        let fresh = self.run(&mut core, new_key, new_socket)?;
-        if let Some(running) = &core.running {
-            let whole = fresh || wanted.replace_peers;
-            put_in_force(&running.shared, &wanted, &core.peers, &mut peers, whole);
+        let former = core.peers.change(&wanted)?;
+        match self.prepare(&mut core, &wanted) {
+            Ok(fresh) => {
+                let Core { peers, running, .. } = &mut *core;
+                if let Some(running) = running {
+                    put_in_force(&running.shared, &wanted, &former, peers, fresh);
+                }
+                Ok(())
+            }
+            Err(refused) => {
+                core.peers.restore(former);
+                Err(refused)
+            }
         }
-        core.peers = peers;
-        Ok(())
     }
 
     fn get(&self) -> Told {
@@ -217,31 +228,33 @@ impl Configured for Device {
 }
 
 /// Peers before addresses, so that no packet is given to one that is not there. Who is refused is taken out of `peers`.
-fn put_in_force(shared: &Shared, wanted: &SetDevice, former: &Peers, peers: &mut Peers, whole: bool) {
-    let now = Instant::now();
-    let refused = if whole {
-        shared.wg.set_peers(now, peers.iter().map(Peer::config).collect())
+fn put_in_force(shared: &Shared, wanted: &SetDevice, former: &Former, peers: &mut Peers, fresh: bool) {
+    let refused: Vec<_> = if fresh || wanted.replace_peers {
+        let configs = peers.iter().map(Peer::config).collect();
+        let refused = shared.wg.set_peers(Instant::now(), configs).into_iter();
+        refused
+            .filter_map(|(id, reason)| Some((peers.key_of(id)?, reason)))
+            .collect()
     } else {
-        wanted
-            .peers
-            .iter()
-            .filter_map(|change| put(shared, &change.public_key, former, peers))
+        let changes = wanted.peers.iter();
+        changes
+            .filter_map(|change| put(shared, change.public_key, former, peers))
             .collect()
     };
-    for (id, reason) in refused {
+    for (key, reason) in refused {
         tracing::warn!(%reason, "peer refused");
-        peers.remove_id(id);
+        peers.remove(&key);
     }
     shared.install(Snapshot::allowed_ips(peers.table().clone()));
 }
 
 /// Puts in force what became of one peer.
-fn put(shared: &Shared, key: &PublicKey, former: &Peers, peers: &Peers) -> Option<(PeerId, cvlan_wg::Refused)> {
-    if let Some(peer) = peers.get(key) {
+fn put(shared: &Shared, key: PublicKey, former: &Former, peers: &Peers) -> Option<(PublicKey, cvlan_wg::Refused)> {
+    if let Some(peer) = peers.get(&key) {
         let refused = shared.wg.put_peer(Instant::now(), peer.config()).err();
-        return refused.map(|why| (peer.id, why));
+        return refused.map(|why| (key, why));
     }
     // One that came and went within the request was never there.
-    former.get(key).map(|gone| shared.wg.remove_peer(gone.id));
+    former.id(&key).map(|gone| shared.wg.remove_peer(gone));
     None
 }

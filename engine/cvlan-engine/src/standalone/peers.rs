@@ -56,7 +56,7 @@ impl Peer {
     }
 }
 
-/// All peers. A copy is cheap: what did not change is shared.
+/// All peers. A change costs what it touches, however many there are.
 #[derive(Clone, Debug, Default)]
 pub struct Peers {
     by_key: HashMap<PublicKey, Arc<Peer>>,
@@ -65,48 +65,92 @@ pub struct Peers {
     next_id: u32,
 }
 
+/// What a change found; enough to take it back.
+pub enum Former {
+    /// All peers: others took their place.
+    All(Box<Peers>),
+    /// Those that it touched; None for one that was not there.
+    Touched(HashMap<PublicKey, Option<Arc<Peer>>>),
+}
+
+impl Former {
+    /// The handle of a peer that was there and was touched.
+    pub fn id(&self, key: &PublicKey) -> Option<PeerId> {
+        let peer = match self {
+            Self::All(peers) => peers.by_key.get(key),
+            Self::Touched(touched) => touched.get(key).and_then(Option::as_ref),
+        };
+        peer.map(|peer| peer.id)
+    }
+
+    /// Keeps what a peer was before the first change of it.
+    fn keep(&mut self, key: PublicKey, peer: Option<&Arc<Peer>>) {
+        if let Self::Touched(touched) = self {
+            touched.entry(key).or_insert_with(|| peer.cloned());
+        }
+    }
+}
+
 impl Peers {
-    /// What the peers would be after a change.
+    /// Changes what is wanted.
     ///
     /// # Errors
-    /// [`Refused::TooMany`].
-    pub fn changed(&self, wanted: &SetDevice) -> Result<Self, Refused> {
-        let mut next = if wanted.replace_peers {
-            Self {
-                next_id: self.next_id,
-                ..Self::default()
-            }
+    /// [`Refused::TooMany`], and nothing is changed.
+    pub fn change(&mut self, wanted: &SetDevice) -> Result<Former, Refused> {
+        let mut former = if wanted.replace_peers {
+            let next_id = self.next_id;
+            let all = std::mem::take(self);
+            self.next_id = next_id;
+            Former::All(Box::new(all))
         } else {
-            self.clone()
+            Former::Touched(HashMap::new())
         };
         for change in &wanted.peers {
-            next.change(change, self);
-            if next.by_key.len() > MAX_PEERS || next.owners.len() > MAX_ALLOWED_IPS {
+            self.change_one(change, &mut former);
+            if self.by_key.len() > MAX_PEERS || self.owners.len() > MAX_ALLOWED_IPS {
+                self.restore(former);
                 return Err(Refused::TooMany);
             }
         }
-        Ok(next)
+        Ok(former)
     }
 
-    fn change(&mut self, change: &SetPeer, former: &Self) {
-        if change.remove {
-            self.remove(&change.public_key);
+    /// Takes a change back that was the last.
+    pub fn restore(&mut self, former: Former) {
+        match former {
+            Former::All(all) => *self = *all,
+            Former::Touched(touched) => {
+                touched.keys().for_each(|key| self.remove(key));
+                for (key, peer) in touched {
+                    if let Some(peer) = peer {
+                        for prefix in &peer.allowed_ips {
+                            self.owners.insert(*prefix, key);
+                            self.table.give(*prefix, PeerHandle(peer.id.0));
+                        }
+                        self.by_key.insert(key, peer);
+                    }
+                }
+            }
+        }
+    }
+
+    fn change_one(&mut self, change: &SetPeer, former: &mut Former) {
+        let key = change.public_key;
+        if change.update_only && !change.remove && !self.by_key.contains_key(&key) {
             return;
         }
-        if !self.by_key.contains_key(&change.public_key) {
-            if change.update_only {
-                return;
-            }
-            // Who is taken away and comes back in one request keeps its sessions.
-            let id = former
-                .by_key
-                .get(&change.public_key)
-                .map_or_else(|| self.new_id(), |peer| peer.id);
-            let peer = Arc::new(Peer::new(id, change.public_key));
-            self.by_key.insert(change.public_key, peer);
+        former.keep(key, self.by_key.get(&key));
+        if change.remove {
+            self.remove(&key);
+            return;
         }
-        self.change_allowed_ips(change);
-        let Some(peer) = self.by_key.get_mut(&change.public_key) else {
+        if !self.by_key.contains_key(&key) {
+            // Who is taken away and comes back in one request keeps its sessions.
+            let id = former.id(&key).unwrap_or_else(|| self.new_id());
+            self.by_key.insert(key, Arc::new(Peer::new(id, key)));
+        }
+        self.change_allowed_ips(change, former);
+        let Some(peer) = self.by_key.get_mut(&key) else {
             return;
         };
         let peer = Arc::make_mut(peer);
@@ -119,31 +163,32 @@ impl Peers {
         }
     }
 
-    fn change_allowed_ips(&mut self, change: &SetPeer) {
+    fn change_allowed_ips(&mut self, change: &SetPeer, former: &mut Former) {
         let key = change.public_key;
         if change.replace_allowed_ips {
             let all = self.by_key.get(&key).map(|peer| peer.allowed_ips.clone());
-            all.iter().flatten().for_each(|prefix| self.disown(*prefix));
+            all.iter().flatten().for_each(|prefix| self.disown(*prefix, former));
         }
         for allowed in &change.allowed_ips {
             match *allowed {
                 AllowedIp::Add(prefix) => {
-                    self.disown(prefix);
+                    self.disown(prefix, former);
                     if let Some(peer) = self.by_key.get_mut(&key) {
                         self.owners.insert(prefix, key);
                         self.table.give(prefix, PeerHandle(peer.id.0));
                         Arc::make_mut(peer).allowed_ips.insert(prefix);
                     }
                 }
-                AllowedIp::Remove(prefix) if self.owners.get(&prefix) == Some(&key) => self.disown(prefix),
+                AllowedIp::Remove(prefix) if self.owners.get(&prefix) == Some(&key) => self.disown(prefix, former),
                 AllowedIp::Remove(_) => {}
             }
         }
     }
 
-    fn disown(&mut self, prefix: Prefix) {
-        let former = self.owners.remove(&prefix);
-        if let Some(peer) = former.and_then(|key| self.by_key.get_mut(&key)) {
+    fn disown(&mut self, prefix: Prefix, former: &mut Former) {
+        let Some(key) = self.owners.remove(&prefix) else { return };
+        former.keep(key, self.by_key.get(&key));
+        if let Some(peer) = self.by_key.get_mut(&key) {
             self.table.take_back(prefix, PeerHandle(peer.id.0));
             Arc::make_mut(peer).allowed_ips.remove(&prefix);
         }
@@ -155,7 +200,8 @@ impl Peers {
         id
     }
 
-    fn remove(&mut self, key: &PublicKey) {
+    /// Takes away a peer.
+    pub fn remove(&mut self, key: &PublicKey) {
         if let Some(peer) = self.by_key.remove(key) {
             for prefix in &peer.allowed_ips {
                 self.owners.remove(prefix);
@@ -164,10 +210,9 @@ impl Peers {
         }
     }
 
-    /// Takes away the peer of a handle.
-    pub fn remove_id(&mut self, id: PeerId) {
-        let key = self.iter().find(|peer| peer.id == id).map(|peer| peer.public_key);
-        key.iter().for_each(|key| self.remove(key));
+    /// The key of a handle.
+    pub fn key_of(&self, id: PeerId) -> Option<PublicKey> {
+        self.iter().find(|peer| peer.id == id).map(|peer| peer.public_key)
     }
 
     /// One peer.
