@@ -137,15 +137,19 @@ export function natNetwork<Server extends string, Nat extends string, Host exten
     return prefixesBehind(name).map((to) => (via === "wire" || ipv6 === undefined ? { to } : { to, via: ipv6 }));
   };
   /** An impaired wire does not end on the bridge: the others go through the router to reach it. */
-  const routesToImpaired = (name: string, segment: string): LabRoute[] =>
-    [...wires.keys()]
+  const routesToImpaired = (name: string, segment: string): LabRoute[] => {
+    const own = addresses(name, segment);
+    return [...wires.keys()]
       .filter((other) => other !== name && parentOf(other) === segment)
       .flatMap((other) =>
-        pairs(addresses(other, segment)).map(([family, address]) => ({
-          to: address + prefix(family, "alone"),
-          via: segmentNamed(segment).at(1)[family],
-        })),
+        pairs(addresses(other, segment))
+          .filter(([family]) => own[family] !== undefined)
+          .map(([family, address]) => ({
+            to: address + prefix(family, "alone"),
+            via: segmentNamed(segment).at(1)[family],
+          })),
       );
+  };
   const uplinkOf = (name: string): string => (sites.has(name) ? WAN : name === plan.current ? "cvpublic" : "eth0");
 
   const uplink = (name: string, segment: string): LabLink => {

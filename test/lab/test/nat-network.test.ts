@@ -34,10 +34,24 @@ describe("plan of a NAT lab", () => {
   });
 
   it("leads neighbours to an impaired wire through the router of the segment", () => {
-    const { topology } = natNetwork({ ...rest, nats: { home: { kind: "full-cone" } }, wires: { home: { loss: 0.1 } } });
+    const { topology } = natNetwork({
+      servers: ["stun"],
+      nats: { home: { kind: "full-cone" } },
+      hosts: { open: PUBLIC },
+      wires: { open: { loss: 0.1 } },
+    });
     const { inside } = batchesOf(topology, (node) => node);
-    assert.ok(inside.get("stun")?.includes("route add 203.0.113.100/32 via 203.0.113.1 dev eth0"));
-    assert.ok(inside.get(PUBLIC)?.includes("route add 203.0.113.100/32 dev to-home"));
+    const impaired = ["203.0.113.200/32", "2001:db8::200/128"];
+    assert.deepEqual(
+      inside.get(PUBLIC)?.filter((line) => line.startsWith("route")),
+      impaired.map((to) => `route add ${to} dev to-open`),
+    );
+    assert.ok(inside.get("stun")?.includes("route add 2001:db8::200/128 via 2001:db8::1 dev eth0"));
+    // Each in the families that it has.
+    assert.deepEqual(
+      inside.get("home")?.filter((line) => line.startsWith("route")),
+      ["route add 203.0.113.200/32 via 203.0.113.1 dev wan", "route add default via 203.0.113.1 dev wan"],
+    );
   });
 
   it("refuses what cannot be", () => {

@@ -34,11 +34,13 @@ export interface LabSocket {
 /** Opens sockets on a machine. */
 export interface SocketOpener {
   open(family?: "udp4" | "udp6", port?: number): Promise<LabSocket>;
+  /** Ends the program; a lab ends those on its own machines, not those beside itself. */
+  end(): void;
 }
 
 const PROGRAM = fileURLToPath(new URL("programs/datagrams.ts", import.meta.url));
 
-/** Starts the program that holds the sockets; it ends with the lab. */
+/** Starts the program that holds the sockets. */
 export async function socketsOn(lab: Lab, node: string): Promise<SocketOpener> {
   const child = await lab.spawn(node, [process.execPath, PROGRAM], { stdio: ["pipe", "pipe", "inherit"] });
   const { stdin, stdout } = child;
@@ -60,6 +62,7 @@ export async function socketsOn(lab: Lab, node: string): Promise<SocketOpener> {
   };
   let sockets = 0;
   return {
+    end: () => void child.kill(),
     open: async (family = "udp4", wanted = 0) => {
       sockets += 1;
       const socket = sockets;

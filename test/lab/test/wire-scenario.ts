@@ -17,10 +17,11 @@ const ROUNDS = 10;
 
 const lab = await createNatLab(
   {
-    servers: ["stun1", "stun2"],
+    servers: ["stun1", "stun2", "control"],
+    current: "control",
     nats: { home: { kind: "port-restricted", families: ["ipv4", "ipv6"] } },
-    hosts: { one: PUBLIC, same: PUBLIC, other: PUBLIC, shaky: PUBLIC, inside: "home" },
-    wires: { ...WIRES, home: { delayMs: 25 } },
+    hosts: { one: PUBLIC, same: PUBLIC, other: PUBLIC, shaky: PUBLIC, inside: "home", deep: "home" },
+    wires: { ...WIRES, home: { delayMs: 25 }, deep: { delayMs: 10 }, control: { delayMs: 10 } },
   },
   { captureProgram: process.env["CLOUDVLAN_LAB"] ?? "" },
 );
@@ -47,19 +48,23 @@ for (const host of Object.keys(WIRES) as (keyof typeof WIRES)[]) {
 
 const times: Record<string, number[]> = {};
 const other = await socketsOn(lab, "stun2");
-const inside = await socketsOn(lab, "inside");
 for (const [family, udp] of [
   ["ipv4", "udp4"],
   ["ipv6", "udp6"],
 ] as const) {
   const at = [lab.addresses("stun1")[family] ?? "", lab.addresses("stun2")[family] ?? ""] as const;
   const { servers } = await reflectors([server, other], at, udp);
-  const asks = await inside.open(udp);
-  times[family] = [];
-  for (let round = 0; round < ROUNDS; round += 1) {
-    const begun = performance.now();
-    await mapped(asks, portOf(servers[0], 0));
-    times[family].push(performance.now() - begun);
+  for (const node of ["inside", "deep", "control"] as const) {
+    const opener = await socketsOn(lab, node);
+    const asks = await opener.open(udp);
+    const taken: number[] = [];
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const begun = performance.now();
+      if (!(await mapped(asks, portOf(servers[0], 0)))) throw new Error(`nobody answers ${node} by ${family}`);
+      taken.push(performance.now() - begun);
+    }
+    times[`${node} ${family}`] = taken;
+    opener.end();
   }
 }
 await lab.close();
