@@ -8,6 +8,7 @@ export type IdKind =
   | "node"
   | "group"
   | "region"
+  | "discoveryserver"
   | "apikey"
   | "jointoken"
   | "cluster"

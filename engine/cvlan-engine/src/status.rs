@@ -64,6 +64,8 @@ impl View {
         if let Some(shared) = &self.shared {
             status.counters = shared.counters.named(&shared.wg);
         }
+        let servers = self.map.as_ref().and_then(|map| map.relay_map.as_ref());
+        status.relay_map_servers = servers.map_or(0, |map| u32::try_from(map.servers.len()).unwrap_or(u32::MAX));
         if let Some((map, own)) = self.map.as_ref().and_then(|map| Some((map, map.own.as_ref()?))) {
             status.name = own.name.clone();
             status.addresses = addresses(own);

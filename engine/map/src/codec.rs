@@ -39,6 +39,9 @@ struct Stored {
     /// Without an id.
     #[prost(message, optional, tag = "6")]
     dns_floor: Option<Tombstone>,
+    /// Without an id.
+    #[prost(message, optional, tag = "7")]
+    relay_map_floor: Option<Tombstone>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -63,6 +66,7 @@ pub(crate) fn encode(membership: &Membership, state: Option<&State>) -> Vec<u8> 
         stored.node_tombstones = bury(&state.node_tombstones, |id| id.as_bytes().to_vec());
         stored.rule_tombstones = bury(&state.rule_tombstones, |id| id.to_vec());
         stored.dns_floor = state.dns_floor.as_ref().map(|floor| stone(Vec::new(), floor));
+        stored.relay_map_floor = state.relay_map_floor.as_ref().map(|floor| stone(Vec::new(), floor));
     }
     let mut bytes = MARK.to_vec();
     bytes.extend(stored.encode_to_vec());
@@ -107,6 +111,9 @@ pub(crate) fn decode(
     if let Some(stone) = stored.dns_floor {
         state.dns_floor = Some(floor_of(&stone)?);
     }
+    if let Some(stone) = stored.relay_map_floor {
+        state.relay_map_floor = Some(floor_of(&stone)?);
+    }
     Ok((membership, Some(state)))
 }
 
@@ -127,6 +134,10 @@ fn whole_map(state: &State) -> entity::MapUpdate {
         rules: state.rules.values().map(|held| held.bytes.to_vec()).collect(),
         hints: state.endpoints.iter().map(hint).collect(),
         dns: state.dns.as_ref().map_or_else(Vec::new, |held| held.bytes.to_vec()),
+        relay_map: state
+            .relay_map
+            .as_ref()
+            .map_or_else(Vec::new, |held| held.bytes.to_vec()),
         ..entity::MapUpdate::default()
     }
 }

@@ -121,7 +121,7 @@ impl Keyset {
     pub(crate) fn key(&self, domain: Domain, id: &str) -> Result<&Key, MapError> {
         let role = match domain {
             Domain::Keyset | Domain::Root => entity::KeyRole::Unspecified,
-            Domain::Node | Domain::Dns => entity::KeyRole::Enrol,
+            Domain::Node | Domain::Dns | Domain::RelayMap => entity::KeyRole::Enrol,
             Domain::Rule => entity::KeyRole::Policy,
             Domain::Head => entity::KeyRole::Map,
         };

@@ -36,6 +36,8 @@ pub const MAX_RULES: usize = 20_000;
 pub const MAX_RECORD: usize = 4096;
 /// Bytes of the signed DNS record: 64 routes with the longest names.
 pub const MAX_DNS: usize = 64 * 1024;
+/// Bytes of the signed relay map: 64 servers of 4 endpoints, and room for what later versions say of each.
+pub const MAX_RELAY_MAP: usize = 32 * 1024;
 /// Bytes of a signed keyset.
 pub const MAX_KEYSET: usize = 64 * 1024;
 /// Keys of a keyset.

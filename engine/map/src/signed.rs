@@ -16,6 +16,7 @@ pub(crate) enum Domain {
     Root,
     Node,
     Dns,
+    RelayMap,
     Rule,
     Head,
 }
@@ -27,6 +28,7 @@ impl Domain {
             Self::Root => b"cloudvlan/root/v1\0",
             Self::Node => b"cloudvlan/node/v1\0",
             Self::Dns => b"cloudvlan/dns/v1\0",
+            Self::RelayMap => b"cloudvlan/relay-map/v1\0",
             Self::Rule => b"cloudvlan/rule/v1\0",
             Self::Head => b"cloudvlan/head/v1\0",
         }
@@ -39,6 +41,7 @@ impl Domain {
             Self::Root => "root_transitions",
             Self::Node => "nodes",
             Self::Dns => "dns",
+            Self::RelayMap => "relay_map",
             Self::Rule => "rules",
             Self::Head => "head",
         }

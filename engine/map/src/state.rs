@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use cvlan_wire::{Dns, Node, Rule, RuleId};
+use cvlan_wire::{Dns, Node, RelayMap, Rule, RuleId};
 use rpds::{HashTrieSetSync, RedBlackTreeMapSync};
 
 use crate::error::{MapError, Reason};
@@ -30,6 +30,9 @@ pub(crate) struct State {
     pub dns: Option<Held<Dns>>,
     /// The newest DNS record seen, also after it went.
     pub dns_floor: Option<Floor>,
+    pub relay_map: Option<Held<RelayMap>>,
+    /// The newest relay map seen, also after it went.
+    pub relay_map_floor: Option<Floor>,
     pub endpoints: RedBlackTreeMapSync<String, Arc<[SocketAddr]>>,
     pub node_tombstones: Tombstones<String>,
     pub rule_tombstones: Tombstones<RuleId>,

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use cloudvlan_gen::cloudvlan::entity::v1 as entity;
-use cvlan_wire::{Dns, Node, Rule, RuleId};
+use cvlan_wire::{Dns, Node, RelayMap, Rule, RuleId};
 use rpds::RedBlackTreeMapSync;
 use sha2::{Digest, Sha256};
 
@@ -19,7 +19,7 @@ use crate::state::{Held, State, Taken, Touched};
 use crate::store::Membership;
 use crate::tombstones::{Floor, Tombstones};
 use crate::workers::Workers;
-use crate::{MAX_DNS, MAX_FRAMES, MAX_RECORD};
+use crate::{MAX_DNS, MAX_FRAMES, MAX_RECORD, MAX_RELAY_MAP};
 
 /// Records that are verified in one go.
 const CHUNK: usize = 64;
@@ -48,6 +48,7 @@ pub(crate) fn apply(
     let seen = former.filter(|former| head.epoch == former.head.epoch);
     let (mut state, mut touched) = begin(former, &envelope, head, roots, keyset);
     state.dns_floor = seen.and_then(|seen| seen.dns_floor);
+    state.relay_map_floor = seen.and_then(|seen| seen.relay_map_floor);
     let at = match context.occasion {
         Occasion::Arrival(now) => Some(now.max(state.time_floor)),
         Occasion::Load => None,
@@ -86,11 +87,13 @@ pub(crate) fn apply(
     }
     if let Some(bytes) = envelope.dns {
         let record = records.dns(bytes)?;
-        if let Some(floor) = &state.dns_floor {
-            admit(floor, &record.floor, Domain::Dns)?;
-        }
-        state.dns_floor = Some(record.floor);
+        follow(&mut state.dns_floor, &record, Domain::Dns)?;
         state.dns = Some(record);
+    }
+    if let Some(bytes) = envelope.relay_map {
+        let record = records.relay_map(bytes)?;
+        follow(&mut state.relay_map_floor, &record, Domain::RelayMap)?;
+        state.relay_map = Some(record);
     }
     if let Some(seen) = seen {
         bury_gone(&touched.nodes, &seen.nodes, &state.nodes, &mut state.node_tombstones);
@@ -114,6 +117,7 @@ struct Envelope<'a> {
     head: &'a [u8],
     keyset: Option<&'a [u8]>,
     dns: Option<&'a [u8]>,
+    relay_map: Option<&'a [u8]>,
 }
 
 impl<'a> Envelope<'a> {
@@ -154,6 +158,7 @@ impl<'a> Envelope<'a> {
         }
         let keyset = only(frames, "keyset", |frame| &frame.keyset)?;
         let dns = only(frames, "dns", |frame| &frame.dns)?;
+        let relay_map = only(frames, "relay_map", |frame| &frame.relay_map)?;
         Ok(Self {
             full: first.full,
             previous: first.previous,
@@ -161,6 +166,7 @@ impl<'a> Envelope<'a> {
             head: &last.head,
             keyset,
             dns,
+            relay_map,
         })
     }
 }
@@ -275,6 +281,8 @@ fn begin(
         rules: Default::default(),
         dns: None,
         dns_floor: None,
+        relay_map: None,
+        relay_map_floor: None,
         endpoints: Default::default(),
         node_tombstones: Tombstones::default(),
         rule_tombstones: Tombstones::default(),
@@ -295,6 +303,7 @@ fn begin(
     state.taken = former.taken.clone();
     state.rules = former.rules.clone();
     state.dns = former.dns.clone();
+    state.relay_map = former.relay_map.clone();
     if Arc::ptr_eq(&keyset, &former.keyset) {
         return (state, touched);
     }
@@ -308,6 +317,7 @@ fn begin(
         state.rules.remove_mut(id);
     }
     state.dns = state.dns.filter(|held| !lost(&held.key_id));
+    state.relay_map = state.relay_map.filter(|held| !lost(&held.key_id));
     (state, touched)
 }
 
@@ -386,6 +396,15 @@ fn keep<K: Ord + Clone, T>(
     Ok(())
 }
 
+/// Moves the floor of a record of which there is one to that of the next.
+fn follow<T>(floor: &mut Option<Floor>, next: &Held<T>, domain: Domain) -> Result<(), MapError> {
+    if let Some(floor) = floor {
+        admit(floor, &next.floor, domain)?;
+    }
+    *floor = Some(next.floor);
+    Ok(())
+}
+
 fn admit(floor: &Floor, next: &Floor, domain: Domain) -> Result<(), MapError> {
     if floor.admits(next) {
         return Ok(());
@@ -397,7 +416,7 @@ fn admit(floor: &Floor, next: &Floor, domain: Domain) -> Result<(), MapError> {
     Err(MapError::new(Reason::OldRecord, domain.field(), detail))
 }
 
-/// Verifies node, DNS and rule records.
+/// Verifies node, DNS, relay map and rule records.
 struct Records<'a> {
     keyset: Arc<Keyset>,
     former: Option<&'a State>,
@@ -435,6 +454,21 @@ impl Records<'_> {
         let dns = Dns::try_from(&record).map_err(|error| MapError::malformed("dns", error.to_string()))?;
         let floor = floor(record.record_revision, &envelope.payload);
         Ok(hold(dns, bytes, key_id, floor))
+    }
+
+    fn relay_map(&self, bytes: &[u8]) -> Result<Held<RelayMap>, MapError> {
+        let envelope = signed::unwrap(Domain::RelayMap, bytes, MAX_RELAY_MAP)?;
+        let record: entity::RelayMap = signed::decode(Domain::RelayMap, &envelope.payload)?;
+        self.membership
+            .check_scope(Domain::RelayMap, &record.tenant_id, &record.cvlan_id)?;
+        let known = self.former.and_then(|former| former.relay_map.as_ref());
+        if let Some(known) = self.unchanged(Domain::RelayMap, &envelope, known, bytes)? {
+            return Ok(known);
+        }
+        let key_id = self.verify(Domain::RelayMap, &envelope)?;
+        let map = RelayMap::try_from(&record).map_err(|error| MapError::malformed("relay_map", error.to_string()))?;
+        let floor = floor(record.record_revision, &envelope.payload);
+        Ok(hold(map, bytes, key_id, floor))
     }
 
     fn rule(&self, bytes: &[u8]) -> Result<(RuleId, Held<Rule>), MapError> {

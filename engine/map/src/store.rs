@@ -469,7 +469,11 @@ fn rewritten(former: &State, state: &State, touched: &Touched) -> bool {
     let bytes = |held: &Held<Rule>| held.bytes.clone();
     let rule = |id| former.rules.get(id).map(bytes) != state.rules.get(id).map(bytes);
     let dns = |state: &State| state.dns.as_ref().map(|held| held.bytes.clone());
-    touched.nodes.iter().any(node) || touched.rules.iter().any(rule) || dns(former) != dns(state)
+    let relay_map = |state: &State| state.relay_map.as_ref().map(|held| held.bytes.clone());
+    touched.nodes.iter().any(node)
+        || touched.rules.iter().any(rule)
+        || dns(former) != dns(state)
+        || relay_map(former) != relay_map(state)
 }
 
 fn unreadable(error: std::io::Error) -> MapError {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use cvlan_wire::{Dns, Node, PeerHandle, Rule, RuleId};
+use cvlan_wire::{Dns, Node, PeerHandle, RelayMap, Rule, RuleId};
 use rpds::RedBlackTreeMapSync;
 
 use crate::handles::Handles;
@@ -30,6 +30,8 @@ pub struct Map {
     pub(crate) names: Names,
     /// How names are resolved; None when the controller says nothing of it.
     pub dns: Option<Arc<Dns>>,
+    /// Servers that help to find ways to peers; None when the controller says nothing of any.
+    pub relay_map: Option<Arc<RelayMap>>,
 }
 
 /// A node that this one may talk to.
@@ -58,6 +60,8 @@ pub struct MapDiff {
     pub own_changed: bool,
     /// The DNS record came, went or changed.
     pub dns_changed: bool,
+    /// The relay map came, went or changed.
+    pub relay_map_changed: bool,
 }
 
 impl MapDiff {
@@ -85,10 +89,12 @@ impl Map {
             rules: former.map(|former| former.rules.clone()).unwrap_or_default(),
             names: former.map(|former| former.names.clone()).unwrap_or_default(),
             dns: state.dns.as_ref().map(|held| held.value.clone()),
+            relay_map: state.relay_map.as_ref().map(|held| held.value.clone()),
         };
         let mut diff = MapDiff {
             own_changed: map.own != former.and_then(|former| former.own.clone()),
             dns_changed: map.dns != former.and_then(|former| former.dns.clone()),
+            relay_map_changed: map.relay_map != former.and_then(|former| former.relay_map.clone()),
             ..MapDiff::default()
         };
         for id in touched.nodes.union(&touched.hints).filter(|id| *id != own_id) {

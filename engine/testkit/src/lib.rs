@@ -1,6 +1,6 @@
 //! A tenant with all its keys, for tests: signs whatever it is given, also what no controller would sign.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use cloudvlan_gen::cloudvlan::engine::v1 as engine;
@@ -17,7 +17,7 @@ pub const CVLAN: &str = "cvlan_test";
 pub struct Tenant {
     /// Signs keysets.
     pub root: SigningKey,
-    /// Signs node and DNS records.
+    /// Signs node and DNS records and relay maps.
     pub enrol: SigningKey,
     /// Signs rules.
     pub policy: SigningKey,
@@ -99,6 +99,11 @@ impl Tenant {
     /// Signs a DNS record.
     pub fn sign_dns(&self, dns: &entity::DnsRecord) -> Vec<u8> {
         sign("dns", "enrol", &self.enrol, dns)
+    }
+
+    /// Signs a relay map.
+    pub fn sign_relay_map(&self, map: &entity::RelayMap) -> Vec<u8> {
+        sign("relay-map", "enrol", &self.enrol, map)
     }
 
     /// Signs a rule.
@@ -224,6 +229,27 @@ pub fn dns(record_revision: u64, routes: &[(&str, &[SocketAddr])]) -> entity::Dn
                 length: 64,
             },
         ],
+    }
+}
+
+/// A server `discoveryserver_<n>` in the region `eu-west` at each of the endpoints.
+pub fn relay_map(record_revision: u64, servers: &[SocketAddr]) -> entity::RelayMap {
+    let server = |(number, endpoint): (usize, &SocketAddr)| entity::RelayMapServer {
+        id: format!("discoveryserver_{number}"),
+        region: "eu-west".into(),
+        endpoints: vec![entity::ServerEndpoint {
+            address: match endpoint.ip() {
+                IpAddr::V4(v4) => v4.octets().to_vec(),
+                IpAddr::V6(v6) => v6.octets().to_vec(),
+            },
+            port: endpoint.port().into(),
+        }],
+    };
+    entity::RelayMap {
+        tenant_id: TENANT.into(),
+        cvlan_id: CVLAN.into(),
+        record_revision,
+        servers: servers.iter().enumerate().map(server).collect(),
     }
 }
 

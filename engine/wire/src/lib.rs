@@ -7,6 +7,7 @@ pub mod packet;
 pub mod prefix;
 pub mod prefix_map;
 pub mod record;
+pub mod relay_map;
 
 pub use dns::{Dns, DnsRoute};
 pub use packet::{Fragment, IcmpKind, Meta, Port, Protocol, Quoted, Transport};
@@ -16,3 +17,4 @@ pub use record::{
     Action, Node, NodeKind, PeerHandle, PortRange, RecordError, Rule, RuleId, RuleProtocol, Selector, SelectorId,
     Tunnel,
 };
+pub use relay_map::{RelayMap, Server};

@@ -258,7 +258,7 @@ fn addresses(prefixes: &[entity::Prefix]) -> Result<Vec<IpAddr>, RecordError> {
     Ok(found)
 }
 
-fn is_broadcast(address: IpAddr) -> bool {
+pub(crate) fn is_broadcast(address: IpAddr) -> bool {
     matches!(address, IpAddr::V4(v4) if v4.is_broadcast())
 }
 
@@ -303,7 +303,7 @@ fn fixed<const N: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; N], R
 }
 
 /// Printable ASCII without spaces, so that ids and names can be shown anywhere.
-fn text(field: &'static str, value: &str, least: usize) -> Result<String, RecordError> {
+pub(crate) fn text(field: &'static str, value: &str, least: usize) -> Result<String, RecordError> {
     if !(least..=MAX_NAME).contains(&value.len()) || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(RecordError::new(
             field,

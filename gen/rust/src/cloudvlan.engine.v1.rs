@@ -250,6 +250,9 @@ pub struct EngineStatus {
     /// Rules that decided about packets since they came to this engine: at most 1,000, those that decided about most first.
     #[prost(message, repeated, tag = "16")]
     pub rules: ::prost::alloc::vec::Vec<RuleStatus>,
+    /// Servers that the map names for finding ways to peers (`RelayMap`).
+    #[prost(uint32, tag = "17")]
+    pub relay_map_servers: u32,
 }
 /// What one rule decided, by itself or for the flows that it allowed; segments that come as one packet count as one.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

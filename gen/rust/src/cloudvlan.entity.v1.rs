@@ -515,6 +515,43 @@ pub struct DnsUpstream {
     #[prost(uint32, tag = "2")]
     pub port: u32,
 }
+/// Domain `relay-map`, signed by an `enrol` key: the servers of the platform that help the nodes of a cvlan to reach each other,
+/// the same bytes for every viewer.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RelayMap {
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub cvlan_id: ::prost::alloc::string::String,
+    /// Grows by one with each change; a node refuses a smaller one than it has seen.
+    #[prost(uint64, tag = "3")]
+    pub record_revision: u64,
+    /// At most 64, in the order of their ids.
+    #[prost(message, repeated, tag = "4")]
+    pub servers: ::prost::alloc::vec::Vec<RelayMapServer>,
+}
+/// A server that answers STUN (RFC 8489) over UDP at each of its endpoints.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RelayMapServer {
+    /// `discoveryserver_<uuid>`.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// Name of the region where it stands.
+    #[prost(string, tag = "2")]
+    pub region: ::prost::alloc::string::String,
+    /// 1 to 4; no two servers have the same one.
+    #[prost(message, repeated, tag = "3")]
+    pub endpoints: ::prost::alloc::vec::Vec<ServerEndpoint>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ServerEndpoint {
+    /// 4 or 16 bytes, network order; of one host, never an IPv4 address in IPv6 form.
+    #[prost(bytes = "vec", tag = "1")]
+    pub address: ::prost::alloc::vec::Vec<u8>,
+    /// 1 to 65,535.
+    #[prost(uint32, tag = "2")]
+    pub port: u32,
+}
 /// Domain `root`, signed by the root key that goes: the tenant's root key from here on.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RootTransition {
@@ -667,6 +704,9 @@ pub struct MapUpdate {
     /// Set with `full` while the tenant is suspended: there are no peers until it is active again.
     #[prost(bool, tag = "15")]
     pub suspended: bool,
+    /// Signed RelayMap; as with `dns`. Unset before the platform had its first server.
+    #[prost(bytes = "vec", tag = "16")]
+    pub relay_map: ::prost::alloc::vec::Vec<u8>,
 }
 /// Where a peer may be reached; unsigned.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -680,7 +720,7 @@ pub struct EndpointHint {
 #[repr(i32)]
 pub enum KeyRole {
     Unspecified = 0,
-    /// Signs node and DNS records.
+    /// Signs node and DNS records and relay maps.
     Enrol = 1,
     /// Signs rules and their manifest.
     Policy = 2,
@@ -1038,7 +1078,7 @@ pub struct Change {
     pub revision: u64,
     #[prost(string, tag = "2")]
     pub object_id: ::prost::alloc::string::String,
-    #[prost(oneof = "change::Change", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "change::Change", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     pub change: ::core::option::Option<change::Change>,
 }
 /// Nested message and enum types in `Change`.
@@ -1070,6 +1110,9 @@ pub mod change {
         Settings(super::EffectiveSettings),
         #[prost(message, tag = "11")]
         Tenant(super::TenantStanding),
+        /// Signed RelayMap of the cvlan.
+        #[prost(bytes, tag = "12")]
+        RelayMap(::prost::alloc::vec::Vec<u8>),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1190,20 +1233,36 @@ pub struct CvlanStats {
     #[prost(message, optional, tag = "2")]
     pub ipv4_addresses: ::core::option::Option<Capacity>,
 }
-/// A server that tells a node its own public address (STUN).
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+/// A server of the platform that tells a node its own public address (STUN, RFC 8489). No tenant lists them: nodes learn them
+/// from their map (`RelayMap`).
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DiscoveryServer {
+    /// `discoveryserver_<uuid>`.
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub region_id: ::prost::alloc::string::String,
-    /// `host:port`.
-    #[prost(string, tag = "3")]
-    pub endpoint: ::prost::alloc::string::String,
     #[prost(enumeration = "Status", tag = "4")]
     pub status: i32,
     #[prost(string, tag = "5")]
     pub cluster_id: ::prost::alloc::string::String,
+    /// Unique in the installation, for example `stun-1`.
+    #[prost(string, tag = "6")]
+    pub name: ::prost::alloc::string::String,
+    /// Where it answers, each the same server; no other server has any of them.
+    #[prost(message, repeated, tag = "7")]
+    pub endpoints: ::prost::alloc::vec::Vec<DiscoveryEndpoint>,
+    #[prost(message, optional, tag = "8")]
+    pub provenance: ::core::option::Option<Provenance>,
+}
+/// Where a discovery server answers over UDP. An address and not a name: nodes resolve nothing to find their way.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DiscoveryEndpoint {
+    /// IPv4 or IPv6 address of one host, without brackets. Private ones are allowed.
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub port: u32,
 }
 /// The right to join one cvlan once. Only a digest of the secret is kept.
 #[derive(Clone, PartialEq, ::prost::Message)]

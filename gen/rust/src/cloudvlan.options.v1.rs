@@ -127,6 +127,8 @@ pub enum Permission {
     RegionWrite = 91,
     /// The audit logs of all services.
     AuditRead = 92,
+    DiscoveryServerRead = 93,
+    DiscoveryServerWrite = 94,
     /// Held by services alone: the calls the control plane makes to itself.
     ControlPlane = 100,
 }
@@ -158,6 +160,8 @@ impl Permission {
             Self::RegionRead => "PERMISSION_REGION_READ",
             Self::RegionWrite => "PERMISSION_REGION_WRITE",
             Self::AuditRead => "PERMISSION_AUDIT_READ",
+            Self::DiscoveryServerRead => "PERMISSION_DISCOVERY_SERVER_READ",
+            Self::DiscoveryServerWrite => "PERMISSION_DISCOVERY_SERVER_WRITE",
             Self::ControlPlane => "PERMISSION_CONTROL_PLANE",
         }
     }
@@ -185,6 +189,8 @@ impl Permission {
             "PERMISSION_REGION_READ" => Some(Self::RegionRead),
             "PERMISSION_REGION_WRITE" => Some(Self::RegionWrite),
             "PERMISSION_AUDIT_READ" => Some(Self::AuditRead),
+            "PERMISSION_DISCOVERY_SERVER_READ" => Some(Self::DiscoveryServerRead),
+            "PERMISSION_DISCOVERY_SERVER_WRITE" => Some(Self::DiscoveryServerWrite),
             "PERMISSION_CONTROL_PLANE" => Some(Self::ControlPlane),
             _ => None,
         }

@@ -1413,9 +1413,11 @@ type EngineStatus struct {
 	// Prefixes behind this node that its peers are told to send to it.
 	OwnRoutes []*v1.Prefix `protobuf:"bytes,15,rep,name=own_routes,json=ownRoutes,proto3" json:"own_routes,omitempty"`
 	// Rules that decided about packets since they came to this engine: at most 1,000, those that decided about most first.
-	Rules         []*RuleStatus `protobuf:"bytes,16,rep,name=rules,proto3" json:"rules,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Rules []*RuleStatus `protobuf:"bytes,16,rep,name=rules,proto3" json:"rules,omitempty"`
+	// Servers that the map names for finding ways to peers (`RelayMap`).
+	RelayMapServers uint32 `protobuf:"varint,17,opt,name=relay_map_servers,json=relayMapServers,proto3" json:"relay_map_servers,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *EngineStatus) Reset() {
@@ -1558,6 +1560,13 @@ func (x *EngineStatus) GetRules() []*RuleStatus {
 		return x.Rules
 	}
 	return nil
+}
+
+func (x *EngineStatus) GetRelayMapServers() uint32 {
+	if x != nil {
+		return x.RelayMapServers
+	}
+	return 0
 }
 
 // What one rule decided, by itself or for the flows that it allowed; segments that come as one packet count as one.
@@ -2859,7 +2868,7 @@ const file_cloudvlan_engine_v1_engine_proto_rawDesc = "" +
 	"\x10GetStatusRequest\x12#\n" +
 	"\rwithout_peers\x18\x01 \x01(\bR\fwithoutPeers\"N\n" +
 	"\x11GetStatusResponse\x129\n" +
-	"\x06status\x18\x01 \x01(\v2!.cloudvlan.engine.v1.EngineStatusR\x06status\"\xd0\x06\n" +
+	"\x06status\x18\x01 \x01(\v2!.cloudvlan.engine.v1.EngineStatusR\x06status\"\xfc\x06\n" +
 	"\fEngineStatus\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12\x1e\n" +
@@ -2884,7 +2893,8 @@ const file_cloudvlan_engine_v1_engine_proto_rawDesc = "" +
 	"\x03dns\x18\x0e \x01(\v2\x1e.cloudvlan.engine.v1.DnsStatusR\x03dns\x12:\n" +
 	"\n" +
 	"own_routes\x18\x0f \x03(\v2\x1b.cloudvlan.entity.v1.PrefixR\townRoutes\x125\n" +
-	"\x05rules\x18\x10 \x03(\v2\x1f.cloudvlan.engine.v1.RuleStatusR\x05rules\x1a;\n" +
+	"\x05rules\x18\x10 \x03(\v2\x1f.cloudvlan.engine.v1.RuleStatusR\x05rules\x12*\n" +
+	"\x11relay_map_servers\x18\x11 \x01(\rR\x0frelayMapServers\x1a;\n" +
 	"\rCountersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"i\n" +

@@ -21,15 +21,20 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// A server that tells a node its own public address (STUN).
+// A server of the platform that tells a node its own public address (STUN, RFC 8489). No tenant lists them: nodes learn them
+// from their map (`RelayMap`).
 type DiscoveryServer struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Id       string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	RegionId string                 `protobuf:"bytes,2,opt,name=region_id,json=regionId,proto3" json:"region_id,omitempty"`
-	// `host:port`.
-	Endpoint      string `protobuf:"bytes,3,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
-	Status        Status `protobuf:"varint,4,opt,name=status,proto3,enum=cloudvlan.entity.v1.Status" json:"status,omitempty"`
-	ClusterId     string `protobuf:"bytes,5,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `discoveryserver_<uuid>`.
+	Id        string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	RegionId  string `protobuf:"bytes,2,opt,name=region_id,json=regionId,proto3" json:"region_id,omitempty"`
+	Status    Status `protobuf:"varint,4,opt,name=status,proto3,enum=cloudvlan.entity.v1.Status" json:"status,omitempty"`
+	ClusterId string `protobuf:"bytes,5,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	// Unique in the installation, for example `stun-1`.
+	Name string `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`
+	// Where it answers, each the same server; no other server has any of them.
+	Endpoints     []*DiscoveryEndpoint `protobuf:"bytes,7,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	Provenance    *Provenance          `protobuf:"bytes,8,opt,name=provenance,proto3" json:"provenance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -78,13 +83,6 @@ func (x *DiscoveryServer) GetRegionId() string {
 	return ""
 }
 
-func (x *DiscoveryServer) GetEndpoint() string {
-	if x != nil {
-		return x.Endpoint
-	}
-	return ""
-}
-
 func (x *DiscoveryServer) GetStatus() Status {
 	if x != nil {
 		return x.Status
@@ -99,18 +97,100 @@ func (x *DiscoveryServer) GetClusterId() string {
 	return ""
 }
 
+func (x *DiscoveryServer) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DiscoveryServer) GetEndpoints() []*DiscoveryEndpoint {
+	if x != nil {
+		return x.Endpoints
+	}
+	return nil
+}
+
+func (x *DiscoveryServer) GetProvenance() *Provenance {
+	if x != nil {
+		return x.Provenance
+	}
+	return nil
+}
+
+// Where a discovery server answers over UDP. An address and not a name: nodes resolve nothing to find their way.
+type DiscoveryEndpoint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// IPv4 or IPv6 address of one host, without brackets. Private ones are allowed.
+	Address       string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Port          uint32 `protobuf:"varint,2,opt,name=port,proto3" json:"port,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiscoveryEndpoint) Reset() {
+	*x = DiscoveryEndpoint{}
+	mi := &file_cloudvlan_entity_v1_discovery_server_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiscoveryEndpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiscoveryEndpoint) ProtoMessage() {}
+
+func (x *DiscoveryEndpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_entity_v1_discovery_server_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiscoveryEndpoint.ProtoReflect.Descriptor instead.
+func (*DiscoveryEndpoint) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_entity_v1_discovery_server_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *DiscoveryEndpoint) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *DiscoveryEndpoint) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
 var File_cloudvlan_entity_v1_discovery_server_proto protoreflect.FileDescriptor
 
 const file_cloudvlan_entity_v1_discovery_server_proto_rawDesc = "" +
 	"\n" +
-	"*cloudvlan/entity/v1/discovery_server.proto\x12\x13cloudvlan.entity.v1\x1a cloudvlan/entity/v1/common.proto\"\xae\x01\n" +
+	"*cloudvlan/entity/v1/discovery_server.proto\x12\x13cloudvlan.entity.v1\x1a cloudvlan/entity/v1/common.proto\"\xc1\x02\n" +
 	"\x0fDiscoveryServer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
-	"\tregion_id\x18\x02 \x01(\tR\bregionId\x12\x1a\n" +
-	"\bendpoint\x18\x03 \x01(\tR\bendpoint\x123\n" +
+	"\tregion_id\x18\x02 \x01(\tR\bregionId\x123\n" +
 	"\x06status\x18\x04 \x01(\x0e2\x1b.cloudvlan.entity.v1.StatusR\x06status\x12\x1d\n" +
 	"\n" +
-	"cluster_id\x18\x05 \x01(\tR\tclusterIdB\xcc\x01\n" +
+	"cluster_id\x18\x05 \x01(\tR\tclusterId\x12\x14\n" +
+	"\x04name\x18\x06 \x01(\tB\x00R\x04name\x12F\n" +
+	"\tendpoints\x18\a \x03(\v2&.cloudvlan.entity.v1.DiscoveryEndpointB\x00R\tendpoints\x12?\n" +
+	"\n" +
+	"provenance\x18\b \x01(\v2\x1f.cloudvlan.entity.v1.ProvenanceR\n" +
+	"provenanceJ\x04\b\x03\x10\x04R\bendpoint\"E\n" +
+	"\x11DiscoveryEndpoint\x12\x1a\n" +
+	"\aaddress\x18\x01 \x01(\tB\x00R\aaddress\x12\x14\n" +
+	"\x04port\x18\x02 \x01(\rB\x00R\x04portB\xcc\x01\n" +
 	"\x17com.cloudvlan.entity.v1B\x14DiscoveryServerProtoP\x01Z-cloudvlan/gen/go/cloudvlan/entity/v1;entityv1\xa2\x02\x03CEX\xaa\x02\x13Cloudvlan.Entity.V1\xca\x02\x13Cloudvlan\\Entity\\V1\xe2\x02\x1fCloudvlan\\Entity\\V1\\GPBMetadata\xea\x02\x15Cloudvlan::Entity::V1b\x06proto3"
 
 var (
@@ -125,18 +205,22 @@ func file_cloudvlan_entity_v1_discovery_server_proto_rawDescGZIP() []byte {
 	return file_cloudvlan_entity_v1_discovery_server_proto_rawDescData
 }
 
-var file_cloudvlan_entity_v1_discovery_server_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_cloudvlan_entity_v1_discovery_server_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_cloudvlan_entity_v1_discovery_server_proto_goTypes = []any{
-	(*DiscoveryServer)(nil), // 0: cloudvlan.entity.v1.DiscoveryServer
-	(Status)(0),             // 1: cloudvlan.entity.v1.Status
+	(*DiscoveryServer)(nil),   // 0: cloudvlan.entity.v1.DiscoveryServer
+	(*DiscoveryEndpoint)(nil), // 1: cloudvlan.entity.v1.DiscoveryEndpoint
+	(Status)(0),               // 2: cloudvlan.entity.v1.Status
+	(*Provenance)(nil),        // 3: cloudvlan.entity.v1.Provenance
 }
 var file_cloudvlan_entity_v1_discovery_server_proto_depIdxs = []int32{
-	1, // 0: cloudvlan.entity.v1.DiscoveryServer.status:type_name -> cloudvlan.entity.v1.Status
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	2, // 0: cloudvlan.entity.v1.DiscoveryServer.status:type_name -> cloudvlan.entity.v1.Status
+	1, // 1: cloudvlan.entity.v1.DiscoveryServer.endpoints:type_name -> cloudvlan.entity.v1.DiscoveryEndpoint
+	3, // 2: cloudvlan.entity.v1.DiscoveryServer.provenance:type_name -> cloudvlan.entity.v1.Provenance
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_cloudvlan_entity_v1_discovery_server_proto_init() }
@@ -151,7 +235,7 @@ func file_cloudvlan_entity_v1_discovery_server_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cloudvlan_entity_v1_discovery_server_proto_rawDesc), len(file_cloudvlan_entity_v1_discovery_server_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

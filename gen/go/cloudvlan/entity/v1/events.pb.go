@@ -89,6 +89,7 @@ type Change struct {
 	//	*Change_Dns
 	//	*Change_Settings
 	//	*Change_Tenant
+	//	*Change_RelayMap
 	Change        isChange_Change `protobuf_oneof:"change"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -226,6 +227,15 @@ func (x *Change) GetTenant() *TenantStanding {
 	return nil
 }
 
+func (x *Change) GetRelayMap() []byte {
+	if x != nil {
+		if x, ok := x.Change.(*Change_RelayMap); ok {
+			return x.RelayMap
+		}
+	}
+	return nil
+}
+
 type isChange_Change interface {
 	isChange_Change()
 }
@@ -273,6 +283,11 @@ type Change_Tenant struct {
 	Tenant *TenantStanding `protobuf:"bytes,11,opt,name=tenant,proto3,oneof"`
 }
 
+type Change_RelayMap struct {
+	// Signed RelayMap of the cvlan.
+	RelayMap []byte `protobuf:"bytes,12,opt,name=relay_map,json=relayMap,proto3,oneof"`
+}
+
 func (*Change_Node) isChange_Change() {}
 
 func (*Change_Rule) isChange_Change() {}
@@ -290,6 +305,8 @@ func (*Change_Dns) isChange_Change() {}
 func (*Change_Settings) isChange_Change() {}
 
 func (*Change_Tenant) isChange_Change() {}
+
+func (*Change_RelayMap) isChange_Change() {}
 
 type Removal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -455,7 +472,7 @@ var File_cloudvlan_entity_v1_events_proto protoreflect.FileDescriptor
 
 const file_cloudvlan_entity_v1_events_proto_rawDesc = "" +
 	"\n" +
-	" cloudvlan/entity/v1/events.proto\x12\x13cloudvlan.entity.v1\x1a cloudvlan/entity/v1/common.proto\x1a\"cloudvlan/entity/v1/settings.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb9\x03\n" +
+	" cloudvlan/entity/v1/events.proto\x12\x13cloudvlan.entity.v1\x1a cloudvlan/entity/v1/common.proto\x1a\"cloudvlan/entity/v1/settings.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd8\x03\n" +
 	"\x06Change\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1b\n" +
 	"\tobject_id\x18\x02 \x01(\tR\bobjectId\x12\x14\n" +
@@ -468,7 +485,8 @@ const file_cloudvlan_entity_v1_events_proto_rawDesc = "" +
 	"\x03dns\x18\t \x01(\fH\x00R\x03dns\x12D\n" +
 	"\bsettings\x18\n" +
 	" \x01(\v2&.cloudvlan.entity.v1.EffectiveSettingsH\x00R\bsettings\x12=\n" +
-	"\x06tenant\x18\v \x01(\v2#.cloudvlan.entity.v1.TenantStandingH\x00R\x06tenantB\b\n" +
+	"\x06tenant\x18\v \x01(\v2#.cloudvlan.entity.v1.TenantStandingH\x00R\x06tenant\x12\x1d\n" +
+	"\trelay_map\x18\f \x01(\fH\x00R\brelayMapB\b\n" +
 	"\x06change\">\n" +
 	"\aRemoval\x123\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1f.cloudvlan.entity.v1.ObjectKindR\x04kind\"c\n" +
@@ -542,6 +560,7 @@ func file_cloudvlan_entity_v1_events_proto_init() {
 		(*Change_Dns)(nil),
 		(*Change_Settings)(nil),
 		(*Change_Tenant)(nil),
+		(*Change_RelayMap)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

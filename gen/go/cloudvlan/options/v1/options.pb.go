@@ -165,7 +165,9 @@ const (
 	Permission_PERMISSION_REGION_READ      Permission = 90
 	Permission_PERMISSION_REGION_WRITE     Permission = 91
 	// The audit logs of all services.
-	Permission_PERMISSION_AUDIT_READ Permission = 92
+	Permission_PERMISSION_AUDIT_READ             Permission = 92
+	Permission_PERMISSION_DISCOVERY_SERVER_READ  Permission = 93
+	Permission_PERMISSION_DISCOVERY_SERVER_WRITE Permission = 94
 	// Held by services alone: the calls the control plane makes to itself.
 	Permission_PERMISSION_CONTROL_PLANE Permission = 100
 )
@@ -194,31 +196,35 @@ var (
 		90:  "PERMISSION_REGION_READ",
 		91:  "PERMISSION_REGION_WRITE",
 		92:  "PERMISSION_AUDIT_READ",
+		93:  "PERMISSION_DISCOVERY_SERVER_READ",
+		94:  "PERMISSION_DISCOVERY_SERVER_WRITE",
 		100: "PERMISSION_CONTROL_PLANE",
 	}
 	Permission_value = map[string]int32{
-		"PERMISSION_UNSPECIFIED":      0,
-		"PERMISSION_NONE":             1,
-		"PERMISSION_TENANT_READ":      10,
-		"PERMISSION_TENANT_WRITE":     11,
-		"PERMISSION_API_KEY_READ":     20,
-		"PERMISSION_API_KEY_WRITE":    21,
-		"PERMISSION_CVLAN_READ":       30,
-		"PERMISSION_CVLAN_WRITE":      31,
-		"PERMISSION_NODE_READ":        40,
-		"PERMISSION_NODE_WRITE":       41,
-		"PERMISSION_JOIN_TOKEN_READ":  50,
-		"PERMISSION_JOIN_TOKEN_WRITE": 51,
-		"PERMISSION_GROUP_READ":       60,
-		"PERMISSION_GROUP_WRITE":      61,
-		"PERMISSION_TAG_READ":         70,
-		"PERMISSION_TAG_WRITE":        71,
-		"PERMISSION_POLICY_READ":      80,
-		"PERMISSION_POLICY_WRITE":     81,
-		"PERMISSION_REGION_READ":      90,
-		"PERMISSION_REGION_WRITE":     91,
-		"PERMISSION_AUDIT_READ":       92,
-		"PERMISSION_CONTROL_PLANE":    100,
+		"PERMISSION_UNSPECIFIED":            0,
+		"PERMISSION_NONE":                   1,
+		"PERMISSION_TENANT_READ":            10,
+		"PERMISSION_TENANT_WRITE":           11,
+		"PERMISSION_API_KEY_READ":           20,
+		"PERMISSION_API_KEY_WRITE":          21,
+		"PERMISSION_CVLAN_READ":             30,
+		"PERMISSION_CVLAN_WRITE":            31,
+		"PERMISSION_NODE_READ":              40,
+		"PERMISSION_NODE_WRITE":             41,
+		"PERMISSION_JOIN_TOKEN_READ":        50,
+		"PERMISSION_JOIN_TOKEN_WRITE":       51,
+		"PERMISSION_GROUP_READ":             60,
+		"PERMISSION_GROUP_WRITE":            61,
+		"PERMISSION_TAG_READ":               70,
+		"PERMISSION_TAG_WRITE":              71,
+		"PERMISSION_POLICY_READ":            80,
+		"PERMISSION_POLICY_WRITE":           81,
+		"PERMISSION_REGION_READ":            90,
+		"PERMISSION_REGION_WRITE":           91,
+		"PERMISSION_AUDIT_READ":             92,
+		"PERMISSION_DISCOVERY_SERVER_READ":  93,
+		"PERMISSION_DISCOVERY_SERVER_WRITE": 94,
+		"PERMISSION_CONTROL_PLANE":          100,
 	}
 )
 
@@ -405,7 +411,7 @@ const file_cloudvlan_options_v1_options_proto_rawDesc = "" +
 	"\x17CALLER_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12CALLER_KIND_PERSON\x10\x01\x12\x17\n" +
 	"\x13CALLER_KIND_SERVICE\x10\x02\x12\x14\n" +
-	"\x10CALLER_KIND_NODE\x10\x03*\xf3\x04\n" +
+	"\x10CALLER_KIND_NODE\x10\x03*\xc0\x05\n" +
 	"\n" +
 	"Permission\x12\x1a\n" +
 	"\x16PERMISSION_UNSPECIFIED\x10\x00\x12\x13\n" +
@@ -429,7 +435,9 @@ const file_cloudvlan_options_v1_options_proto_rawDesc = "" +
 	"\x17PERMISSION_POLICY_WRITE\x10Q\x12\x1a\n" +
 	"\x16PERMISSION_REGION_READ\x10Z\x12\x1b\n" +
 	"\x17PERMISSION_REGION_WRITE\x10[\x12\x19\n" +
-	"\x15PERMISSION_AUDIT_READ\x10\\\x12\x1c\n" +
+	"\x15PERMISSION_AUDIT_READ\x10\\\x12$\n" +
+	" PERMISSION_DISCOVERY_SERVER_READ\x10]\x12%\n" +
+	"!PERMISSION_DISCOVERY_SERVER_WRITE\x10^\x12\x1c\n" +
 	"\x18PERMISSION_CONTROL_PLANE\x10d:Y\n" +
 	"\x06access\x12\x1e.google.protobuf.MethodOptions\x18ц\x03 \x01(\v2\x1c.cloudvlan.options.v1.AccessR\x06access\x88\x01\x01B\xcb\x01\n" +
 	"\x18com.cloudvlan.options.v1B\fOptionsProtoP\x01Z/cloudvlan/gen/go/cloudvlan/options/v1;optionsv1\xa2\x02\x03COX\xaa\x02\x14Cloudvlan.Options.V1\xca\x02\x14Cloudvlan\\Options\\V1\xe2\x02 Cloudvlan\\Options\\V1\\GPBMetadata\xea\x02\x16Cloudvlan::Options::V1b\x06proto3"

@@ -2533,6 +2533,489 @@ func (*DeleteRegionResponse) Descriptor() ([]byte, []int) {
 	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{49}
 }
 
+type CreateDiscoveryServerRequest struct {
+	state         protoimpl.MessageState  `protogen:"open.v1"`
+	Name          string                  `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	RegionId      string                  `protobuf:"bytes,2,opt,name=region_id,json=regionId,proto3" json:"region_id,omitempty"`
+	Endpoints     []*v1.DiscoveryEndpoint `protobuf:"bytes,3,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateDiscoveryServerRequest) Reset() {
+	*x = CreateDiscoveryServerRequest{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateDiscoveryServerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateDiscoveryServerRequest) ProtoMessage() {}
+
+func (x *CreateDiscoveryServerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateDiscoveryServerRequest.ProtoReflect.Descriptor instead.
+func (*CreateDiscoveryServerRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *CreateDiscoveryServerRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CreateDiscoveryServerRequest) GetRegionId() string {
+	if x != nil {
+		return x.RegionId
+	}
+	return ""
+}
+
+func (x *CreateDiscoveryServerRequest) GetEndpoints() []*v1.DiscoveryEndpoint {
+	if x != nil {
+		return x.Endpoints
+	}
+	return nil
+}
+
+type CreateDiscoveryServerResponse struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	DiscoveryServer *v1.DiscoveryServer    `protobuf:"bytes,1,opt,name=discovery_server,json=discoveryServer,proto3" json:"discovery_server,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *CreateDiscoveryServerResponse) Reset() {
+	*x = CreateDiscoveryServerResponse{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateDiscoveryServerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateDiscoveryServerResponse) ProtoMessage() {}
+
+func (x *CreateDiscoveryServerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateDiscoveryServerResponse.ProtoReflect.Descriptor instead.
+func (*CreateDiscoveryServerResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *CreateDiscoveryServerResponse) GetDiscoveryServer() *v1.DiscoveryServer {
+	if x != nil {
+		return x.DiscoveryServer
+	}
+	return nil
+}
+
+type GetDiscoveryServerRequest struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	DiscoveryServerId string                 `protobuf:"bytes,1,opt,name=discovery_server_id,json=discoveryServerId,proto3" json:"discovery_server_id,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *GetDiscoveryServerRequest) Reset() {
+	*x = GetDiscoveryServerRequest{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDiscoveryServerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDiscoveryServerRequest) ProtoMessage() {}
+
+func (x *GetDiscoveryServerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDiscoveryServerRequest.ProtoReflect.Descriptor instead.
+func (*GetDiscoveryServerRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *GetDiscoveryServerRequest) GetDiscoveryServerId() string {
+	if x != nil {
+		return x.DiscoveryServerId
+	}
+	return ""
+}
+
+type GetDiscoveryServerResponse struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	DiscoveryServer *v1.DiscoveryServer    `protobuf:"bytes,1,opt,name=discovery_server,json=discoveryServer,proto3" json:"discovery_server,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *GetDiscoveryServerResponse) Reset() {
+	*x = GetDiscoveryServerResponse{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDiscoveryServerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDiscoveryServerResponse) ProtoMessage() {}
+
+func (x *GetDiscoveryServerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDiscoveryServerResponse.ProtoReflect.Descriptor instead.
+func (*GetDiscoveryServerResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *GetDiscoveryServerResponse) GetDiscoveryServer() *v1.DiscoveryServer {
+	if x != nil {
+		return x.DiscoveryServer
+	}
+	return nil
+}
+
+type ListDiscoveryServersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pagination    *v1.Pagination         `protobuf:"bytes,1,opt,name=pagination,proto3" json:"pagination,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDiscoveryServersRequest) Reset() {
+	*x = ListDiscoveryServersRequest{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDiscoveryServersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDiscoveryServersRequest) ProtoMessage() {}
+
+func (x *ListDiscoveryServersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDiscoveryServersRequest.ProtoReflect.Descriptor instead.
+func (*ListDiscoveryServersRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *ListDiscoveryServersRequest) GetPagination() *v1.Pagination {
+	if x != nil {
+		return x.Pagination
+	}
+	return nil
+}
+
+type ListDiscoveryServersResponse struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	DiscoveryServers []*v1.DiscoveryServer  `protobuf:"bytes,1,rep,name=discovery_servers,json=discoveryServers,proto3" json:"discovery_servers,omitempty"`
+	Meta             *v1.ListMeta           `protobuf:"bytes,2,opt,name=meta,proto3" json:"meta,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *ListDiscoveryServersResponse) Reset() {
+	*x = ListDiscoveryServersResponse{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDiscoveryServersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDiscoveryServersResponse) ProtoMessage() {}
+
+func (x *ListDiscoveryServersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDiscoveryServersResponse.ProtoReflect.Descriptor instead.
+func (*ListDiscoveryServersResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *ListDiscoveryServersResponse) GetDiscoveryServers() []*v1.DiscoveryServer {
+	if x != nil {
+		return x.DiscoveryServers
+	}
+	return nil
+}
+
+func (x *ListDiscoveryServersResponse) GetMeta() *v1.ListMeta {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
+type UpdateDiscoveryServerRequest struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	DiscoveryServerId string                 `protobuf:"bytes,1,opt,name=discovery_server_id,json=discoveryServerId,proto3" json:"discovery_server_id,omitempty"`
+	// Unset: keep.
+	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Unset: keep.
+	RegionId *string `protobuf:"bytes,3,opt,name=region_id,json=regionId,proto3,oneof" json:"region_id,omitempty"`
+	// Empty: keep.
+	Endpoints     []*v1.DiscoveryEndpoint `protobuf:"bytes,4,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateDiscoveryServerRequest) Reset() {
+	*x = UpdateDiscoveryServerRequest{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateDiscoveryServerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateDiscoveryServerRequest) ProtoMessage() {}
+
+func (x *UpdateDiscoveryServerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateDiscoveryServerRequest.ProtoReflect.Descriptor instead.
+func (*UpdateDiscoveryServerRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *UpdateDiscoveryServerRequest) GetDiscoveryServerId() string {
+	if x != nil {
+		return x.DiscoveryServerId
+	}
+	return ""
+}
+
+func (x *UpdateDiscoveryServerRequest) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *UpdateDiscoveryServerRequest) GetRegionId() string {
+	if x != nil && x.RegionId != nil {
+		return *x.RegionId
+	}
+	return ""
+}
+
+func (x *UpdateDiscoveryServerRequest) GetEndpoints() []*v1.DiscoveryEndpoint {
+	if x != nil {
+		return x.Endpoints
+	}
+	return nil
+}
+
+type UpdateDiscoveryServerResponse struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	DiscoveryServer *v1.DiscoveryServer    `protobuf:"bytes,1,opt,name=discovery_server,json=discoveryServer,proto3" json:"discovery_server,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *UpdateDiscoveryServerResponse) Reset() {
+	*x = UpdateDiscoveryServerResponse{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateDiscoveryServerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateDiscoveryServerResponse) ProtoMessage() {}
+
+func (x *UpdateDiscoveryServerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateDiscoveryServerResponse.ProtoReflect.Descriptor instead.
+func (*UpdateDiscoveryServerResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *UpdateDiscoveryServerResponse) GetDiscoveryServer() *v1.DiscoveryServer {
+	if x != nil {
+		return x.DiscoveryServer
+	}
+	return nil
+}
+
+type DeleteDiscoveryServerRequest struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	DiscoveryServerId string                 `protobuf:"bytes,1,opt,name=discovery_server_id,json=discoveryServerId,proto3" json:"discovery_server_id,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *DeleteDiscoveryServerRequest) Reset() {
+	*x = DeleteDiscoveryServerRequest{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteDiscoveryServerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteDiscoveryServerRequest) ProtoMessage() {}
+
+func (x *DeleteDiscoveryServerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteDiscoveryServerRequest.ProtoReflect.Descriptor instead.
+func (*DeleteDiscoveryServerRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *DeleteDiscoveryServerRequest) GetDiscoveryServerId() string {
+	if x != nil {
+		return x.DiscoveryServerId
+	}
+	return ""
+}
+
+type DeleteDiscoveryServerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteDiscoveryServerResponse) Reset() {
+	*x = DeleteDiscoveryServerResponse{}
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteDiscoveryServerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteDiscoveryServerResponse) ProtoMessage() {}
+
+func (x *DeleteDiscoveryServerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteDiscoveryServerResponse.ProtoReflect.Descriptor instead.
+func (*DeleteDiscoveryServerResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{59}
+}
+
 type CreateJoinTokenRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	TenantId string                 `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
@@ -2549,7 +3032,7 @@ type CreateJoinTokenRequest struct {
 
 func (x *CreateJoinTokenRequest) Reset() {
 	*x = CreateJoinTokenRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[50]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2561,7 +3044,7 @@ func (x *CreateJoinTokenRequest) String() string {
 func (*CreateJoinTokenRequest) ProtoMessage() {}
 
 func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[50]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2574,7 +3057,7 @@ func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{50}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *CreateJoinTokenRequest) GetTenantId() string {
@@ -2630,7 +3113,7 @@ type CreateJoinTokenResponse struct {
 
 func (x *CreateJoinTokenResponse) Reset() {
 	*x = CreateJoinTokenResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[51]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2642,7 +3125,7 @@ func (x *CreateJoinTokenResponse) String() string {
 func (*CreateJoinTokenResponse) ProtoMessage() {}
 
 func (x *CreateJoinTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[51]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2655,7 +3138,7 @@ func (x *CreateJoinTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{51}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *CreateJoinTokenResponse) GetToken() *v1.JoinToken {
@@ -2682,7 +3165,7 @@ type GetJoinTokenRequest struct {
 
 func (x *GetJoinTokenRequest) Reset() {
 	*x = GetJoinTokenRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[52]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2694,7 +3177,7 @@ func (x *GetJoinTokenRequest) String() string {
 func (*GetJoinTokenRequest) ProtoMessage() {}
 
 func (x *GetJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[52]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2707,7 +3190,7 @@ func (x *GetJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*GetJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{52}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *GetJoinTokenRequest) GetTenantId() string {
@@ -2733,7 +3216,7 @@ type GetJoinTokenResponse struct {
 
 func (x *GetJoinTokenResponse) Reset() {
 	*x = GetJoinTokenResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[53]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2745,7 +3228,7 @@ func (x *GetJoinTokenResponse) String() string {
 func (*GetJoinTokenResponse) ProtoMessage() {}
 
 func (x *GetJoinTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[53]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2758,7 +3241,7 @@ func (x *GetJoinTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJoinTokenResponse.ProtoReflect.Descriptor instead.
 func (*GetJoinTokenResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{53}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *GetJoinTokenResponse) GetToken() *v1.JoinToken {
@@ -2779,7 +3262,7 @@ type ListJoinTokensRequest struct {
 
 func (x *ListJoinTokensRequest) Reset() {
 	*x = ListJoinTokensRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[54]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2791,7 +3274,7 @@ func (x *ListJoinTokensRequest) String() string {
 func (*ListJoinTokensRequest) ProtoMessage() {}
 
 func (x *ListJoinTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[54]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2804,7 +3287,7 @@ func (x *ListJoinTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJoinTokensRequest.ProtoReflect.Descriptor instead.
 func (*ListJoinTokensRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{54}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ListJoinTokensRequest) GetTenantId() string {
@@ -2838,7 +3321,7 @@ type ListJoinTokensResponse struct {
 
 func (x *ListJoinTokensResponse) Reset() {
 	*x = ListJoinTokensResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[55]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2850,7 +3333,7 @@ func (x *ListJoinTokensResponse) String() string {
 func (*ListJoinTokensResponse) ProtoMessage() {}
 
 func (x *ListJoinTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[55]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2863,7 +3346,7 @@ func (x *ListJoinTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJoinTokensResponse.ProtoReflect.Descriptor instead.
 func (*ListJoinTokensResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{55}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ListJoinTokensResponse) GetTokens() []*v1.JoinToken {
@@ -2890,7 +3373,7 @@ type RevokeJoinTokenRequest struct {
 
 func (x *RevokeJoinTokenRequest) Reset() {
 	*x = RevokeJoinTokenRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[56]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2902,7 +3385,7 @@ func (x *RevokeJoinTokenRequest) String() string {
 func (*RevokeJoinTokenRequest) ProtoMessage() {}
 
 func (x *RevokeJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[56]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2915,7 +3398,7 @@ func (x *RevokeJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*RevokeJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{56}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *RevokeJoinTokenRequest) GetTenantId() string {
@@ -2941,7 +3424,7 @@ type RevokeJoinTokenResponse struct {
 
 func (x *RevokeJoinTokenResponse) Reset() {
 	*x = RevokeJoinTokenResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[57]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2953,7 +3436,7 @@ func (x *RevokeJoinTokenResponse) String() string {
 func (*RevokeJoinTokenResponse) ProtoMessage() {}
 
 func (x *RevokeJoinTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[57]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2966,7 +3449,7 @@ func (x *RevokeJoinTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeJoinTokenResponse.ProtoReflect.Descriptor instead.
 func (*RevokeJoinTokenResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{57}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *RevokeJoinTokenResponse) GetToken() *v1.JoinToken {
@@ -2989,7 +3472,7 @@ type GetSettingsRequest struct {
 
 func (x *GetSettingsRequest) Reset() {
 	*x = GetSettingsRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[58]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3001,7 +3484,7 @@ func (x *GetSettingsRequest) String() string {
 func (*GetSettingsRequest) ProtoMessage() {}
 
 func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[58]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3014,7 +3497,7 @@ func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSettingsRequest.ProtoReflect.Descriptor instead.
 func (*GetSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{58}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *GetSettingsRequest) GetLayer() v1.SettingsLayer {
@@ -3049,7 +3532,7 @@ type GetSettingsResponse struct {
 
 func (x *GetSettingsResponse) Reset() {
 	*x = GetSettingsResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[59]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3061,7 +3544,7 @@ func (x *GetSettingsResponse) String() string {
 func (*GetSettingsResponse) ProtoMessage() {}
 
 func (x *GetSettingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[59]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3074,7 +3557,7 @@ func (x *GetSettingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSettingsResponse.ProtoReflect.Descriptor instead.
 func (*GetSettingsResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{59}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *GetSettingsResponse) GetOwn() *v1.LayerSettings {
@@ -3107,7 +3590,7 @@ type UpdateSettingsRequest struct {
 
 func (x *UpdateSettingsRequest) Reset() {
 	*x = UpdateSettingsRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[60]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3119,7 +3602,7 @@ func (x *UpdateSettingsRequest) String() string {
 func (*UpdateSettingsRequest) ProtoMessage() {}
 
 func (x *UpdateSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[60]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3132,7 +3615,7 @@ func (x *UpdateSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSettingsRequest.ProtoReflect.Descriptor instead.
 func (*UpdateSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{60}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *UpdateSettingsRequest) GetLayer() v1.SettingsLayer {
@@ -3181,7 +3664,7 @@ type UpdateSettingsResponse struct {
 
 func (x *UpdateSettingsResponse) Reset() {
 	*x = UpdateSettingsResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[61]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3193,7 +3676,7 @@ func (x *UpdateSettingsResponse) String() string {
 func (*UpdateSettingsResponse) ProtoMessage() {}
 
 func (x *UpdateSettingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[61]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3206,7 +3689,7 @@ func (x *UpdateSettingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSettingsResponse.ProtoReflect.Descriptor instead.
 func (*UpdateSettingsResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{61}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *UpdateSettingsResponse) GetOwn() *v1.LayerSettings {
@@ -3231,7 +3714,7 @@ type BeginJoinRequest struct {
 
 func (x *BeginJoinRequest) Reset() {
 	*x = BeginJoinRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[62]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3243,7 +3726,7 @@ func (x *BeginJoinRequest) String() string {
 func (*BeginJoinRequest) ProtoMessage() {}
 
 func (x *BeginJoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[62]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3256,7 +3739,7 @@ func (x *BeginJoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginJoinRequest.ProtoReflect.Descriptor instead.
 func (*BeginJoinRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{62}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{72}
 }
 
 type BeginJoinResponse struct {
@@ -3271,7 +3754,7 @@ type BeginJoinResponse struct {
 
 func (x *BeginJoinResponse) Reset() {
 	*x = BeginJoinResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[63]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3283,7 +3766,7 @@ func (x *BeginJoinResponse) String() string {
 func (*BeginJoinResponse) ProtoMessage() {}
 
 func (x *BeginJoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[63]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3296,7 +3779,7 @@ func (x *BeginJoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginJoinResponse.ProtoReflect.Descriptor instead.
 func (*BeginJoinResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{63}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *BeginJoinResponse) GetServerPublicKey() []byte {
@@ -3338,7 +3821,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[64]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3350,7 +3833,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[64]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3363,7 +3846,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{64}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *JoinRequest) GetTenantId() string {
@@ -3461,7 +3944,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[65]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3473,7 +3956,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[65]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3486,7 +3969,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{65}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *JoinResponse) GetNode() *v1.Node {
@@ -3549,7 +4032,7 @@ type ResolveTargetsRequest struct {
 
 func (x *ResolveTargetsRequest) Reset() {
 	*x = ResolveTargetsRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[66]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3561,7 +4044,7 @@ func (x *ResolveTargetsRequest) String() string {
 func (*ResolveTargetsRequest) ProtoMessage() {}
 
 func (x *ResolveTargetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[66]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3574,7 +4057,7 @@ func (x *ResolveTargetsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveTargetsRequest.ProtoReflect.Descriptor instead.
 func (*ResolveTargetsRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{66}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ResolveTargetsRequest) GetTenantId() string {
@@ -3608,7 +4091,7 @@ type ResolveTargetsResponse struct {
 
 func (x *ResolveTargetsResponse) Reset() {
 	*x = ResolveTargetsResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[67]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3620,7 +4103,7 @@ func (x *ResolveTargetsResponse) String() string {
 func (*ResolveTargetsResponse) ProtoMessage() {}
 
 func (x *ResolveTargetsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[67]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3633,7 +4116,7 @@ func (x *ResolveTargetsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveTargetsResponse.ProtoReflect.Descriptor instead.
 func (*ResolveTargetsResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{67}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ResolveTargetsResponse) GetTargets() []*ResolvedTarget {
@@ -3653,7 +4136,7 @@ type ResolvedTarget struct {
 
 func (x *ResolvedTarget) Reset() {
 	*x = ResolvedTarget{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[68]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3665,7 +4148,7 @@ func (x *ResolvedTarget) String() string {
 func (*ResolvedTarget) ProtoMessage() {}
 
 func (x *ResolvedTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[68]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3678,7 +4161,7 @@ func (x *ResolvedTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolvedTarget.ProtoReflect.Descriptor instead.
 func (*ResolvedTarget) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{68}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ResolvedTarget) GetSelector() *v1.RuleSelector {
@@ -3699,7 +4182,7 @@ type WatchChangesRequest struct {
 
 func (x *WatchChangesRequest) Reset() {
 	*x = WatchChangesRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[69]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3711,7 +4194,7 @@ func (x *WatchChangesRequest) String() string {
 func (*WatchChangesRequest) ProtoMessage() {}
 
 func (x *WatchChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[69]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3724,7 +4207,7 @@ func (x *WatchChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchChangesRequest.ProtoReflect.Descriptor instead.
 func (*WatchChangesRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{69}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *WatchChangesRequest) GetTenantId() string {
@@ -3758,7 +4241,7 @@ type WatchChangesResponse struct {
 
 func (x *WatchChangesResponse) Reset() {
 	*x = WatchChangesResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[70]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3770,7 +4253,7 @@ func (x *WatchChangesResponse) String() string {
 func (*WatchChangesResponse) ProtoMessage() {}
 
 func (x *WatchChangesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[70]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3783,7 +4266,7 @@ func (x *WatchChangesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchChangesResponse.ProtoReflect.Descriptor instead.
 func (*WatchChangesResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{70}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *WatchChangesResponse) GetChanges() []*v1.Change {
@@ -3812,7 +4295,7 @@ type ListAuditLogsRequest struct {
 
 func (x *ListAuditLogsRequest) Reset() {
 	*x = ListAuditLogsRequest{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[71]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3824,7 +4307,7 @@ func (x *ListAuditLogsRequest) String() string {
 func (*ListAuditLogsRequest) ProtoMessage() {}
 
 func (x *ListAuditLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[71]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3837,7 +4320,7 @@ func (x *ListAuditLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditLogsRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditLogsRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{71}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ListAuditLogsRequest) GetTenantId() string {
@@ -3871,7 +4354,7 @@ type ListAuditLogsResponse struct {
 
 func (x *ListAuditLogsResponse) Reset() {
 	*x = ListAuditLogsResponse{}
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[72]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3883,7 +4366,7 @@ func (x *ListAuditLogsResponse) String() string {
 func (*ListAuditLogsResponse) ProtoMessage() {}
 
 func (x *ListAuditLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[72]
+	mi := &file_cloudvlan_registry_v1_registry_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3896,7 +4379,7 @@ func (x *ListAuditLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditLogsResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditLogsResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{72}
+	return file_cloudvlan_registry_v1_registry_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ListAuditLogsResponse) GetAuditLogs() []*v1.AuditLog {
@@ -3917,7 +4400,7 @@ var File_cloudvlan_registry_v1_registry_proto protoreflect.FileDescriptor
 
 const file_cloudvlan_registry_v1_registry_proto_rawDesc = "" +
 	"\n" +
-	"$cloudvlan/registry/v1/registry.proto\x12\x15cloudvlan.registry.v1\x1a#cloudvlan/entity/v1/audit_log.proto\x1a%cloudvlan/entity/v1/certificate.proto\x1a cloudvlan/entity/v1/common.proto\x1a\x1fcloudvlan/entity/v1/cvlan.proto\x1a$cloudvlan/entity/v1/enrollment.proto\x1a cloudvlan/entity/v1/events.proto\x1a\x1fcloudvlan/entity/v1/group.proto\x1a cloudvlan/entity/v1/netmap.proto\x1a\x1ecloudvlan/entity/v1/node.proto\x1a cloudvlan/entity/v1/policy.proto\x1a cloudvlan/entity/v1/region.proto\x1a\"cloudvlan/entity/v1/settings.proto\x1a\x1dcloudvlan/entity/v1/tag.proto\x1a cloudvlan/entity/v1/tenant.proto\x1a\"cloudvlan/options/v1/options.proto\"\x89\x01\n" +
+	"$cloudvlan/registry/v1/registry.proto\x12\x15cloudvlan.registry.v1\x1a#cloudvlan/entity/v1/audit_log.proto\x1a%cloudvlan/entity/v1/certificate.proto\x1a cloudvlan/entity/v1/common.proto\x1a\x1fcloudvlan/entity/v1/cvlan.proto\x1a*cloudvlan/entity/v1/discovery_server.proto\x1a$cloudvlan/entity/v1/enrollment.proto\x1a cloudvlan/entity/v1/events.proto\x1a\x1fcloudvlan/entity/v1/group.proto\x1a cloudvlan/entity/v1/netmap.proto\x1a\x1ecloudvlan/entity/v1/node.proto\x1a cloudvlan/entity/v1/policy.proto\x1a cloudvlan/entity/v1/region.proto\x1a\"cloudvlan/entity/v1/settings.proto\x1a\x1dcloudvlan/entity/v1/tag.proto\x1a cloudvlan/entity/v1/tenant.proto\x1a\"cloudvlan/options/v1/options.proto\"\x89\x01\n" +
 	"\x12CreateCvlanRequest\x12\x1d\n" +
 	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x14\n" +
 	"\x04name\x18\x02 \x01(\tB\x00R\x04name\x12\x1d\n" +
@@ -4074,7 +4557,37 @@ const file_cloudvlan_registry_v1_registry_proto_rawDesc = "" +
 	"\x06region\x18\x01 \x01(\v2\x1b.cloudvlan.entity.v1.RegionR\x06region\"4\n" +
 	"\x13DeleteRegionRequest\x12\x1d\n" +
 	"\tregion_id\x18\x01 \x01(\tB\x00R\bregionId\"\x16\n" +
-	"\x14DeleteRegionResponse\"\x87\x02\n" +
+	"\x14DeleteRegionResponse\"\x9b\x01\n" +
+	"\x1cCreateDiscoveryServerRequest\x12\x14\n" +
+	"\x04name\x18\x01 \x01(\tB\x00R\x04name\x12\x1d\n" +
+	"\tregion_id\x18\x02 \x01(\tB\x00R\bregionId\x12F\n" +
+	"\tendpoints\x18\x03 \x03(\v2&.cloudvlan.entity.v1.DiscoveryEndpointB\x00R\tendpoints\"p\n" +
+	"\x1dCreateDiscoveryServerResponse\x12O\n" +
+	"\x10discovery_server\x18\x01 \x01(\v2$.cloudvlan.entity.v1.DiscoveryServerR\x0fdiscoveryServer\"M\n" +
+	"\x19GetDiscoveryServerRequest\x120\n" +
+	"\x13discovery_server_id\x18\x01 \x01(\tB\x00R\x11discoveryServerId\"m\n" +
+	"\x1aGetDiscoveryServerResponse\x12O\n" +
+	"\x10discovery_server\x18\x01 \x01(\v2$.cloudvlan.entity.v1.DiscoveryServerR\x0fdiscoveryServer\"^\n" +
+	"\x1bListDiscoveryServersRequest\x12?\n" +
+	"\n" +
+	"pagination\x18\x01 \x01(\v2\x1f.cloudvlan.entity.v1.PaginationR\n" +
+	"pagination\"\xa4\x01\n" +
+	"\x1cListDiscoveryServersResponse\x12Q\n" +
+	"\x11discovery_servers\x18\x01 \x03(\v2$.cloudvlan.entity.v1.DiscoveryServerR\x10discoveryServers\x121\n" +
+	"\x04meta\x18\x02 \x01(\v2\x1d.cloudvlan.entity.v1.ListMetaR\x04meta\"\xee\x01\n" +
+	"\x1cUpdateDiscoveryServerRequest\x120\n" +
+	"\x13discovery_server_id\x18\x01 \x01(\tB\x00R\x11discoveryServerId\x12\x19\n" +
+	"\x04name\x18\x02 \x01(\tB\x00H\x00R\x04name\x88\x01\x01\x12\"\n" +
+	"\tregion_id\x18\x03 \x01(\tB\x00H\x01R\bregionId\x88\x01\x01\x12F\n" +
+	"\tendpoints\x18\x04 \x03(\v2&.cloudvlan.entity.v1.DiscoveryEndpointB\x00R\tendpointsB\a\n" +
+	"\x05_nameB\f\n" +
+	"\n" +
+	"_region_id\"p\n" +
+	"\x1dUpdateDiscoveryServerResponse\x12O\n" +
+	"\x10discovery_server\x18\x01 \x01(\v2$.cloudvlan.entity.v1.DiscoveryServerR\x0fdiscoveryServer\"P\n" +
+	"\x1cDeleteDiscoveryServerRequest\x120\n" +
+	"\x13discovery_server_id\x18\x01 \x01(\tB\x00R\x11discoveryServerId\"\x1f\n" +
+	"\x1dDeleteDiscoveryServerResponse\"\x87\x02\n" +
 	"\x16CreateJoinTokenRequest\x12\x1d\n" +
 	"\ttenant_id\x18\x01 \x01(\tB\x00R\btenantId\x12\x1b\n" +
 	"\bcvlan_id\x18\x02 \x01(\tB\x00R\acvlanId\x12!\n" +
@@ -4210,7 +4723,14 @@ const file_cloudvlan_registry_v1_registry_proto_rawDesc = "" +
 	"\tGetRegion\x12'.cloudvlan.registry.v1.GetRegionRequest\x1a(.cloudvlan.registry.v1.GetRegionResponse\"\v\x8a\xb5\x18\x04\bZ\x10\x01\x90\x02\x01\x12q\n" +
 	"\vListRegions\x12).cloudvlan.registry.v1.ListRegionsRequest\x1a*.cloudvlan.registry.v1.ListRegionsResponse\"\v\x8a\xb5\x18\x04\bZ\x10\x01\x90\x02\x01\x12t\n" +
 	"\fUpdateRegion\x12*.cloudvlan.registry.v1.UpdateRegionRequest\x1a+.cloudvlan.registry.v1.UpdateRegionResponse\"\v\x8a\xb5\x18\x04\b[\x10\x01\x90\x02\x02\x12t\n" +
-	"\fDeleteRegion\x12*.cloudvlan.registry.v1.DeleteRegionRequest\x1a+.cloudvlan.registry.v1.DeleteRegionResponse\"\v\x8a\xb5\x18\x04\b[\x10\x01\x90\x02\x022\x82\x02\n" +
+	"\fDeleteRegion\x12*.cloudvlan.registry.v1.DeleteRegionRequest\x1a+.cloudvlan.registry.v1.DeleteRegionResponse\"\v\x8a\xb5\x18\x04\b[\x10\x01\x90\x02\x022\xe5\x05\n" +
+	"\x16DiscoveryServerService\x12\x8e\x01\n" +
+	"\x15CreateDiscoveryServer\x123.cloudvlan.registry.v1.CreateDiscoveryServerRequest\x1a4.cloudvlan.registry.v1.CreateDiscoveryServerResponse\"\n" +
+	"\x8a\xb5\x18\x06\b^\x10\x010\x01\x12\x86\x01\n" +
+	"\x12GetDiscoveryServer\x120.cloudvlan.registry.v1.GetDiscoveryServerRequest\x1a1.cloudvlan.registry.v1.GetDiscoveryServerResponse\"\v\x8a\xb5\x18\x04\b]\x10\x01\x90\x02\x01\x12\x8c\x01\n" +
+	"\x14ListDiscoveryServers\x122.cloudvlan.registry.v1.ListDiscoveryServersRequest\x1a3.cloudvlan.registry.v1.ListDiscoveryServersResponse\"\v\x8a\xb5\x18\x04\b]\x10\x01\x90\x02\x01\x12\x8f\x01\n" +
+	"\x15UpdateDiscoveryServer\x123.cloudvlan.registry.v1.UpdateDiscoveryServerRequest\x1a4.cloudvlan.registry.v1.UpdateDiscoveryServerResponse\"\v\x8a\xb5\x18\x04\b^\x10\x01\x90\x02\x02\x12\x8f\x01\n" +
+	"\x15DeleteDiscoveryServer\x123.cloudvlan.registry.v1.DeleteDiscoveryServerRequest\x1a4.cloudvlan.registry.v1.DeleteDiscoveryServerResponse\"\v\x8a\xb5\x18\x04\b^\x10\x01\x90\x02\x022\x82\x02\n" +
 	"\x0fSettingsService\x12s\n" +
 	"\vGetSettings\x12).cloudvlan.registry.v1.GetSettingsRequest\x1a*.cloudvlan.registry.v1.GetSettingsResponse\"\r\x8a\xb5\x18\x06\b\x1e\x10\x028\x01\x90\x02\x01\x12z\n" +
 	"\x0eUpdateSettings\x12,.cloudvlan.registry.v1.UpdateSettingsRequest\x1a-.cloudvlan.registry.v1.UpdateSettingsResponse\"\v\x8a\xb5\x18\x04\b\x1f\x10\x02\x90\x02\x022\xd5\x05\n" +
@@ -4241,247 +4761,277 @@ func file_cloudvlan_registry_v1_registry_proto_rawDescGZIP() []byte {
 	return file_cloudvlan_registry_v1_registry_proto_rawDescData
 }
 
-var file_cloudvlan_registry_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 74)
+var file_cloudvlan_registry_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 84)
 var file_cloudvlan_registry_v1_registry_proto_goTypes = []any{
-	(*CreateCvlanRequest)(nil),        // 0: cloudvlan.registry.v1.CreateCvlanRequest
-	(*CreateCvlanResponse)(nil),       // 1: cloudvlan.registry.v1.CreateCvlanResponse
-	(*GetCvlanRequest)(nil),           // 2: cloudvlan.registry.v1.GetCvlanRequest
-	(*GetCvlanResponse)(nil),          // 3: cloudvlan.registry.v1.GetCvlanResponse
-	(*ListCvlansRequest)(nil),         // 4: cloudvlan.registry.v1.ListCvlansRequest
-	(*ListCvlansResponse)(nil),        // 5: cloudvlan.registry.v1.ListCvlansResponse
-	(*UpdateCvlanRequest)(nil),        // 6: cloudvlan.registry.v1.UpdateCvlanRequest
-	(*UpdateCvlanResponse)(nil),       // 7: cloudvlan.registry.v1.UpdateCvlanResponse
-	(*DeleteCvlanRequest)(nil),        // 8: cloudvlan.registry.v1.DeleteCvlanRequest
-	(*DeleteCvlanResponse)(nil),       // 9: cloudvlan.registry.v1.DeleteCvlanResponse
-	(*GetTenantStatsRequest)(nil),     // 10: cloudvlan.registry.v1.GetTenantStatsRequest
-	(*GetTenantStatsResponse)(nil),    // 11: cloudvlan.registry.v1.GetTenantStatsResponse
-	(*GetNodeRequest)(nil),            // 12: cloudvlan.registry.v1.GetNodeRequest
-	(*GetNodeResponse)(nil),           // 13: cloudvlan.registry.v1.GetNodeResponse
-	(*ListNodesRequest)(nil),          // 14: cloudvlan.registry.v1.ListNodesRequest
-	(*ListNodesResponse)(nil),         // 15: cloudvlan.registry.v1.ListNodesResponse
-	(*UpdateNodeRequest)(nil),         // 16: cloudvlan.registry.v1.UpdateNodeRequest
-	(*TagSet)(nil),                    // 17: cloudvlan.registry.v1.TagSet
-	(*RouteSet)(nil),                  // 18: cloudvlan.registry.v1.RouteSet
-	(*UpdateNodeResponse)(nil),        // 19: cloudvlan.registry.v1.UpdateNodeResponse
-	(*RevokeNodeRequest)(nil),         // 20: cloudvlan.registry.v1.RevokeNodeRequest
-	(*RevokeNodeResponse)(nil),        // 21: cloudvlan.registry.v1.RevokeNodeResponse
-	(*CreateGroupRequest)(nil),        // 22: cloudvlan.registry.v1.CreateGroupRequest
-	(*CreateGroupResponse)(nil),       // 23: cloudvlan.registry.v1.CreateGroupResponse
-	(*ListGroupsRequest)(nil),         // 24: cloudvlan.registry.v1.ListGroupsRequest
-	(*ListGroupsResponse)(nil),        // 25: cloudvlan.registry.v1.ListGroupsResponse
-	(*GetGroupRequest)(nil),           // 26: cloudvlan.registry.v1.GetGroupRequest
-	(*GetGroupResponse)(nil),          // 27: cloudvlan.registry.v1.GetGroupResponse
-	(*UpdateGroupRequest)(nil),        // 28: cloudvlan.registry.v1.UpdateGroupRequest
-	(*UpdateGroupResponse)(nil),       // 29: cloudvlan.registry.v1.UpdateGroupResponse
-	(*ListGroupMembersRequest)(nil),   // 30: cloudvlan.registry.v1.ListGroupMembersRequest
-	(*ListGroupMembersResponse)(nil),  // 31: cloudvlan.registry.v1.ListGroupMembersResponse
-	(*DeleteGroupRequest)(nil),        // 32: cloudvlan.registry.v1.DeleteGroupRequest
-	(*DeleteGroupResponse)(nil),       // 33: cloudvlan.registry.v1.DeleteGroupResponse
-	(*AddGroupMemberRequest)(nil),     // 34: cloudvlan.registry.v1.AddGroupMemberRequest
-	(*AddGroupMemberResponse)(nil),    // 35: cloudvlan.registry.v1.AddGroupMemberResponse
-	(*RemoveGroupMemberRequest)(nil),  // 36: cloudvlan.registry.v1.RemoveGroupMemberRequest
-	(*RemoveGroupMemberResponse)(nil), // 37: cloudvlan.registry.v1.RemoveGroupMemberResponse
-	(*ListTagsRequest)(nil),           // 38: cloudvlan.registry.v1.ListTagsRequest
-	(*ListTagsResponse)(nil),          // 39: cloudvlan.registry.v1.ListTagsResponse
-	(*CreateRegionRequest)(nil),       // 40: cloudvlan.registry.v1.CreateRegionRequest
-	(*CreateRegionResponse)(nil),      // 41: cloudvlan.registry.v1.CreateRegionResponse
-	(*ListRegionsRequest)(nil),        // 42: cloudvlan.registry.v1.ListRegionsRequest
-	(*ListRegionsResponse)(nil),       // 43: cloudvlan.registry.v1.ListRegionsResponse
-	(*GetRegionRequest)(nil),          // 44: cloudvlan.registry.v1.GetRegionRequest
-	(*GetRegionResponse)(nil),         // 45: cloudvlan.registry.v1.GetRegionResponse
-	(*UpdateRegionRequest)(nil),       // 46: cloudvlan.registry.v1.UpdateRegionRequest
-	(*UpdateRegionResponse)(nil),      // 47: cloudvlan.registry.v1.UpdateRegionResponse
-	(*DeleteRegionRequest)(nil),       // 48: cloudvlan.registry.v1.DeleteRegionRequest
-	(*DeleteRegionResponse)(nil),      // 49: cloudvlan.registry.v1.DeleteRegionResponse
-	(*CreateJoinTokenRequest)(nil),    // 50: cloudvlan.registry.v1.CreateJoinTokenRequest
-	(*CreateJoinTokenResponse)(nil),   // 51: cloudvlan.registry.v1.CreateJoinTokenResponse
-	(*GetJoinTokenRequest)(nil),       // 52: cloudvlan.registry.v1.GetJoinTokenRequest
-	(*GetJoinTokenResponse)(nil),      // 53: cloudvlan.registry.v1.GetJoinTokenResponse
-	(*ListJoinTokensRequest)(nil),     // 54: cloudvlan.registry.v1.ListJoinTokensRequest
-	(*ListJoinTokensResponse)(nil),    // 55: cloudvlan.registry.v1.ListJoinTokensResponse
-	(*RevokeJoinTokenRequest)(nil),    // 56: cloudvlan.registry.v1.RevokeJoinTokenRequest
-	(*RevokeJoinTokenResponse)(nil),   // 57: cloudvlan.registry.v1.RevokeJoinTokenResponse
-	(*GetSettingsRequest)(nil),        // 58: cloudvlan.registry.v1.GetSettingsRequest
-	(*GetSettingsResponse)(nil),       // 59: cloudvlan.registry.v1.GetSettingsResponse
-	(*UpdateSettingsRequest)(nil),     // 60: cloudvlan.registry.v1.UpdateSettingsRequest
-	(*UpdateSettingsResponse)(nil),    // 61: cloudvlan.registry.v1.UpdateSettingsResponse
-	(*BeginJoinRequest)(nil),          // 62: cloudvlan.registry.v1.BeginJoinRequest
-	(*BeginJoinResponse)(nil),         // 63: cloudvlan.registry.v1.BeginJoinResponse
-	(*JoinRequest)(nil),               // 64: cloudvlan.registry.v1.JoinRequest
-	(*JoinResponse)(nil),              // 65: cloudvlan.registry.v1.JoinResponse
-	(*ResolveTargetsRequest)(nil),     // 66: cloudvlan.registry.v1.ResolveTargetsRequest
-	(*ResolveTargetsResponse)(nil),    // 67: cloudvlan.registry.v1.ResolveTargetsResponse
-	(*ResolvedTarget)(nil),            // 68: cloudvlan.registry.v1.ResolvedTarget
-	(*WatchChangesRequest)(nil),       // 69: cloudvlan.registry.v1.WatchChangesRequest
-	(*WatchChangesResponse)(nil),      // 70: cloudvlan.registry.v1.WatchChangesResponse
-	(*ListAuditLogsRequest)(nil),      // 71: cloudvlan.registry.v1.ListAuditLogsRequest
-	(*ListAuditLogsResponse)(nil),     // 72: cloudvlan.registry.v1.ListAuditLogsResponse
-	nil,                               // 73: cloudvlan.registry.v1.TagSet.TagsEntry
-	(*v1.Cvlan)(nil),                  // 74: cloudvlan.entity.v1.Cvlan
-	(*v1.CvlanStats)(nil),             // 75: cloudvlan.entity.v1.CvlanStats
-	(*v1.Pagination)(nil),             // 76: cloudvlan.entity.v1.Pagination
-	(*v1.ListMeta)(nil),               // 77: cloudvlan.entity.v1.ListMeta
-	(*v1.TenantStats)(nil),            // 78: cloudvlan.entity.v1.TenantStats
-	(*v1.Node)(nil),                   // 79: cloudvlan.entity.v1.Node
-	(*v1.NodeRoute)(nil),              // 80: cloudvlan.entity.v1.NodeRoute
-	(*v1.Group)(nil),                  // 81: cloudvlan.entity.v1.Group
-	(*v1.GroupWithCount)(nil),         // 82: cloudvlan.entity.v1.GroupWithCount
-	(*v1.GroupMember)(nil),            // 83: cloudvlan.entity.v1.GroupMember
-	(*v1.TagSummary)(nil),             // 84: cloudvlan.entity.v1.TagSummary
-	(*v1.Region)(nil),                 // 85: cloudvlan.entity.v1.Region
-	(v1.NodeKind)(0),                  // 86: cloudvlan.entity.v1.NodeKind
-	(*v1.JoinToken)(nil),              // 87: cloudvlan.entity.v1.JoinToken
-	(v1.SettingsLayer)(0),             // 88: cloudvlan.entity.v1.SettingsLayer
-	(*v1.LayerSettings)(nil),          // 89: cloudvlan.entity.v1.LayerSettings
-	(*v1.EffectiveSettings)(nil),      // 90: cloudvlan.entity.v1.EffectiveSettings
-	(*v1.Settings)(nil),               // 91: cloudvlan.entity.v1.Settings
-	(*v1.Certificate)(nil),            // 92: cloudvlan.entity.v1.Certificate
-	(*v1.TrustBundle)(nil),            // 93: cloudvlan.entity.v1.TrustBundle
-	(*v1.Signed)(nil),                 // 94: cloudvlan.entity.v1.Signed
-	(*v1.PolicyTarget)(nil),           // 95: cloudvlan.entity.v1.PolicyTarget
-	(*v1.RuleSelector)(nil),           // 96: cloudvlan.entity.v1.RuleSelector
-	(*v1.Change)(nil),                 // 97: cloudvlan.entity.v1.Change
-	(*v1.AuditFilter)(nil),            // 98: cloudvlan.entity.v1.AuditFilter
-	(*v1.AuditLog)(nil),               // 99: cloudvlan.entity.v1.AuditLog
+	(*CreateCvlanRequest)(nil),            // 0: cloudvlan.registry.v1.CreateCvlanRequest
+	(*CreateCvlanResponse)(nil),           // 1: cloudvlan.registry.v1.CreateCvlanResponse
+	(*GetCvlanRequest)(nil),               // 2: cloudvlan.registry.v1.GetCvlanRequest
+	(*GetCvlanResponse)(nil),              // 3: cloudvlan.registry.v1.GetCvlanResponse
+	(*ListCvlansRequest)(nil),             // 4: cloudvlan.registry.v1.ListCvlansRequest
+	(*ListCvlansResponse)(nil),            // 5: cloudvlan.registry.v1.ListCvlansResponse
+	(*UpdateCvlanRequest)(nil),            // 6: cloudvlan.registry.v1.UpdateCvlanRequest
+	(*UpdateCvlanResponse)(nil),           // 7: cloudvlan.registry.v1.UpdateCvlanResponse
+	(*DeleteCvlanRequest)(nil),            // 8: cloudvlan.registry.v1.DeleteCvlanRequest
+	(*DeleteCvlanResponse)(nil),           // 9: cloudvlan.registry.v1.DeleteCvlanResponse
+	(*GetTenantStatsRequest)(nil),         // 10: cloudvlan.registry.v1.GetTenantStatsRequest
+	(*GetTenantStatsResponse)(nil),        // 11: cloudvlan.registry.v1.GetTenantStatsResponse
+	(*GetNodeRequest)(nil),                // 12: cloudvlan.registry.v1.GetNodeRequest
+	(*GetNodeResponse)(nil),               // 13: cloudvlan.registry.v1.GetNodeResponse
+	(*ListNodesRequest)(nil),              // 14: cloudvlan.registry.v1.ListNodesRequest
+	(*ListNodesResponse)(nil),             // 15: cloudvlan.registry.v1.ListNodesResponse
+	(*UpdateNodeRequest)(nil),             // 16: cloudvlan.registry.v1.UpdateNodeRequest
+	(*TagSet)(nil),                        // 17: cloudvlan.registry.v1.TagSet
+	(*RouteSet)(nil),                      // 18: cloudvlan.registry.v1.RouteSet
+	(*UpdateNodeResponse)(nil),            // 19: cloudvlan.registry.v1.UpdateNodeResponse
+	(*RevokeNodeRequest)(nil),             // 20: cloudvlan.registry.v1.RevokeNodeRequest
+	(*RevokeNodeResponse)(nil),            // 21: cloudvlan.registry.v1.RevokeNodeResponse
+	(*CreateGroupRequest)(nil),            // 22: cloudvlan.registry.v1.CreateGroupRequest
+	(*CreateGroupResponse)(nil),           // 23: cloudvlan.registry.v1.CreateGroupResponse
+	(*ListGroupsRequest)(nil),             // 24: cloudvlan.registry.v1.ListGroupsRequest
+	(*ListGroupsResponse)(nil),            // 25: cloudvlan.registry.v1.ListGroupsResponse
+	(*GetGroupRequest)(nil),               // 26: cloudvlan.registry.v1.GetGroupRequest
+	(*GetGroupResponse)(nil),              // 27: cloudvlan.registry.v1.GetGroupResponse
+	(*UpdateGroupRequest)(nil),            // 28: cloudvlan.registry.v1.UpdateGroupRequest
+	(*UpdateGroupResponse)(nil),           // 29: cloudvlan.registry.v1.UpdateGroupResponse
+	(*ListGroupMembersRequest)(nil),       // 30: cloudvlan.registry.v1.ListGroupMembersRequest
+	(*ListGroupMembersResponse)(nil),      // 31: cloudvlan.registry.v1.ListGroupMembersResponse
+	(*DeleteGroupRequest)(nil),            // 32: cloudvlan.registry.v1.DeleteGroupRequest
+	(*DeleteGroupResponse)(nil),           // 33: cloudvlan.registry.v1.DeleteGroupResponse
+	(*AddGroupMemberRequest)(nil),         // 34: cloudvlan.registry.v1.AddGroupMemberRequest
+	(*AddGroupMemberResponse)(nil),        // 35: cloudvlan.registry.v1.AddGroupMemberResponse
+	(*RemoveGroupMemberRequest)(nil),      // 36: cloudvlan.registry.v1.RemoveGroupMemberRequest
+	(*RemoveGroupMemberResponse)(nil),     // 37: cloudvlan.registry.v1.RemoveGroupMemberResponse
+	(*ListTagsRequest)(nil),               // 38: cloudvlan.registry.v1.ListTagsRequest
+	(*ListTagsResponse)(nil),              // 39: cloudvlan.registry.v1.ListTagsResponse
+	(*CreateRegionRequest)(nil),           // 40: cloudvlan.registry.v1.CreateRegionRequest
+	(*CreateRegionResponse)(nil),          // 41: cloudvlan.registry.v1.CreateRegionResponse
+	(*ListRegionsRequest)(nil),            // 42: cloudvlan.registry.v1.ListRegionsRequest
+	(*ListRegionsResponse)(nil),           // 43: cloudvlan.registry.v1.ListRegionsResponse
+	(*GetRegionRequest)(nil),              // 44: cloudvlan.registry.v1.GetRegionRequest
+	(*GetRegionResponse)(nil),             // 45: cloudvlan.registry.v1.GetRegionResponse
+	(*UpdateRegionRequest)(nil),           // 46: cloudvlan.registry.v1.UpdateRegionRequest
+	(*UpdateRegionResponse)(nil),          // 47: cloudvlan.registry.v1.UpdateRegionResponse
+	(*DeleteRegionRequest)(nil),           // 48: cloudvlan.registry.v1.DeleteRegionRequest
+	(*DeleteRegionResponse)(nil),          // 49: cloudvlan.registry.v1.DeleteRegionResponse
+	(*CreateDiscoveryServerRequest)(nil),  // 50: cloudvlan.registry.v1.CreateDiscoveryServerRequest
+	(*CreateDiscoveryServerResponse)(nil), // 51: cloudvlan.registry.v1.CreateDiscoveryServerResponse
+	(*GetDiscoveryServerRequest)(nil),     // 52: cloudvlan.registry.v1.GetDiscoveryServerRequest
+	(*GetDiscoveryServerResponse)(nil),    // 53: cloudvlan.registry.v1.GetDiscoveryServerResponse
+	(*ListDiscoveryServersRequest)(nil),   // 54: cloudvlan.registry.v1.ListDiscoveryServersRequest
+	(*ListDiscoveryServersResponse)(nil),  // 55: cloudvlan.registry.v1.ListDiscoveryServersResponse
+	(*UpdateDiscoveryServerRequest)(nil),  // 56: cloudvlan.registry.v1.UpdateDiscoveryServerRequest
+	(*UpdateDiscoveryServerResponse)(nil), // 57: cloudvlan.registry.v1.UpdateDiscoveryServerResponse
+	(*DeleteDiscoveryServerRequest)(nil),  // 58: cloudvlan.registry.v1.DeleteDiscoveryServerRequest
+	(*DeleteDiscoveryServerResponse)(nil), // 59: cloudvlan.registry.v1.DeleteDiscoveryServerResponse
+	(*CreateJoinTokenRequest)(nil),        // 60: cloudvlan.registry.v1.CreateJoinTokenRequest
+	(*CreateJoinTokenResponse)(nil),       // 61: cloudvlan.registry.v1.CreateJoinTokenResponse
+	(*GetJoinTokenRequest)(nil),           // 62: cloudvlan.registry.v1.GetJoinTokenRequest
+	(*GetJoinTokenResponse)(nil),          // 63: cloudvlan.registry.v1.GetJoinTokenResponse
+	(*ListJoinTokensRequest)(nil),         // 64: cloudvlan.registry.v1.ListJoinTokensRequest
+	(*ListJoinTokensResponse)(nil),        // 65: cloudvlan.registry.v1.ListJoinTokensResponse
+	(*RevokeJoinTokenRequest)(nil),        // 66: cloudvlan.registry.v1.RevokeJoinTokenRequest
+	(*RevokeJoinTokenResponse)(nil),       // 67: cloudvlan.registry.v1.RevokeJoinTokenResponse
+	(*GetSettingsRequest)(nil),            // 68: cloudvlan.registry.v1.GetSettingsRequest
+	(*GetSettingsResponse)(nil),           // 69: cloudvlan.registry.v1.GetSettingsResponse
+	(*UpdateSettingsRequest)(nil),         // 70: cloudvlan.registry.v1.UpdateSettingsRequest
+	(*UpdateSettingsResponse)(nil),        // 71: cloudvlan.registry.v1.UpdateSettingsResponse
+	(*BeginJoinRequest)(nil),              // 72: cloudvlan.registry.v1.BeginJoinRequest
+	(*BeginJoinResponse)(nil),             // 73: cloudvlan.registry.v1.BeginJoinResponse
+	(*JoinRequest)(nil),                   // 74: cloudvlan.registry.v1.JoinRequest
+	(*JoinResponse)(nil),                  // 75: cloudvlan.registry.v1.JoinResponse
+	(*ResolveTargetsRequest)(nil),         // 76: cloudvlan.registry.v1.ResolveTargetsRequest
+	(*ResolveTargetsResponse)(nil),        // 77: cloudvlan.registry.v1.ResolveTargetsResponse
+	(*ResolvedTarget)(nil),                // 78: cloudvlan.registry.v1.ResolvedTarget
+	(*WatchChangesRequest)(nil),           // 79: cloudvlan.registry.v1.WatchChangesRequest
+	(*WatchChangesResponse)(nil),          // 80: cloudvlan.registry.v1.WatchChangesResponse
+	(*ListAuditLogsRequest)(nil),          // 81: cloudvlan.registry.v1.ListAuditLogsRequest
+	(*ListAuditLogsResponse)(nil),         // 82: cloudvlan.registry.v1.ListAuditLogsResponse
+	nil,                                   // 83: cloudvlan.registry.v1.TagSet.TagsEntry
+	(*v1.Cvlan)(nil),                      // 84: cloudvlan.entity.v1.Cvlan
+	(*v1.CvlanStats)(nil),                 // 85: cloudvlan.entity.v1.CvlanStats
+	(*v1.Pagination)(nil),                 // 86: cloudvlan.entity.v1.Pagination
+	(*v1.ListMeta)(nil),                   // 87: cloudvlan.entity.v1.ListMeta
+	(*v1.TenantStats)(nil),                // 88: cloudvlan.entity.v1.TenantStats
+	(*v1.Node)(nil),                       // 89: cloudvlan.entity.v1.Node
+	(*v1.NodeRoute)(nil),                  // 90: cloudvlan.entity.v1.NodeRoute
+	(*v1.Group)(nil),                      // 91: cloudvlan.entity.v1.Group
+	(*v1.GroupWithCount)(nil),             // 92: cloudvlan.entity.v1.GroupWithCount
+	(*v1.GroupMember)(nil),                // 93: cloudvlan.entity.v1.GroupMember
+	(*v1.TagSummary)(nil),                 // 94: cloudvlan.entity.v1.TagSummary
+	(*v1.Region)(nil),                     // 95: cloudvlan.entity.v1.Region
+	(*v1.DiscoveryEndpoint)(nil),          // 96: cloudvlan.entity.v1.DiscoveryEndpoint
+	(*v1.DiscoveryServer)(nil),            // 97: cloudvlan.entity.v1.DiscoveryServer
+	(v1.NodeKind)(0),                      // 98: cloudvlan.entity.v1.NodeKind
+	(*v1.JoinToken)(nil),                  // 99: cloudvlan.entity.v1.JoinToken
+	(v1.SettingsLayer)(0),                 // 100: cloudvlan.entity.v1.SettingsLayer
+	(*v1.LayerSettings)(nil),              // 101: cloudvlan.entity.v1.LayerSettings
+	(*v1.EffectiveSettings)(nil),          // 102: cloudvlan.entity.v1.EffectiveSettings
+	(*v1.Settings)(nil),                   // 103: cloudvlan.entity.v1.Settings
+	(*v1.Certificate)(nil),                // 104: cloudvlan.entity.v1.Certificate
+	(*v1.TrustBundle)(nil),                // 105: cloudvlan.entity.v1.TrustBundle
+	(*v1.Signed)(nil),                     // 106: cloudvlan.entity.v1.Signed
+	(*v1.PolicyTarget)(nil),               // 107: cloudvlan.entity.v1.PolicyTarget
+	(*v1.RuleSelector)(nil),               // 108: cloudvlan.entity.v1.RuleSelector
+	(*v1.Change)(nil),                     // 109: cloudvlan.entity.v1.Change
+	(*v1.AuditFilter)(nil),                // 110: cloudvlan.entity.v1.AuditFilter
+	(*v1.AuditLog)(nil),                   // 111: cloudvlan.entity.v1.AuditLog
 }
 var file_cloudvlan_registry_v1_registry_proto_depIdxs = []int32{
-	74, // 0: cloudvlan.registry.v1.CreateCvlanResponse.cvlan:type_name -> cloudvlan.entity.v1.Cvlan
-	74, // 1: cloudvlan.registry.v1.GetCvlanResponse.cvlan:type_name -> cloudvlan.entity.v1.Cvlan
-	75, // 2: cloudvlan.registry.v1.GetCvlanResponse.stats:type_name -> cloudvlan.entity.v1.CvlanStats
-	76, // 3: cloudvlan.registry.v1.ListCvlansRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	74, // 4: cloudvlan.registry.v1.ListCvlansResponse.cvlans:type_name -> cloudvlan.entity.v1.Cvlan
-	77, // 5: cloudvlan.registry.v1.ListCvlansResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	74, // 6: cloudvlan.registry.v1.UpdateCvlanResponse.cvlan:type_name -> cloudvlan.entity.v1.Cvlan
-	78, // 7: cloudvlan.registry.v1.GetTenantStatsResponse.stats:type_name -> cloudvlan.entity.v1.TenantStats
-	79, // 8: cloudvlan.registry.v1.GetNodeResponse.node:type_name -> cloudvlan.entity.v1.Node
-	76, // 9: cloudvlan.registry.v1.ListNodesRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	79, // 10: cloudvlan.registry.v1.ListNodesResponse.nodes:type_name -> cloudvlan.entity.v1.Node
-	77, // 11: cloudvlan.registry.v1.ListNodesResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	17, // 12: cloudvlan.registry.v1.UpdateNodeRequest.tags:type_name -> cloudvlan.registry.v1.TagSet
-	18, // 13: cloudvlan.registry.v1.UpdateNodeRequest.routes:type_name -> cloudvlan.registry.v1.RouteSet
-	73, // 14: cloudvlan.registry.v1.TagSet.tags:type_name -> cloudvlan.registry.v1.TagSet.TagsEntry
-	80, // 15: cloudvlan.registry.v1.RouteSet.routes:type_name -> cloudvlan.entity.v1.NodeRoute
-	79, // 16: cloudvlan.registry.v1.UpdateNodeResponse.node:type_name -> cloudvlan.entity.v1.Node
-	79, // 17: cloudvlan.registry.v1.RevokeNodeResponse.node:type_name -> cloudvlan.entity.v1.Node
-	81, // 18: cloudvlan.registry.v1.CreateGroupResponse.group:type_name -> cloudvlan.entity.v1.Group
-	76, // 19: cloudvlan.registry.v1.ListGroupsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	82, // 20: cloudvlan.registry.v1.ListGroupsResponse.groups:type_name -> cloudvlan.entity.v1.GroupWithCount
-	77, // 21: cloudvlan.registry.v1.ListGroupsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	82, // 22: cloudvlan.registry.v1.GetGroupResponse.group:type_name -> cloudvlan.entity.v1.GroupWithCount
-	81, // 23: cloudvlan.registry.v1.UpdateGroupResponse.group:type_name -> cloudvlan.entity.v1.Group
-	76, // 24: cloudvlan.registry.v1.ListGroupMembersRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	83, // 25: cloudvlan.registry.v1.ListGroupMembersResponse.members:type_name -> cloudvlan.entity.v1.GroupMember
-	77, // 26: cloudvlan.registry.v1.ListGroupMembersResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	84, // 27: cloudvlan.registry.v1.ListTagsResponse.tags:type_name -> cloudvlan.entity.v1.TagSummary
-	85, // 28: cloudvlan.registry.v1.CreateRegionResponse.region:type_name -> cloudvlan.entity.v1.Region
-	76, // 29: cloudvlan.registry.v1.ListRegionsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	85, // 30: cloudvlan.registry.v1.ListRegionsResponse.regions:type_name -> cloudvlan.entity.v1.Region
-	77, // 31: cloudvlan.registry.v1.ListRegionsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	85, // 32: cloudvlan.registry.v1.GetRegionResponse.region:type_name -> cloudvlan.entity.v1.Region
-	85, // 33: cloudvlan.registry.v1.UpdateRegionResponse.region:type_name -> cloudvlan.entity.v1.Region
-	17, // 34: cloudvlan.registry.v1.CreateJoinTokenRequest.tags:type_name -> cloudvlan.registry.v1.TagSet
-	86, // 35: cloudvlan.registry.v1.CreateJoinTokenRequest.node_kind:type_name -> cloudvlan.entity.v1.NodeKind
-	87, // 36: cloudvlan.registry.v1.CreateJoinTokenResponse.token:type_name -> cloudvlan.entity.v1.JoinToken
-	87, // 37: cloudvlan.registry.v1.GetJoinTokenResponse.token:type_name -> cloudvlan.entity.v1.JoinToken
-	76, // 38: cloudvlan.registry.v1.ListJoinTokensRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	87, // 39: cloudvlan.registry.v1.ListJoinTokensResponse.tokens:type_name -> cloudvlan.entity.v1.JoinToken
-	77, // 40: cloudvlan.registry.v1.ListJoinTokensResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	87, // 41: cloudvlan.registry.v1.RevokeJoinTokenResponse.token:type_name -> cloudvlan.entity.v1.JoinToken
-	88, // 42: cloudvlan.registry.v1.GetSettingsRequest.layer:type_name -> cloudvlan.entity.v1.SettingsLayer
-	89, // 43: cloudvlan.registry.v1.GetSettingsResponse.own:type_name -> cloudvlan.entity.v1.LayerSettings
-	90, // 44: cloudvlan.registry.v1.GetSettingsResponse.effective:type_name -> cloudvlan.entity.v1.EffectiveSettings
-	88, // 45: cloudvlan.registry.v1.UpdateSettingsRequest.layer:type_name -> cloudvlan.entity.v1.SettingsLayer
-	91, // 46: cloudvlan.registry.v1.UpdateSettingsRequest.settings:type_name -> cloudvlan.entity.v1.Settings
-	89, // 47: cloudvlan.registry.v1.UpdateSettingsResponse.own:type_name -> cloudvlan.entity.v1.LayerSettings
-	90, // 48: cloudvlan.registry.v1.UpdateSettingsResponse.effective:type_name -> cloudvlan.entity.v1.EffectiveSettings
-	79, // 49: cloudvlan.registry.v1.JoinResponse.node:type_name -> cloudvlan.entity.v1.Node
-	92, // 50: cloudvlan.registry.v1.JoinResponse.certificate:type_name -> cloudvlan.entity.v1.Certificate
-	93, // 51: cloudvlan.registry.v1.JoinResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
-	94, // 52: cloudvlan.registry.v1.JoinResponse.keyset:type_name -> cloudvlan.entity.v1.Signed
-	94, // 53: cloudvlan.registry.v1.JoinResponse.root_transitions:type_name -> cloudvlan.entity.v1.Signed
-	95, // 54: cloudvlan.registry.v1.ResolveTargetsRequest.targets:type_name -> cloudvlan.entity.v1.PolicyTarget
-	68, // 55: cloudvlan.registry.v1.ResolveTargetsResponse.targets:type_name -> cloudvlan.registry.v1.ResolvedTarget
-	96, // 56: cloudvlan.registry.v1.ResolvedTarget.selector:type_name -> cloudvlan.entity.v1.RuleSelector
-	97, // 57: cloudvlan.registry.v1.WatchChangesResponse.changes:type_name -> cloudvlan.entity.v1.Change
-	98, // 58: cloudvlan.registry.v1.ListAuditLogsRequest.filter:type_name -> cloudvlan.entity.v1.AuditFilter
-	76, // 59: cloudvlan.registry.v1.ListAuditLogsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
-	99, // 60: cloudvlan.registry.v1.ListAuditLogsResponse.audit_logs:type_name -> cloudvlan.entity.v1.AuditLog
-	77, // 61: cloudvlan.registry.v1.ListAuditLogsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
-	0,  // 62: cloudvlan.registry.v1.CvlanService.CreateCvlan:input_type -> cloudvlan.registry.v1.CreateCvlanRequest
-	2,  // 63: cloudvlan.registry.v1.CvlanService.GetCvlan:input_type -> cloudvlan.registry.v1.GetCvlanRequest
-	4,  // 64: cloudvlan.registry.v1.CvlanService.ListCvlans:input_type -> cloudvlan.registry.v1.ListCvlansRequest
-	6,  // 65: cloudvlan.registry.v1.CvlanService.UpdateCvlan:input_type -> cloudvlan.registry.v1.UpdateCvlanRequest
-	8,  // 66: cloudvlan.registry.v1.CvlanService.DeleteCvlan:input_type -> cloudvlan.registry.v1.DeleteCvlanRequest
-	10, // 67: cloudvlan.registry.v1.CvlanService.GetTenantStats:input_type -> cloudvlan.registry.v1.GetTenantStatsRequest
-	12, // 68: cloudvlan.registry.v1.NodeService.GetNode:input_type -> cloudvlan.registry.v1.GetNodeRequest
-	14, // 69: cloudvlan.registry.v1.NodeService.ListNodes:input_type -> cloudvlan.registry.v1.ListNodesRequest
-	16, // 70: cloudvlan.registry.v1.NodeService.UpdateNode:input_type -> cloudvlan.registry.v1.UpdateNodeRequest
-	20, // 71: cloudvlan.registry.v1.NodeService.RevokeNode:input_type -> cloudvlan.registry.v1.RevokeNodeRequest
-	22, // 72: cloudvlan.registry.v1.GroupService.CreateGroup:input_type -> cloudvlan.registry.v1.CreateGroupRequest
-	26, // 73: cloudvlan.registry.v1.GroupService.GetGroup:input_type -> cloudvlan.registry.v1.GetGroupRequest
-	24, // 74: cloudvlan.registry.v1.GroupService.ListGroups:input_type -> cloudvlan.registry.v1.ListGroupsRequest
-	28, // 75: cloudvlan.registry.v1.GroupService.UpdateGroup:input_type -> cloudvlan.registry.v1.UpdateGroupRequest
-	32, // 76: cloudvlan.registry.v1.GroupService.DeleteGroup:input_type -> cloudvlan.registry.v1.DeleteGroupRequest
-	34, // 77: cloudvlan.registry.v1.GroupService.AddGroupMember:input_type -> cloudvlan.registry.v1.AddGroupMemberRequest
-	30, // 78: cloudvlan.registry.v1.GroupService.ListGroupMembers:input_type -> cloudvlan.registry.v1.ListGroupMembersRequest
-	36, // 79: cloudvlan.registry.v1.GroupService.RemoveGroupMember:input_type -> cloudvlan.registry.v1.RemoveGroupMemberRequest
-	38, // 80: cloudvlan.registry.v1.TagService.ListTags:input_type -> cloudvlan.registry.v1.ListTagsRequest
-	40, // 81: cloudvlan.registry.v1.RegionService.CreateRegion:input_type -> cloudvlan.registry.v1.CreateRegionRequest
-	44, // 82: cloudvlan.registry.v1.RegionService.GetRegion:input_type -> cloudvlan.registry.v1.GetRegionRequest
-	42, // 83: cloudvlan.registry.v1.RegionService.ListRegions:input_type -> cloudvlan.registry.v1.ListRegionsRequest
-	46, // 84: cloudvlan.registry.v1.RegionService.UpdateRegion:input_type -> cloudvlan.registry.v1.UpdateRegionRequest
-	48, // 85: cloudvlan.registry.v1.RegionService.DeleteRegion:input_type -> cloudvlan.registry.v1.DeleteRegionRequest
-	58, // 86: cloudvlan.registry.v1.SettingsService.GetSettings:input_type -> cloudvlan.registry.v1.GetSettingsRequest
-	60, // 87: cloudvlan.registry.v1.SettingsService.UpdateSettings:input_type -> cloudvlan.registry.v1.UpdateSettingsRequest
-	50, // 88: cloudvlan.registry.v1.EnrollmentService.CreateJoinToken:input_type -> cloudvlan.registry.v1.CreateJoinTokenRequest
-	52, // 89: cloudvlan.registry.v1.EnrollmentService.GetJoinToken:input_type -> cloudvlan.registry.v1.GetJoinTokenRequest
-	54, // 90: cloudvlan.registry.v1.EnrollmentService.ListJoinTokens:input_type -> cloudvlan.registry.v1.ListJoinTokensRequest
-	56, // 91: cloudvlan.registry.v1.EnrollmentService.RevokeJoinToken:input_type -> cloudvlan.registry.v1.RevokeJoinTokenRequest
-	62, // 92: cloudvlan.registry.v1.EnrollmentService.BeginJoin:input_type -> cloudvlan.registry.v1.BeginJoinRequest
-	64, // 93: cloudvlan.registry.v1.EnrollmentService.Join:input_type -> cloudvlan.registry.v1.JoinRequest
-	66, // 94: cloudvlan.registry.v1.RegistryService.ResolveTargets:input_type -> cloudvlan.registry.v1.ResolveTargetsRequest
-	69, // 95: cloudvlan.registry.v1.RegistryService.WatchChanges:input_type -> cloudvlan.registry.v1.WatchChangesRequest
-	71, // 96: cloudvlan.registry.v1.AuditService.ListAuditLogs:input_type -> cloudvlan.registry.v1.ListAuditLogsRequest
-	1,  // 97: cloudvlan.registry.v1.CvlanService.CreateCvlan:output_type -> cloudvlan.registry.v1.CreateCvlanResponse
-	3,  // 98: cloudvlan.registry.v1.CvlanService.GetCvlan:output_type -> cloudvlan.registry.v1.GetCvlanResponse
-	5,  // 99: cloudvlan.registry.v1.CvlanService.ListCvlans:output_type -> cloudvlan.registry.v1.ListCvlansResponse
-	7,  // 100: cloudvlan.registry.v1.CvlanService.UpdateCvlan:output_type -> cloudvlan.registry.v1.UpdateCvlanResponse
-	9,  // 101: cloudvlan.registry.v1.CvlanService.DeleteCvlan:output_type -> cloudvlan.registry.v1.DeleteCvlanResponse
-	11, // 102: cloudvlan.registry.v1.CvlanService.GetTenantStats:output_type -> cloudvlan.registry.v1.GetTenantStatsResponse
-	13, // 103: cloudvlan.registry.v1.NodeService.GetNode:output_type -> cloudvlan.registry.v1.GetNodeResponse
-	15, // 104: cloudvlan.registry.v1.NodeService.ListNodes:output_type -> cloudvlan.registry.v1.ListNodesResponse
-	19, // 105: cloudvlan.registry.v1.NodeService.UpdateNode:output_type -> cloudvlan.registry.v1.UpdateNodeResponse
-	21, // 106: cloudvlan.registry.v1.NodeService.RevokeNode:output_type -> cloudvlan.registry.v1.RevokeNodeResponse
-	23, // 107: cloudvlan.registry.v1.GroupService.CreateGroup:output_type -> cloudvlan.registry.v1.CreateGroupResponse
-	27, // 108: cloudvlan.registry.v1.GroupService.GetGroup:output_type -> cloudvlan.registry.v1.GetGroupResponse
-	25, // 109: cloudvlan.registry.v1.GroupService.ListGroups:output_type -> cloudvlan.registry.v1.ListGroupsResponse
-	29, // 110: cloudvlan.registry.v1.GroupService.UpdateGroup:output_type -> cloudvlan.registry.v1.UpdateGroupResponse
-	33, // 111: cloudvlan.registry.v1.GroupService.DeleteGroup:output_type -> cloudvlan.registry.v1.DeleteGroupResponse
-	35, // 112: cloudvlan.registry.v1.GroupService.AddGroupMember:output_type -> cloudvlan.registry.v1.AddGroupMemberResponse
-	31, // 113: cloudvlan.registry.v1.GroupService.ListGroupMembers:output_type -> cloudvlan.registry.v1.ListGroupMembersResponse
-	37, // 114: cloudvlan.registry.v1.GroupService.RemoveGroupMember:output_type -> cloudvlan.registry.v1.RemoveGroupMemberResponse
-	39, // 115: cloudvlan.registry.v1.TagService.ListTags:output_type -> cloudvlan.registry.v1.ListTagsResponse
-	41, // 116: cloudvlan.registry.v1.RegionService.CreateRegion:output_type -> cloudvlan.registry.v1.CreateRegionResponse
-	45, // 117: cloudvlan.registry.v1.RegionService.GetRegion:output_type -> cloudvlan.registry.v1.GetRegionResponse
-	43, // 118: cloudvlan.registry.v1.RegionService.ListRegions:output_type -> cloudvlan.registry.v1.ListRegionsResponse
-	47, // 119: cloudvlan.registry.v1.RegionService.UpdateRegion:output_type -> cloudvlan.registry.v1.UpdateRegionResponse
-	49, // 120: cloudvlan.registry.v1.RegionService.DeleteRegion:output_type -> cloudvlan.registry.v1.DeleteRegionResponse
-	59, // 121: cloudvlan.registry.v1.SettingsService.GetSettings:output_type -> cloudvlan.registry.v1.GetSettingsResponse
-	61, // 122: cloudvlan.registry.v1.SettingsService.UpdateSettings:output_type -> cloudvlan.registry.v1.UpdateSettingsResponse
-	51, // 123: cloudvlan.registry.v1.EnrollmentService.CreateJoinToken:output_type -> cloudvlan.registry.v1.CreateJoinTokenResponse
-	53, // 124: cloudvlan.registry.v1.EnrollmentService.GetJoinToken:output_type -> cloudvlan.registry.v1.GetJoinTokenResponse
-	55, // 125: cloudvlan.registry.v1.EnrollmentService.ListJoinTokens:output_type -> cloudvlan.registry.v1.ListJoinTokensResponse
-	57, // 126: cloudvlan.registry.v1.EnrollmentService.RevokeJoinToken:output_type -> cloudvlan.registry.v1.RevokeJoinTokenResponse
-	63, // 127: cloudvlan.registry.v1.EnrollmentService.BeginJoin:output_type -> cloudvlan.registry.v1.BeginJoinResponse
-	65, // 128: cloudvlan.registry.v1.EnrollmentService.Join:output_type -> cloudvlan.registry.v1.JoinResponse
-	67, // 129: cloudvlan.registry.v1.RegistryService.ResolveTargets:output_type -> cloudvlan.registry.v1.ResolveTargetsResponse
-	70, // 130: cloudvlan.registry.v1.RegistryService.WatchChanges:output_type -> cloudvlan.registry.v1.WatchChangesResponse
-	72, // 131: cloudvlan.registry.v1.AuditService.ListAuditLogs:output_type -> cloudvlan.registry.v1.ListAuditLogsResponse
-	97, // [97:132] is the sub-list for method output_type
-	62, // [62:97] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	84,  // 0: cloudvlan.registry.v1.CreateCvlanResponse.cvlan:type_name -> cloudvlan.entity.v1.Cvlan
+	84,  // 1: cloudvlan.registry.v1.GetCvlanResponse.cvlan:type_name -> cloudvlan.entity.v1.Cvlan
+	85,  // 2: cloudvlan.registry.v1.GetCvlanResponse.stats:type_name -> cloudvlan.entity.v1.CvlanStats
+	86,  // 3: cloudvlan.registry.v1.ListCvlansRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	84,  // 4: cloudvlan.registry.v1.ListCvlansResponse.cvlans:type_name -> cloudvlan.entity.v1.Cvlan
+	87,  // 5: cloudvlan.registry.v1.ListCvlansResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	84,  // 6: cloudvlan.registry.v1.UpdateCvlanResponse.cvlan:type_name -> cloudvlan.entity.v1.Cvlan
+	88,  // 7: cloudvlan.registry.v1.GetTenantStatsResponse.stats:type_name -> cloudvlan.entity.v1.TenantStats
+	89,  // 8: cloudvlan.registry.v1.GetNodeResponse.node:type_name -> cloudvlan.entity.v1.Node
+	86,  // 9: cloudvlan.registry.v1.ListNodesRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	89,  // 10: cloudvlan.registry.v1.ListNodesResponse.nodes:type_name -> cloudvlan.entity.v1.Node
+	87,  // 11: cloudvlan.registry.v1.ListNodesResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	17,  // 12: cloudvlan.registry.v1.UpdateNodeRequest.tags:type_name -> cloudvlan.registry.v1.TagSet
+	18,  // 13: cloudvlan.registry.v1.UpdateNodeRequest.routes:type_name -> cloudvlan.registry.v1.RouteSet
+	83,  // 14: cloudvlan.registry.v1.TagSet.tags:type_name -> cloudvlan.registry.v1.TagSet.TagsEntry
+	90,  // 15: cloudvlan.registry.v1.RouteSet.routes:type_name -> cloudvlan.entity.v1.NodeRoute
+	89,  // 16: cloudvlan.registry.v1.UpdateNodeResponse.node:type_name -> cloudvlan.entity.v1.Node
+	89,  // 17: cloudvlan.registry.v1.RevokeNodeResponse.node:type_name -> cloudvlan.entity.v1.Node
+	91,  // 18: cloudvlan.registry.v1.CreateGroupResponse.group:type_name -> cloudvlan.entity.v1.Group
+	86,  // 19: cloudvlan.registry.v1.ListGroupsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	92,  // 20: cloudvlan.registry.v1.ListGroupsResponse.groups:type_name -> cloudvlan.entity.v1.GroupWithCount
+	87,  // 21: cloudvlan.registry.v1.ListGroupsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	92,  // 22: cloudvlan.registry.v1.GetGroupResponse.group:type_name -> cloudvlan.entity.v1.GroupWithCount
+	91,  // 23: cloudvlan.registry.v1.UpdateGroupResponse.group:type_name -> cloudvlan.entity.v1.Group
+	86,  // 24: cloudvlan.registry.v1.ListGroupMembersRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	93,  // 25: cloudvlan.registry.v1.ListGroupMembersResponse.members:type_name -> cloudvlan.entity.v1.GroupMember
+	87,  // 26: cloudvlan.registry.v1.ListGroupMembersResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	94,  // 27: cloudvlan.registry.v1.ListTagsResponse.tags:type_name -> cloudvlan.entity.v1.TagSummary
+	95,  // 28: cloudvlan.registry.v1.CreateRegionResponse.region:type_name -> cloudvlan.entity.v1.Region
+	86,  // 29: cloudvlan.registry.v1.ListRegionsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	95,  // 30: cloudvlan.registry.v1.ListRegionsResponse.regions:type_name -> cloudvlan.entity.v1.Region
+	87,  // 31: cloudvlan.registry.v1.ListRegionsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	95,  // 32: cloudvlan.registry.v1.GetRegionResponse.region:type_name -> cloudvlan.entity.v1.Region
+	95,  // 33: cloudvlan.registry.v1.UpdateRegionResponse.region:type_name -> cloudvlan.entity.v1.Region
+	96,  // 34: cloudvlan.registry.v1.CreateDiscoveryServerRequest.endpoints:type_name -> cloudvlan.entity.v1.DiscoveryEndpoint
+	97,  // 35: cloudvlan.registry.v1.CreateDiscoveryServerResponse.discovery_server:type_name -> cloudvlan.entity.v1.DiscoveryServer
+	97,  // 36: cloudvlan.registry.v1.GetDiscoveryServerResponse.discovery_server:type_name -> cloudvlan.entity.v1.DiscoveryServer
+	86,  // 37: cloudvlan.registry.v1.ListDiscoveryServersRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	97,  // 38: cloudvlan.registry.v1.ListDiscoveryServersResponse.discovery_servers:type_name -> cloudvlan.entity.v1.DiscoveryServer
+	87,  // 39: cloudvlan.registry.v1.ListDiscoveryServersResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	96,  // 40: cloudvlan.registry.v1.UpdateDiscoveryServerRequest.endpoints:type_name -> cloudvlan.entity.v1.DiscoveryEndpoint
+	97,  // 41: cloudvlan.registry.v1.UpdateDiscoveryServerResponse.discovery_server:type_name -> cloudvlan.entity.v1.DiscoveryServer
+	17,  // 42: cloudvlan.registry.v1.CreateJoinTokenRequest.tags:type_name -> cloudvlan.registry.v1.TagSet
+	98,  // 43: cloudvlan.registry.v1.CreateJoinTokenRequest.node_kind:type_name -> cloudvlan.entity.v1.NodeKind
+	99,  // 44: cloudvlan.registry.v1.CreateJoinTokenResponse.token:type_name -> cloudvlan.entity.v1.JoinToken
+	99,  // 45: cloudvlan.registry.v1.GetJoinTokenResponse.token:type_name -> cloudvlan.entity.v1.JoinToken
+	86,  // 46: cloudvlan.registry.v1.ListJoinTokensRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	99,  // 47: cloudvlan.registry.v1.ListJoinTokensResponse.tokens:type_name -> cloudvlan.entity.v1.JoinToken
+	87,  // 48: cloudvlan.registry.v1.ListJoinTokensResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	99,  // 49: cloudvlan.registry.v1.RevokeJoinTokenResponse.token:type_name -> cloudvlan.entity.v1.JoinToken
+	100, // 50: cloudvlan.registry.v1.GetSettingsRequest.layer:type_name -> cloudvlan.entity.v1.SettingsLayer
+	101, // 51: cloudvlan.registry.v1.GetSettingsResponse.own:type_name -> cloudvlan.entity.v1.LayerSettings
+	102, // 52: cloudvlan.registry.v1.GetSettingsResponse.effective:type_name -> cloudvlan.entity.v1.EffectiveSettings
+	100, // 53: cloudvlan.registry.v1.UpdateSettingsRequest.layer:type_name -> cloudvlan.entity.v1.SettingsLayer
+	103, // 54: cloudvlan.registry.v1.UpdateSettingsRequest.settings:type_name -> cloudvlan.entity.v1.Settings
+	101, // 55: cloudvlan.registry.v1.UpdateSettingsResponse.own:type_name -> cloudvlan.entity.v1.LayerSettings
+	102, // 56: cloudvlan.registry.v1.UpdateSettingsResponse.effective:type_name -> cloudvlan.entity.v1.EffectiveSettings
+	89,  // 57: cloudvlan.registry.v1.JoinResponse.node:type_name -> cloudvlan.entity.v1.Node
+	104, // 58: cloudvlan.registry.v1.JoinResponse.certificate:type_name -> cloudvlan.entity.v1.Certificate
+	105, // 59: cloudvlan.registry.v1.JoinResponse.bundle:type_name -> cloudvlan.entity.v1.TrustBundle
+	106, // 60: cloudvlan.registry.v1.JoinResponse.keyset:type_name -> cloudvlan.entity.v1.Signed
+	106, // 61: cloudvlan.registry.v1.JoinResponse.root_transitions:type_name -> cloudvlan.entity.v1.Signed
+	107, // 62: cloudvlan.registry.v1.ResolveTargetsRequest.targets:type_name -> cloudvlan.entity.v1.PolicyTarget
+	78,  // 63: cloudvlan.registry.v1.ResolveTargetsResponse.targets:type_name -> cloudvlan.registry.v1.ResolvedTarget
+	108, // 64: cloudvlan.registry.v1.ResolvedTarget.selector:type_name -> cloudvlan.entity.v1.RuleSelector
+	109, // 65: cloudvlan.registry.v1.WatchChangesResponse.changes:type_name -> cloudvlan.entity.v1.Change
+	110, // 66: cloudvlan.registry.v1.ListAuditLogsRequest.filter:type_name -> cloudvlan.entity.v1.AuditFilter
+	86,  // 67: cloudvlan.registry.v1.ListAuditLogsRequest.pagination:type_name -> cloudvlan.entity.v1.Pagination
+	111, // 68: cloudvlan.registry.v1.ListAuditLogsResponse.audit_logs:type_name -> cloudvlan.entity.v1.AuditLog
+	87,  // 69: cloudvlan.registry.v1.ListAuditLogsResponse.meta:type_name -> cloudvlan.entity.v1.ListMeta
+	0,   // 70: cloudvlan.registry.v1.CvlanService.CreateCvlan:input_type -> cloudvlan.registry.v1.CreateCvlanRequest
+	2,   // 71: cloudvlan.registry.v1.CvlanService.GetCvlan:input_type -> cloudvlan.registry.v1.GetCvlanRequest
+	4,   // 72: cloudvlan.registry.v1.CvlanService.ListCvlans:input_type -> cloudvlan.registry.v1.ListCvlansRequest
+	6,   // 73: cloudvlan.registry.v1.CvlanService.UpdateCvlan:input_type -> cloudvlan.registry.v1.UpdateCvlanRequest
+	8,   // 74: cloudvlan.registry.v1.CvlanService.DeleteCvlan:input_type -> cloudvlan.registry.v1.DeleteCvlanRequest
+	10,  // 75: cloudvlan.registry.v1.CvlanService.GetTenantStats:input_type -> cloudvlan.registry.v1.GetTenantStatsRequest
+	12,  // 76: cloudvlan.registry.v1.NodeService.GetNode:input_type -> cloudvlan.registry.v1.GetNodeRequest
+	14,  // 77: cloudvlan.registry.v1.NodeService.ListNodes:input_type -> cloudvlan.registry.v1.ListNodesRequest
+	16,  // 78: cloudvlan.registry.v1.NodeService.UpdateNode:input_type -> cloudvlan.registry.v1.UpdateNodeRequest
+	20,  // 79: cloudvlan.registry.v1.NodeService.RevokeNode:input_type -> cloudvlan.registry.v1.RevokeNodeRequest
+	22,  // 80: cloudvlan.registry.v1.GroupService.CreateGroup:input_type -> cloudvlan.registry.v1.CreateGroupRequest
+	26,  // 81: cloudvlan.registry.v1.GroupService.GetGroup:input_type -> cloudvlan.registry.v1.GetGroupRequest
+	24,  // 82: cloudvlan.registry.v1.GroupService.ListGroups:input_type -> cloudvlan.registry.v1.ListGroupsRequest
+	28,  // 83: cloudvlan.registry.v1.GroupService.UpdateGroup:input_type -> cloudvlan.registry.v1.UpdateGroupRequest
+	32,  // 84: cloudvlan.registry.v1.GroupService.DeleteGroup:input_type -> cloudvlan.registry.v1.DeleteGroupRequest
+	34,  // 85: cloudvlan.registry.v1.GroupService.AddGroupMember:input_type -> cloudvlan.registry.v1.AddGroupMemberRequest
+	30,  // 86: cloudvlan.registry.v1.GroupService.ListGroupMembers:input_type -> cloudvlan.registry.v1.ListGroupMembersRequest
+	36,  // 87: cloudvlan.registry.v1.GroupService.RemoveGroupMember:input_type -> cloudvlan.registry.v1.RemoveGroupMemberRequest
+	38,  // 88: cloudvlan.registry.v1.TagService.ListTags:input_type -> cloudvlan.registry.v1.ListTagsRequest
+	40,  // 89: cloudvlan.registry.v1.RegionService.CreateRegion:input_type -> cloudvlan.registry.v1.CreateRegionRequest
+	44,  // 90: cloudvlan.registry.v1.RegionService.GetRegion:input_type -> cloudvlan.registry.v1.GetRegionRequest
+	42,  // 91: cloudvlan.registry.v1.RegionService.ListRegions:input_type -> cloudvlan.registry.v1.ListRegionsRequest
+	46,  // 92: cloudvlan.registry.v1.RegionService.UpdateRegion:input_type -> cloudvlan.registry.v1.UpdateRegionRequest
+	48,  // 93: cloudvlan.registry.v1.RegionService.DeleteRegion:input_type -> cloudvlan.registry.v1.DeleteRegionRequest
+	50,  // 94: cloudvlan.registry.v1.DiscoveryServerService.CreateDiscoveryServer:input_type -> cloudvlan.registry.v1.CreateDiscoveryServerRequest
+	52,  // 95: cloudvlan.registry.v1.DiscoveryServerService.GetDiscoveryServer:input_type -> cloudvlan.registry.v1.GetDiscoveryServerRequest
+	54,  // 96: cloudvlan.registry.v1.DiscoveryServerService.ListDiscoveryServers:input_type -> cloudvlan.registry.v1.ListDiscoveryServersRequest
+	56,  // 97: cloudvlan.registry.v1.DiscoveryServerService.UpdateDiscoveryServer:input_type -> cloudvlan.registry.v1.UpdateDiscoveryServerRequest
+	58,  // 98: cloudvlan.registry.v1.DiscoveryServerService.DeleteDiscoveryServer:input_type -> cloudvlan.registry.v1.DeleteDiscoveryServerRequest
+	68,  // 99: cloudvlan.registry.v1.SettingsService.GetSettings:input_type -> cloudvlan.registry.v1.GetSettingsRequest
+	70,  // 100: cloudvlan.registry.v1.SettingsService.UpdateSettings:input_type -> cloudvlan.registry.v1.UpdateSettingsRequest
+	60,  // 101: cloudvlan.registry.v1.EnrollmentService.CreateJoinToken:input_type -> cloudvlan.registry.v1.CreateJoinTokenRequest
+	62,  // 102: cloudvlan.registry.v1.EnrollmentService.GetJoinToken:input_type -> cloudvlan.registry.v1.GetJoinTokenRequest
+	64,  // 103: cloudvlan.registry.v1.EnrollmentService.ListJoinTokens:input_type -> cloudvlan.registry.v1.ListJoinTokensRequest
+	66,  // 104: cloudvlan.registry.v1.EnrollmentService.RevokeJoinToken:input_type -> cloudvlan.registry.v1.RevokeJoinTokenRequest
+	72,  // 105: cloudvlan.registry.v1.EnrollmentService.BeginJoin:input_type -> cloudvlan.registry.v1.BeginJoinRequest
+	74,  // 106: cloudvlan.registry.v1.EnrollmentService.Join:input_type -> cloudvlan.registry.v1.JoinRequest
+	76,  // 107: cloudvlan.registry.v1.RegistryService.ResolveTargets:input_type -> cloudvlan.registry.v1.ResolveTargetsRequest
+	79,  // 108: cloudvlan.registry.v1.RegistryService.WatchChanges:input_type -> cloudvlan.registry.v1.WatchChangesRequest
+	81,  // 109: cloudvlan.registry.v1.AuditService.ListAuditLogs:input_type -> cloudvlan.registry.v1.ListAuditLogsRequest
+	1,   // 110: cloudvlan.registry.v1.CvlanService.CreateCvlan:output_type -> cloudvlan.registry.v1.CreateCvlanResponse
+	3,   // 111: cloudvlan.registry.v1.CvlanService.GetCvlan:output_type -> cloudvlan.registry.v1.GetCvlanResponse
+	5,   // 112: cloudvlan.registry.v1.CvlanService.ListCvlans:output_type -> cloudvlan.registry.v1.ListCvlansResponse
+	7,   // 113: cloudvlan.registry.v1.CvlanService.UpdateCvlan:output_type -> cloudvlan.registry.v1.UpdateCvlanResponse
+	9,   // 114: cloudvlan.registry.v1.CvlanService.DeleteCvlan:output_type -> cloudvlan.registry.v1.DeleteCvlanResponse
+	11,  // 115: cloudvlan.registry.v1.CvlanService.GetTenantStats:output_type -> cloudvlan.registry.v1.GetTenantStatsResponse
+	13,  // 116: cloudvlan.registry.v1.NodeService.GetNode:output_type -> cloudvlan.registry.v1.GetNodeResponse
+	15,  // 117: cloudvlan.registry.v1.NodeService.ListNodes:output_type -> cloudvlan.registry.v1.ListNodesResponse
+	19,  // 118: cloudvlan.registry.v1.NodeService.UpdateNode:output_type -> cloudvlan.registry.v1.UpdateNodeResponse
+	21,  // 119: cloudvlan.registry.v1.NodeService.RevokeNode:output_type -> cloudvlan.registry.v1.RevokeNodeResponse
+	23,  // 120: cloudvlan.registry.v1.GroupService.CreateGroup:output_type -> cloudvlan.registry.v1.CreateGroupResponse
+	27,  // 121: cloudvlan.registry.v1.GroupService.GetGroup:output_type -> cloudvlan.registry.v1.GetGroupResponse
+	25,  // 122: cloudvlan.registry.v1.GroupService.ListGroups:output_type -> cloudvlan.registry.v1.ListGroupsResponse
+	29,  // 123: cloudvlan.registry.v1.GroupService.UpdateGroup:output_type -> cloudvlan.registry.v1.UpdateGroupResponse
+	33,  // 124: cloudvlan.registry.v1.GroupService.DeleteGroup:output_type -> cloudvlan.registry.v1.DeleteGroupResponse
+	35,  // 125: cloudvlan.registry.v1.GroupService.AddGroupMember:output_type -> cloudvlan.registry.v1.AddGroupMemberResponse
+	31,  // 126: cloudvlan.registry.v1.GroupService.ListGroupMembers:output_type -> cloudvlan.registry.v1.ListGroupMembersResponse
+	37,  // 127: cloudvlan.registry.v1.GroupService.RemoveGroupMember:output_type -> cloudvlan.registry.v1.RemoveGroupMemberResponse
+	39,  // 128: cloudvlan.registry.v1.TagService.ListTags:output_type -> cloudvlan.registry.v1.ListTagsResponse
+	41,  // 129: cloudvlan.registry.v1.RegionService.CreateRegion:output_type -> cloudvlan.registry.v1.CreateRegionResponse
+	45,  // 130: cloudvlan.registry.v1.RegionService.GetRegion:output_type -> cloudvlan.registry.v1.GetRegionResponse
+	43,  // 131: cloudvlan.registry.v1.RegionService.ListRegions:output_type -> cloudvlan.registry.v1.ListRegionsResponse
+	47,  // 132: cloudvlan.registry.v1.RegionService.UpdateRegion:output_type -> cloudvlan.registry.v1.UpdateRegionResponse
+	49,  // 133: cloudvlan.registry.v1.RegionService.DeleteRegion:output_type -> cloudvlan.registry.v1.DeleteRegionResponse
+	51,  // 134: cloudvlan.registry.v1.DiscoveryServerService.CreateDiscoveryServer:output_type -> cloudvlan.registry.v1.CreateDiscoveryServerResponse
+	53,  // 135: cloudvlan.registry.v1.DiscoveryServerService.GetDiscoveryServer:output_type -> cloudvlan.registry.v1.GetDiscoveryServerResponse
+	55,  // 136: cloudvlan.registry.v1.DiscoveryServerService.ListDiscoveryServers:output_type -> cloudvlan.registry.v1.ListDiscoveryServersResponse
+	57,  // 137: cloudvlan.registry.v1.DiscoveryServerService.UpdateDiscoveryServer:output_type -> cloudvlan.registry.v1.UpdateDiscoveryServerResponse
+	59,  // 138: cloudvlan.registry.v1.DiscoveryServerService.DeleteDiscoveryServer:output_type -> cloudvlan.registry.v1.DeleteDiscoveryServerResponse
+	69,  // 139: cloudvlan.registry.v1.SettingsService.GetSettings:output_type -> cloudvlan.registry.v1.GetSettingsResponse
+	71,  // 140: cloudvlan.registry.v1.SettingsService.UpdateSettings:output_type -> cloudvlan.registry.v1.UpdateSettingsResponse
+	61,  // 141: cloudvlan.registry.v1.EnrollmentService.CreateJoinToken:output_type -> cloudvlan.registry.v1.CreateJoinTokenResponse
+	63,  // 142: cloudvlan.registry.v1.EnrollmentService.GetJoinToken:output_type -> cloudvlan.registry.v1.GetJoinTokenResponse
+	65,  // 143: cloudvlan.registry.v1.EnrollmentService.ListJoinTokens:output_type -> cloudvlan.registry.v1.ListJoinTokensResponse
+	67,  // 144: cloudvlan.registry.v1.EnrollmentService.RevokeJoinToken:output_type -> cloudvlan.registry.v1.RevokeJoinTokenResponse
+	73,  // 145: cloudvlan.registry.v1.EnrollmentService.BeginJoin:output_type -> cloudvlan.registry.v1.BeginJoinResponse
+	75,  // 146: cloudvlan.registry.v1.EnrollmentService.Join:output_type -> cloudvlan.registry.v1.JoinResponse
+	77,  // 147: cloudvlan.registry.v1.RegistryService.ResolveTargets:output_type -> cloudvlan.registry.v1.ResolveTargetsResponse
+	80,  // 148: cloudvlan.registry.v1.RegistryService.WatchChanges:output_type -> cloudvlan.registry.v1.WatchChangesResponse
+	82,  // 149: cloudvlan.registry.v1.AuditService.ListAuditLogs:output_type -> cloudvlan.registry.v1.ListAuditLogsResponse
+	110, // [110:150] is the sub-list for method output_type
+	70,  // [70:110] is the sub-list for method input_type
+	70,  // [70:70] is the sub-list for extension type_name
+	70,  // [70:70] is the sub-list for extension extendee
+	0,   // [0:70] is the sub-list for field type_name
 }
 
 func init() { file_cloudvlan_registry_v1_registry_proto_init() }
@@ -4492,16 +5042,17 @@ func file_cloudvlan_registry_v1_registry_proto_init() {
 	file_cloudvlan_registry_v1_registry_proto_msgTypes[6].OneofWrappers = []any{}
 	file_cloudvlan_registry_v1_registry_proto_msgTypes[16].OneofWrappers = []any{}
 	file_cloudvlan_registry_v1_registry_proto_msgTypes[46].OneofWrappers = []any{}
-	file_cloudvlan_registry_v1_registry_proto_msgTypes[60].OneofWrappers = []any{}
+	file_cloudvlan_registry_v1_registry_proto_msgTypes[56].OneofWrappers = []any{}
+	file_cloudvlan_registry_v1_registry_proto_msgTypes[70].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cloudvlan_registry_v1_registry_proto_rawDesc), len(file_cloudvlan_registry_v1_registry_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   74,
+			NumMessages:   84,
 			NumExtensions: 0,
-			NumServices:   9,
+			NumServices:   10,
 		},
 		GoTypes:           file_cloudvlan_registry_v1_registry_proto_goTypes,
 		DependencyIndexes: file_cloudvlan_registry_v1_registry_proto_depIdxs,

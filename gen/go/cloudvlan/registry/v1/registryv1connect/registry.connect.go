@@ -33,6 +33,8 @@ const (
 	TagServiceName = "cloudvlan.registry.v1.TagService"
 	// RegionServiceName is the fully-qualified name of the RegionService service.
 	RegionServiceName = "cloudvlan.registry.v1.RegionService"
+	// DiscoveryServerServiceName is the fully-qualified name of the DiscoveryServerService service.
+	DiscoveryServerServiceName = "cloudvlan.registry.v1.DiscoveryServerService"
 	// SettingsServiceName is the fully-qualified name of the SettingsService service.
 	SettingsServiceName = "cloudvlan.registry.v1.SettingsService"
 	// EnrollmentServiceName is the fully-qualified name of the EnrollmentService service.
@@ -113,6 +115,21 @@ const (
 	// RegionServiceDeleteRegionProcedure is the fully-qualified name of the RegionService's
 	// DeleteRegion RPC.
 	RegionServiceDeleteRegionProcedure = "/cloudvlan.registry.v1.RegionService/DeleteRegion"
+	// DiscoveryServerServiceCreateDiscoveryServerProcedure is the fully-qualified name of the
+	// DiscoveryServerService's CreateDiscoveryServer RPC.
+	DiscoveryServerServiceCreateDiscoveryServerProcedure = "/cloudvlan.registry.v1.DiscoveryServerService/CreateDiscoveryServer"
+	// DiscoveryServerServiceGetDiscoveryServerProcedure is the fully-qualified name of the
+	// DiscoveryServerService's GetDiscoveryServer RPC.
+	DiscoveryServerServiceGetDiscoveryServerProcedure = "/cloudvlan.registry.v1.DiscoveryServerService/GetDiscoveryServer"
+	// DiscoveryServerServiceListDiscoveryServersProcedure is the fully-qualified name of the
+	// DiscoveryServerService's ListDiscoveryServers RPC.
+	DiscoveryServerServiceListDiscoveryServersProcedure = "/cloudvlan.registry.v1.DiscoveryServerService/ListDiscoveryServers"
+	// DiscoveryServerServiceUpdateDiscoveryServerProcedure is the fully-qualified name of the
+	// DiscoveryServerService's UpdateDiscoveryServer RPC.
+	DiscoveryServerServiceUpdateDiscoveryServerProcedure = "/cloudvlan.registry.v1.DiscoveryServerService/UpdateDiscoveryServer"
+	// DiscoveryServerServiceDeleteDiscoveryServerProcedure is the fully-qualified name of the
+	// DiscoveryServerService's DeleteDiscoveryServer RPC.
+	DiscoveryServerServiceDeleteDiscoveryServerProcedure = "/cloudvlan.registry.v1.DiscoveryServerService/DeleteDiscoveryServer"
 	// SettingsServiceGetSettingsProcedure is the fully-qualified name of the SettingsService's
 	// GetSettings RPC.
 	SettingsServiceGetSettingsProcedure = "/cloudvlan.registry.v1.SettingsService/GetSettings"
@@ -1047,6 +1064,193 @@ func (UnimplementedRegionServiceHandler) UpdateRegion(context.Context, *connect.
 
 func (UnimplementedRegionServiceHandler) DeleteRegion(context.Context, *connect.Request[v1.DeleteRegionRequest]) (*connect.Response[v1.DeleteRegionResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.registry.v1.RegionService.DeleteRegion is not implemented"))
+}
+
+// DiscoveryServerServiceClient is a client for the cloudvlan.registry.v1.DiscoveryServerService
+// service.
+type DiscoveryServerServiceClient interface {
+	CreateDiscoveryServer(context.Context, *connect.Request[v1.CreateDiscoveryServerRequest]) (*connect.Response[v1.CreateDiscoveryServerResponse], error)
+	GetDiscoveryServer(context.Context, *connect.Request[v1.GetDiscoveryServerRequest]) (*connect.Response[v1.GetDiscoveryServerResponse], error)
+	ListDiscoveryServers(context.Context, *connect.Request[v1.ListDiscoveryServersRequest]) (*connect.Response[v1.ListDiscoveryServersResponse], error)
+	// Replaces what is set in the request.
+	UpdateDiscoveryServer(context.Context, *connect.Request[v1.UpdateDiscoveryServerRequest]) (*connect.Response[v1.UpdateDiscoveryServerResponse], error)
+	DeleteDiscoveryServer(context.Context, *connect.Request[v1.DeleteDiscoveryServerRequest]) (*connect.Response[v1.DeleteDiscoveryServerResponse], error)
+}
+
+// NewDiscoveryServerServiceClient constructs a client for the
+// cloudvlan.registry.v1.DiscoveryServerService service. By default, it uses the Connect protocol
+// with the binary Protobuf Codec, asks for gzipped responses, and sends uncompressed requests. To
+// use the gRPC or gRPC-Web protocols, supply the connect.WithGRPC() or connect.WithGRPCWeb()
+// options.
+//
+// The URL supplied here should be the base URL for the Connect or gRPC server (for example,
+// http://api.acme.com or https://acme.com/grpc).
+func NewDiscoveryServerServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...connect.ClientOption) DiscoveryServerServiceClient {
+	baseURL = strings.TrimRight(baseURL, "/")
+	discoveryServerServiceMethods := v1.File_cloudvlan_registry_v1_registry_proto.Services().ByName("DiscoveryServerService").Methods()
+	return &discoveryServerServiceClient{
+		createDiscoveryServer: connect.NewClient[v1.CreateDiscoveryServerRequest, v1.CreateDiscoveryServerResponse](
+			httpClient,
+			baseURL+DiscoveryServerServiceCreateDiscoveryServerProcedure,
+			connect.WithSchema(discoveryServerServiceMethods.ByName("CreateDiscoveryServer")),
+			connect.WithClientOptions(opts...),
+		),
+		getDiscoveryServer: connect.NewClient[v1.GetDiscoveryServerRequest, v1.GetDiscoveryServerResponse](
+			httpClient,
+			baseURL+DiscoveryServerServiceGetDiscoveryServerProcedure,
+			connect.WithSchema(discoveryServerServiceMethods.ByName("GetDiscoveryServer")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		listDiscoveryServers: connect.NewClient[v1.ListDiscoveryServersRequest, v1.ListDiscoveryServersResponse](
+			httpClient,
+			baseURL+DiscoveryServerServiceListDiscoveryServersProcedure,
+			connect.WithSchema(discoveryServerServiceMethods.ByName("ListDiscoveryServers")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		updateDiscoveryServer: connect.NewClient[v1.UpdateDiscoveryServerRequest, v1.UpdateDiscoveryServerResponse](
+			httpClient,
+			baseURL+DiscoveryServerServiceUpdateDiscoveryServerProcedure,
+			connect.WithSchema(discoveryServerServiceMethods.ByName("UpdateDiscoveryServer")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		deleteDiscoveryServer: connect.NewClient[v1.DeleteDiscoveryServerRequest, v1.DeleteDiscoveryServerResponse](
+			httpClient,
+			baseURL+DiscoveryServerServiceDeleteDiscoveryServerProcedure,
+			connect.WithSchema(discoveryServerServiceMethods.ByName("DeleteDiscoveryServer")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+	}
+}
+
+// discoveryServerServiceClient implements DiscoveryServerServiceClient.
+type discoveryServerServiceClient struct {
+	createDiscoveryServer *connect.Client[v1.CreateDiscoveryServerRequest, v1.CreateDiscoveryServerResponse]
+	getDiscoveryServer    *connect.Client[v1.GetDiscoveryServerRequest, v1.GetDiscoveryServerResponse]
+	listDiscoveryServers  *connect.Client[v1.ListDiscoveryServersRequest, v1.ListDiscoveryServersResponse]
+	updateDiscoveryServer *connect.Client[v1.UpdateDiscoveryServerRequest, v1.UpdateDiscoveryServerResponse]
+	deleteDiscoveryServer *connect.Client[v1.DeleteDiscoveryServerRequest, v1.DeleteDiscoveryServerResponse]
+}
+
+// CreateDiscoveryServer calls cloudvlan.registry.v1.DiscoveryServerService.CreateDiscoveryServer.
+func (c *discoveryServerServiceClient) CreateDiscoveryServer(ctx context.Context, req *connect.Request[v1.CreateDiscoveryServerRequest]) (*connect.Response[v1.CreateDiscoveryServerResponse], error) {
+	return c.createDiscoveryServer.CallUnary(ctx, req)
+}
+
+// GetDiscoveryServer calls cloudvlan.registry.v1.DiscoveryServerService.GetDiscoveryServer.
+func (c *discoveryServerServiceClient) GetDiscoveryServer(ctx context.Context, req *connect.Request[v1.GetDiscoveryServerRequest]) (*connect.Response[v1.GetDiscoveryServerResponse], error) {
+	return c.getDiscoveryServer.CallUnary(ctx, req)
+}
+
+// ListDiscoveryServers calls cloudvlan.registry.v1.DiscoveryServerService.ListDiscoveryServers.
+func (c *discoveryServerServiceClient) ListDiscoveryServers(ctx context.Context, req *connect.Request[v1.ListDiscoveryServersRequest]) (*connect.Response[v1.ListDiscoveryServersResponse], error) {
+	return c.listDiscoveryServers.CallUnary(ctx, req)
+}
+
+// UpdateDiscoveryServer calls cloudvlan.registry.v1.DiscoveryServerService.UpdateDiscoveryServer.
+func (c *discoveryServerServiceClient) UpdateDiscoveryServer(ctx context.Context, req *connect.Request[v1.UpdateDiscoveryServerRequest]) (*connect.Response[v1.UpdateDiscoveryServerResponse], error) {
+	return c.updateDiscoveryServer.CallUnary(ctx, req)
+}
+
+// DeleteDiscoveryServer calls cloudvlan.registry.v1.DiscoveryServerService.DeleteDiscoveryServer.
+func (c *discoveryServerServiceClient) DeleteDiscoveryServer(ctx context.Context, req *connect.Request[v1.DeleteDiscoveryServerRequest]) (*connect.Response[v1.DeleteDiscoveryServerResponse], error) {
+	return c.deleteDiscoveryServer.CallUnary(ctx, req)
+}
+
+// DiscoveryServerServiceHandler is an implementation of the
+// cloudvlan.registry.v1.DiscoveryServerService service.
+type DiscoveryServerServiceHandler interface {
+	CreateDiscoveryServer(context.Context, *connect.Request[v1.CreateDiscoveryServerRequest]) (*connect.Response[v1.CreateDiscoveryServerResponse], error)
+	GetDiscoveryServer(context.Context, *connect.Request[v1.GetDiscoveryServerRequest]) (*connect.Response[v1.GetDiscoveryServerResponse], error)
+	ListDiscoveryServers(context.Context, *connect.Request[v1.ListDiscoveryServersRequest]) (*connect.Response[v1.ListDiscoveryServersResponse], error)
+	// Replaces what is set in the request.
+	UpdateDiscoveryServer(context.Context, *connect.Request[v1.UpdateDiscoveryServerRequest]) (*connect.Response[v1.UpdateDiscoveryServerResponse], error)
+	DeleteDiscoveryServer(context.Context, *connect.Request[v1.DeleteDiscoveryServerRequest]) (*connect.Response[v1.DeleteDiscoveryServerResponse], error)
+}
+
+// NewDiscoveryServerServiceHandler builds an HTTP handler from the service implementation. It
+// returns the path on which to mount the handler and the handler itself.
+//
+// By default, handlers support the Connect, gRPC, and gRPC-Web protocols with the binary Protobuf
+// and JSON codecs. They also support gzip compression.
+func NewDiscoveryServerServiceHandler(svc DiscoveryServerServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
+	discoveryServerServiceMethods := v1.File_cloudvlan_registry_v1_registry_proto.Services().ByName("DiscoveryServerService").Methods()
+	discoveryServerServiceCreateDiscoveryServerHandler := connect.NewUnaryHandler(
+		DiscoveryServerServiceCreateDiscoveryServerProcedure,
+		svc.CreateDiscoveryServer,
+		connect.WithSchema(discoveryServerServiceMethods.ByName("CreateDiscoveryServer")),
+		connect.WithHandlerOptions(opts...),
+	)
+	discoveryServerServiceGetDiscoveryServerHandler := connect.NewUnaryHandler(
+		DiscoveryServerServiceGetDiscoveryServerProcedure,
+		svc.GetDiscoveryServer,
+		connect.WithSchema(discoveryServerServiceMethods.ByName("GetDiscoveryServer")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	discoveryServerServiceListDiscoveryServersHandler := connect.NewUnaryHandler(
+		DiscoveryServerServiceListDiscoveryServersProcedure,
+		svc.ListDiscoveryServers,
+		connect.WithSchema(discoveryServerServiceMethods.ByName("ListDiscoveryServers")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	discoveryServerServiceUpdateDiscoveryServerHandler := connect.NewUnaryHandler(
+		DiscoveryServerServiceUpdateDiscoveryServerProcedure,
+		svc.UpdateDiscoveryServer,
+		connect.WithSchema(discoveryServerServiceMethods.ByName("UpdateDiscoveryServer")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	discoveryServerServiceDeleteDiscoveryServerHandler := connect.NewUnaryHandler(
+		DiscoveryServerServiceDeleteDiscoveryServerProcedure,
+		svc.DeleteDiscoveryServer,
+		connect.WithSchema(discoveryServerServiceMethods.ByName("DeleteDiscoveryServer")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	return "/cloudvlan.registry.v1.DiscoveryServerService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case DiscoveryServerServiceCreateDiscoveryServerProcedure:
+			discoveryServerServiceCreateDiscoveryServerHandler.ServeHTTP(w, r)
+		case DiscoveryServerServiceGetDiscoveryServerProcedure:
+			discoveryServerServiceGetDiscoveryServerHandler.ServeHTTP(w, r)
+		case DiscoveryServerServiceListDiscoveryServersProcedure:
+			discoveryServerServiceListDiscoveryServersHandler.ServeHTTP(w, r)
+		case DiscoveryServerServiceUpdateDiscoveryServerProcedure:
+			discoveryServerServiceUpdateDiscoveryServerHandler.ServeHTTP(w, r)
+		case DiscoveryServerServiceDeleteDiscoveryServerProcedure:
+			discoveryServerServiceDeleteDiscoveryServerHandler.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// UnimplementedDiscoveryServerServiceHandler returns CodeUnimplemented from all methods.
+type UnimplementedDiscoveryServerServiceHandler struct{}
+
+func (UnimplementedDiscoveryServerServiceHandler) CreateDiscoveryServer(context.Context, *connect.Request[v1.CreateDiscoveryServerRequest]) (*connect.Response[v1.CreateDiscoveryServerResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.registry.v1.DiscoveryServerService.CreateDiscoveryServer is not implemented"))
+}
+
+func (UnimplementedDiscoveryServerServiceHandler) GetDiscoveryServer(context.Context, *connect.Request[v1.GetDiscoveryServerRequest]) (*connect.Response[v1.GetDiscoveryServerResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.registry.v1.DiscoveryServerService.GetDiscoveryServer is not implemented"))
+}
+
+func (UnimplementedDiscoveryServerServiceHandler) ListDiscoveryServers(context.Context, *connect.Request[v1.ListDiscoveryServersRequest]) (*connect.Response[v1.ListDiscoveryServersResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.registry.v1.DiscoveryServerService.ListDiscoveryServers is not implemented"))
+}
+
+func (UnimplementedDiscoveryServerServiceHandler) UpdateDiscoveryServer(context.Context, *connect.Request[v1.UpdateDiscoveryServerRequest]) (*connect.Response[v1.UpdateDiscoveryServerResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.registry.v1.DiscoveryServerService.UpdateDiscoveryServer is not implemented"))
+}
+
+func (UnimplementedDiscoveryServerServiceHandler) DeleteDiscoveryServer(context.Context, *connect.Request[v1.DeleteDiscoveryServerRequest]) (*connect.Response[v1.DeleteDiscoveryServerResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.registry.v1.DiscoveryServerService.DeleteDiscoveryServer is not implemented"))
 }
 
 // SettingsServiceClient is a client for the cloudvlan.registry.v1.SettingsService service.

@@ -246,7 +246,7 @@ class GetStatusResponse(_message.Message):
     def __init__(self, status: _Optional[_Union[EngineStatus, _Mapping]] = ...) -> None: ...
 
 class EngineStatus(_message.Message):
-    __slots__ = ("instance_id", "generation", "interface_name", "listen_port", "mtu", "map", "membership", "name", "addresses", "routes", "peers", "counters", "interface_kind", "dns", "own_routes", "rules")
+    __slots__ = ("instance_id", "generation", "interface_name", "listen_port", "mtu", "map", "membership", "name", "addresses", "routes", "peers", "counters", "interface_kind", "dns", "own_routes", "rules", "relay_map_servers")
     class CountersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -270,6 +270,7 @@ class EngineStatus(_message.Message):
     DNS_FIELD_NUMBER: _ClassVar[int]
     OWN_ROUTES_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
+    RELAY_MAP_SERVERS_FIELD_NUMBER: _ClassVar[int]
     instance_id: str
     generation: int
     interface_name: str
@@ -286,7 +287,8 @@ class EngineStatus(_message.Message):
     dns: DnsStatus
     own_routes: _containers.RepeatedCompositeFieldContainer[_netmap_pb2.Prefix]
     rules: _containers.RepeatedCompositeFieldContainer[RuleStatus]
-    def __init__(self, instance_id: _Optional[str] = ..., generation: _Optional[int] = ..., interface_name: _Optional[str] = ..., listen_port: _Optional[int] = ..., mtu: _Optional[int] = ..., map: _Optional[_Union[MapState, _Mapping]] = ..., membership: _Optional[_Union[Membership, _Mapping]] = ..., name: _Optional[str] = ..., addresses: _Optional[_Iterable[_Union[_netmap_pb2.Prefix, _Mapping]]] = ..., routes: _Optional[_Iterable[_Union[_netmap_pb2.Prefix, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[PeerStatus, _Mapping]]] = ..., counters: _Optional[_Mapping[str, int]] = ..., interface_kind: _Optional[_Union[InterfaceKind, str]] = ..., dns: _Optional[_Union[DnsStatus, _Mapping]] = ..., own_routes: _Optional[_Iterable[_Union[_netmap_pb2.Prefix, _Mapping]]] = ..., rules: _Optional[_Iterable[_Union[RuleStatus, _Mapping]]] = ...) -> None: ...
+    relay_map_servers: int
+    def __init__(self, instance_id: _Optional[str] = ..., generation: _Optional[int] = ..., interface_name: _Optional[str] = ..., listen_port: _Optional[int] = ..., mtu: _Optional[int] = ..., map: _Optional[_Union[MapState, _Mapping]] = ..., membership: _Optional[_Union[Membership, _Mapping]] = ..., name: _Optional[str] = ..., addresses: _Optional[_Iterable[_Union[_netmap_pb2.Prefix, _Mapping]]] = ..., routes: _Optional[_Iterable[_Union[_netmap_pb2.Prefix, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[PeerStatus, _Mapping]]] = ..., counters: _Optional[_Mapping[str, int]] = ..., interface_kind: _Optional[_Union[InterfaceKind, str]] = ..., dns: _Optional[_Union[DnsStatus, _Mapping]] = ..., own_routes: _Optional[_Iterable[_Union[_netmap_pb2.Prefix, _Mapping]]] = ..., rules: _Optional[_Iterable[_Union[RuleStatus, _Mapping]]] = ..., relay_map_servers: _Optional[int] = ...) -> None: ...
 
 class RuleStatus(_message.Message):
     __slots__ = ("rule_id", "name", "packets", "bytes")

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from cloudvlan.entity.v1 import common_pb2 as cloudvlan_dot_entity_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*cloudvlan/entity/v1/discovery_server.proto\x12\x13\x63loudvlan.entity.v1\x1a cloudvlan/entity/v1/common.proto\"\xae\x01\n\x0f\x44iscoveryServer\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n\tregion_id\x18\x02 \x01(\tR\x08regionId\x12\x1a\n\x08\x65ndpoint\x18\x03 \x01(\tR\x08\x65ndpoint\x12\x33\n\x06status\x18\x04 \x01(\x0e\x32\x1b.cloudvlan.entity.v1.StatusR\x06status\x12\x1d\n\ncluster_id\x18\x05 \x01(\tR\tclusterIdb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*cloudvlan/entity/v1/discovery_server.proto\x12\x13\x63loudvlan.entity.v1\x1a cloudvlan/entity/v1/common.proto\"\xc1\x02\n\x0f\x44iscoveryServer\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n\tregion_id\x18\x02 \x01(\tR\x08regionId\x12\x33\n\x06status\x18\x04 \x01(\x0e\x32\x1b.cloudvlan.entity.v1.StatusR\x06status\x12\x1d\n\ncluster_id\x18\x05 \x01(\tR\tclusterId\x12\x14\n\x04name\x18\x06 \x01(\tB\x00R\x04name\x12\x46\n\tendpoints\x18\x07 \x03(\x0b\x32&.cloudvlan.entity.v1.DiscoveryEndpointB\x00R\tendpoints\x12?\n\nprovenance\x18\x08 \x01(\x0b\x32\x1f.cloudvlan.entity.v1.ProvenanceR\nprovenanceJ\x04\x08\x03\x10\x04R\x08\x65ndpoint\"E\n\x11\x44iscoveryEndpoint\x12\x1a\n\x07\x61\x64\x64ress\x18\x01 \x01(\tB\x00R\x07\x61\x64\x64ress\x12\x14\n\x04port\x18\x02 \x01(\rB\x00R\x04portb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cloudvlan.entity.v1.discove
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DISCOVERYSERVER']._serialized_start=102
-  _globals['_DISCOVERYSERVER']._serialized_end=276
+  _globals['_DISCOVERYSERVER']._serialized_end=423
+  _globals['_DISCOVERYENDPOINT']._serialized_start=425
+  _globals['_DISCOVERYENDPOINT']._serialized_end=494
 # @@protoc_insertion_point(module_scope)

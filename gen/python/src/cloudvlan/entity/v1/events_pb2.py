@@ -27,21 +27,21 @@ from cloudvlan.entity.v1 import settings_pb2 as cloudvlan_dot_entity_dot_v1_dot_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n cloudvlan/entity/v1/events.proto\x12\x13\x63loudvlan.entity.v1\x1a cloudvlan/entity/v1/common.proto\x1a\"cloudvlan/entity/v1/settings.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb9\x03\n\x06\x43hange\x12\x1a\n\x08revision\x18\x01 \x01(\x04R\x08revision\x12\x1b\n\tobject_id\x18\x02 \x01(\tR\x08objectId\x12\x14\n\x04node\x18\x03 \x01(\x0cH\x00R\x04node\x12\x14\n\x04rule\x18\x04 \x01(\x0cH\x00R\x04rule\x12\x1c\n\x08manifest\x18\x05 \x01(\x0cH\x00R\x08manifest\x12\x18\n\x06keyset\x18\x06 \x01(\x0cH\x00R\x06keyset\x12\x35\n\x06\x64\x65nial\x18\x07 \x01(\x0b\x32\x1b.cloudvlan.entity.v1.DenialH\x00R\x06\x64\x65nial\x12\x38\n\x07removal\x18\x08 \x01(\x0b\x32\x1c.cloudvlan.entity.v1.RemovalH\x00R\x07removal\x12\x12\n\x03\x64ns\x18\t \x01(\x0cH\x00R\x03\x64ns\x12\x44\n\x08settings\x18\n \x01(\x0b\x32&.cloudvlan.entity.v1.EffectiveSettingsH\x00R\x08settings\x12=\n\x06tenant\x18\x0b \x01(\x0b\x32#.cloudvlan.entity.v1.TenantStandingH\x00R\x06tenantB\x08\n\x06\x63hange\">\n\x07Removal\x12\x33\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.cloudvlan.entity.v1.ObjectKindR\x04kind\"c\n\x06\x44\x65nial\x12\x18\n\x07subject\x18\x01 \x01(\tR\x07subject\x12?\n\rissued_before\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0cissuedBefore\"~\n\x0eTenantStanding\x12\x1b\n\ttenant_id\x18\x01 \x01(\tR\x08tenantId\x12\x33\n\x06status\x18\x02 \x01(\x0e\x32\x1b.cloudvlan.entity.v1.StatusR\x06status\x12\x1a\n\x08revision\x18\x03 \x01(\x04R\x08revision*U\n\nObjectKind\x12\x1b\n\x17OBJECT_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10OBJECT_KIND_NODE\x10\x01\x12\x14\n\x10OBJECT_KIND_RULE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n cloudvlan/entity/v1/events.proto\x12\x13\x63loudvlan.entity.v1\x1a cloudvlan/entity/v1/common.proto\x1a\"cloudvlan/entity/v1/settings.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd8\x03\n\x06\x43hange\x12\x1a\n\x08revision\x18\x01 \x01(\x04R\x08revision\x12\x1b\n\tobject_id\x18\x02 \x01(\tR\x08objectId\x12\x14\n\x04node\x18\x03 \x01(\x0cH\x00R\x04node\x12\x14\n\x04rule\x18\x04 \x01(\x0cH\x00R\x04rule\x12\x1c\n\x08manifest\x18\x05 \x01(\x0cH\x00R\x08manifest\x12\x18\n\x06keyset\x18\x06 \x01(\x0cH\x00R\x06keyset\x12\x35\n\x06\x64\x65nial\x18\x07 \x01(\x0b\x32\x1b.cloudvlan.entity.v1.DenialH\x00R\x06\x64\x65nial\x12\x38\n\x07removal\x18\x08 \x01(\x0b\x32\x1c.cloudvlan.entity.v1.RemovalH\x00R\x07removal\x12\x12\n\x03\x64ns\x18\t \x01(\x0cH\x00R\x03\x64ns\x12\x44\n\x08settings\x18\n \x01(\x0b\x32&.cloudvlan.entity.v1.EffectiveSettingsH\x00R\x08settings\x12=\n\x06tenant\x18\x0b \x01(\x0b\x32#.cloudvlan.entity.v1.TenantStandingH\x00R\x06tenant\x12\x1d\n\trelay_map\x18\x0c \x01(\x0cH\x00R\x08relayMapB\x08\n\x06\x63hange\">\n\x07Removal\x12\x33\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.cloudvlan.entity.v1.ObjectKindR\x04kind\"c\n\x06\x44\x65nial\x12\x18\n\x07subject\x18\x01 \x01(\tR\x07subject\x12?\n\rissued_before\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0cissuedBefore\"~\n\x0eTenantStanding\x12\x1b\n\ttenant_id\x18\x01 \x01(\tR\x08tenantId\x12\x33\n\x06status\x18\x02 \x01(\x0e\x32\x1b.cloudvlan.entity.v1.StatusR\x06status\x12\x1a\n\x08revision\x18\x03 \x01(\x04R\x08revision*U\n\nObjectKind\x12\x1b\n\x17OBJECT_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10OBJECT_KIND_NODE\x10\x01\x12\x14\n\x10OBJECT_KIND_RULE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cloudvlan.entity.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OBJECTKIND']._serialized_start=897
-  _globals['_OBJECTKIND']._serialized_end=982
+  _globals['_OBJECTKIND']._serialized_start=928
+  _globals['_OBJECTKIND']._serialized_end=1013
   _globals['_CHANGE']._serialized_start=161
-  _globals['_CHANGE']._serialized_end=602
-  _globals['_REMOVAL']._serialized_start=604
-  _globals['_REMOVAL']._serialized_end=666
-  _globals['_DENIAL']._serialized_start=668
-  _globals['_DENIAL']._serialized_end=767
-  _globals['_TENANTSTANDING']._serialized_start=769
-  _globals['_TENANTSTANDING']._serialized_end=895
+  _globals['_CHANGE']._serialized_end=633
+  _globals['_REMOVAL']._serialized_start=635
+  _globals['_REMOVAL']._serialized_end=697
+  _globals['_DENIAL']._serialized_start=699
+  _globals['_DENIAL']._serialized_end=798
+  _globals['_TENANTSTANDING']._serialized_start=800
+  _globals['_TENANTSTANDING']._serialized_end=926
 # @@protoc_insertion_point(module_scope)

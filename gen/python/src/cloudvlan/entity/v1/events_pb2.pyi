@@ -21,7 +21,7 @@ OBJECT_KIND_NODE: ObjectKind
 OBJECT_KIND_RULE: ObjectKind
 
 class Change(_message.Message):
-    __slots__ = ("revision", "object_id", "node", "rule", "manifest", "keyset", "denial", "removal", "dns", "settings", "tenant")
+    __slots__ = ("revision", "object_id", "node", "rule", "manifest", "keyset", "denial", "removal", "dns", "settings", "tenant", "relay_map")
     REVISION_FIELD_NUMBER: _ClassVar[int]
     OBJECT_ID_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +33,7 @@ class Change(_message.Message):
     DNS_FIELD_NUMBER: _ClassVar[int]
     SETTINGS_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
+    RELAY_MAP_FIELD_NUMBER: _ClassVar[int]
     revision: int
     object_id: str
     node: bytes
@@ -44,7 +45,8 @@ class Change(_message.Message):
     dns: bytes
     settings: _settings_pb2.EffectiveSettings
     tenant: TenantStanding
-    def __init__(self, revision: _Optional[int] = ..., object_id: _Optional[str] = ..., node: _Optional[bytes] = ..., rule: _Optional[bytes] = ..., manifest: _Optional[bytes] = ..., keyset: _Optional[bytes] = ..., denial: _Optional[_Union[Denial, _Mapping]] = ..., removal: _Optional[_Union[Removal, _Mapping]] = ..., dns: _Optional[bytes] = ..., settings: _Optional[_Union[_settings_pb2.EffectiveSettings, _Mapping]] = ..., tenant: _Optional[_Union[TenantStanding, _Mapping]] = ...) -> None: ...
+    relay_map: bytes
+    def __init__(self, revision: _Optional[int] = ..., object_id: _Optional[str] = ..., node: _Optional[bytes] = ..., rule: _Optional[bytes] = ..., manifest: _Optional[bytes] = ..., keyset: _Optional[bytes] = ..., denial: _Optional[_Union[Denial, _Mapping]] = ..., removal: _Optional[_Union[Removal, _Mapping]] = ..., dns: _Optional[bytes] = ..., settings: _Optional[_Union[_settings_pb2.EffectiveSettings, _Mapping]] = ..., tenant: _Optional[_Union[TenantStanding, _Mapping]] = ..., relay_map: _Optional[bytes] = ...) -> None: ...
 
 class Removal(_message.Message):
     __slots__ = ("kind",)

@@ -138,6 +138,36 @@ class DnsUpstream(_message.Message):
     port: int
     def __init__(self, address: _Optional[str] = ..., port: _Optional[int] = ...) -> None: ...
 
+class RelayMap(_message.Message):
+    __slots__ = ("tenant_id", "cvlan_id", "record_revision", "servers")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    CVLAN_ID_FIELD_NUMBER: _ClassVar[int]
+    RECORD_REVISION_FIELD_NUMBER: _ClassVar[int]
+    SERVERS_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    cvlan_id: str
+    record_revision: int
+    servers: _containers.RepeatedCompositeFieldContainer[RelayMapServer]
+    def __init__(self, tenant_id: _Optional[str] = ..., cvlan_id: _Optional[str] = ..., record_revision: _Optional[int] = ..., servers: _Optional[_Iterable[_Union[RelayMapServer, _Mapping]]] = ...) -> None: ...
+
+class RelayMapServer(_message.Message):
+    __slots__ = ("id", "region", "endpoints")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    region: str
+    endpoints: _containers.RepeatedCompositeFieldContainer[ServerEndpoint]
+    def __init__(self, id: _Optional[str] = ..., region: _Optional[str] = ..., endpoints: _Optional[_Iterable[_Union[ServerEndpoint, _Mapping]]] = ...) -> None: ...
+
+class ServerEndpoint(_message.Message):
+    __slots__ = ("address", "port")
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    address: bytes
+    port: int
+    def __init__(self, address: _Optional[bytes] = ..., port: _Optional[int] = ...) -> None: ...
+
 class RootTransition(_message.Message):
     __slots__ = ("tenant_id", "sequence", "root_public_key", "issued_at", "former_root_public_key")
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -225,7 +255,7 @@ class MapHead(_message.Message):
     def __init__(self, tenant_id: _Optional[str] = ..., cvlan_id: _Optional[str] = ..., epoch: _Optional[int] = ..., revision: _Optional[int] = ..., issued_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., keyset_version: _Optional[int] = ..., stale_policy: _Optional[_Union[StalePolicy, str]] = ...) -> None: ...
 
 class MapUpdate(_message.Message):
-    __slots__ = ("previous", "revision", "full", "more", "head", "keyset", "nodes", "rules", "removed_nodes", "removed_rules", "hints", "dns", "root_transitions", "head_kept", "suspended")
+    __slots__ = ("previous", "revision", "full", "more", "head", "keyset", "nodes", "rules", "removed_nodes", "removed_rules", "hints", "dns", "root_transitions", "head_kept", "suspended", "relay_map")
     PREVIOUS_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     FULL_FIELD_NUMBER: _ClassVar[int]
@@ -241,6 +271,7 @@ class MapUpdate(_message.Message):
     ROOT_TRANSITIONS_FIELD_NUMBER: _ClassVar[int]
     HEAD_KEPT_FIELD_NUMBER: _ClassVar[int]
     SUSPENDED_FIELD_NUMBER: _ClassVar[int]
+    RELAY_MAP_FIELD_NUMBER: _ClassVar[int]
     previous: int
     revision: int
     full: bool
@@ -256,7 +287,8 @@ class MapUpdate(_message.Message):
     root_transitions: _containers.RepeatedScalarFieldContainer[bytes]
     head_kept: int
     suspended: bool
-    def __init__(self, previous: _Optional[int] = ..., revision: _Optional[int] = ..., full: _Optional[bool] = ..., more: _Optional[bool] = ..., head: _Optional[bytes] = ..., keyset: _Optional[bytes] = ..., nodes: _Optional[_Iterable[bytes]] = ..., rules: _Optional[_Iterable[bytes]] = ..., removed_nodes: _Optional[_Iterable[str]] = ..., removed_rules: _Optional[_Iterable[bytes]] = ..., hints: _Optional[_Iterable[_Union[EndpointHint, _Mapping]]] = ..., dns: _Optional[bytes] = ..., root_transitions: _Optional[_Iterable[bytes]] = ..., head_kept: _Optional[int] = ..., suspended: _Optional[bool] = ...) -> None: ...
+    relay_map: bytes
+    def __init__(self, previous: _Optional[int] = ..., revision: _Optional[int] = ..., full: _Optional[bool] = ..., more: _Optional[bool] = ..., head: _Optional[bytes] = ..., keyset: _Optional[bytes] = ..., nodes: _Optional[_Iterable[bytes]] = ..., rules: _Optional[_Iterable[bytes]] = ..., removed_nodes: _Optional[_Iterable[str]] = ..., removed_rules: _Optional[_Iterable[bytes]] = ..., hints: _Optional[_Iterable[_Union[EndpointHint, _Mapping]]] = ..., dns: _Optional[bytes] = ..., root_transitions: _Optional[_Iterable[bytes]] = ..., head_kept: _Optional[int] = ..., suspended: _Optional[bool] = ..., relay_map: _Optional[bytes] = ...) -> None: ...
 
 class EndpointHint(_message.Message):
     __slots__ = ("node_id", "endpoints")

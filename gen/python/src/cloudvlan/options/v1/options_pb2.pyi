@@ -46,6 +46,8 @@ class Permission(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PERMISSION_REGION_READ: _ClassVar[Permission]
     PERMISSION_REGION_WRITE: _ClassVar[Permission]
     PERMISSION_AUDIT_READ: _ClassVar[Permission]
+    PERMISSION_DISCOVERY_SERVER_READ: _ClassVar[Permission]
+    PERMISSION_DISCOVERY_SERVER_WRITE: _ClassVar[Permission]
     PERMISSION_CONTROL_PLANE: _ClassVar[Permission]
 SCOPE_UNSPECIFIED: Scope
 SCOPE_PLATFORM: Scope
@@ -77,6 +79,8 @@ PERMISSION_POLICY_WRITE: Permission
 PERMISSION_REGION_READ: Permission
 PERMISSION_REGION_WRITE: Permission
 PERMISSION_AUDIT_READ: Permission
+PERMISSION_DISCOVERY_SERVER_READ: Permission
+PERMISSION_DISCOVERY_SERVER_WRITE: Permission
 PERMISSION_CONTROL_PLANE: Permission
 ACCESS_FIELD_NUMBER: _ClassVar[int]
 access: _descriptor.FieldDescriptor

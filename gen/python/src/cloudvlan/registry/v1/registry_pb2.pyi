@@ -2,6 +2,7 @@ from cloudvlan.entity.v1 import audit_log_pb2 as _audit_log_pb2
 from cloudvlan.entity.v1 import certificate_pb2 as _certificate_pb2
 from cloudvlan.entity.v1 import common_pb2 as _common_pb2
 from cloudvlan.entity.v1 import cvlan_pb2 as _cvlan_pb2
+from cloudvlan.entity.v1 import discovery_server_pb2 as _discovery_server_pb2
 from cloudvlan.entity.v1 import enrollment_pb2 as _enrollment_pb2
 from cloudvlan.entity.v1 import events_pb2 as _events_pb2
 from cloudvlan.entity.v1 import group_pb2 as _group_pb2
@@ -399,6 +400,76 @@ class DeleteRegionRequest(_message.Message):
     def __init__(self, region_id: _Optional[str] = ...) -> None: ...
 
 class DeleteRegionResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class CreateDiscoveryServerRequest(_message.Message):
+    __slots__ = ("name", "region_id", "endpoints")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REGION_ID_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    region_id: str
+    endpoints: _containers.RepeatedCompositeFieldContainer[_discovery_server_pb2.DiscoveryEndpoint]
+    def __init__(self, name: _Optional[str] = ..., region_id: _Optional[str] = ..., endpoints: _Optional[_Iterable[_Union[_discovery_server_pb2.DiscoveryEndpoint, _Mapping]]] = ...) -> None: ...
+
+class CreateDiscoveryServerResponse(_message.Message):
+    __slots__ = ("discovery_server",)
+    DISCOVERY_SERVER_FIELD_NUMBER: _ClassVar[int]
+    discovery_server: _discovery_server_pb2.DiscoveryServer
+    def __init__(self, discovery_server: _Optional[_Union[_discovery_server_pb2.DiscoveryServer, _Mapping]] = ...) -> None: ...
+
+class GetDiscoveryServerRequest(_message.Message):
+    __slots__ = ("discovery_server_id",)
+    DISCOVERY_SERVER_ID_FIELD_NUMBER: _ClassVar[int]
+    discovery_server_id: str
+    def __init__(self, discovery_server_id: _Optional[str] = ...) -> None: ...
+
+class GetDiscoveryServerResponse(_message.Message):
+    __slots__ = ("discovery_server",)
+    DISCOVERY_SERVER_FIELD_NUMBER: _ClassVar[int]
+    discovery_server: _discovery_server_pb2.DiscoveryServer
+    def __init__(self, discovery_server: _Optional[_Union[_discovery_server_pb2.DiscoveryServer, _Mapping]] = ...) -> None: ...
+
+class ListDiscoveryServersRequest(_message.Message):
+    __slots__ = ("pagination",)
+    PAGINATION_FIELD_NUMBER: _ClassVar[int]
+    pagination: _common_pb2.Pagination
+    def __init__(self, pagination: _Optional[_Union[_common_pb2.Pagination, _Mapping]] = ...) -> None: ...
+
+class ListDiscoveryServersResponse(_message.Message):
+    __slots__ = ("discovery_servers", "meta")
+    DISCOVERY_SERVERS_FIELD_NUMBER: _ClassVar[int]
+    META_FIELD_NUMBER: _ClassVar[int]
+    discovery_servers: _containers.RepeatedCompositeFieldContainer[_discovery_server_pb2.DiscoveryServer]
+    meta: _common_pb2.ListMeta
+    def __init__(self, discovery_servers: _Optional[_Iterable[_Union[_discovery_server_pb2.DiscoveryServer, _Mapping]]] = ..., meta: _Optional[_Union[_common_pb2.ListMeta, _Mapping]] = ...) -> None: ...
+
+class UpdateDiscoveryServerRequest(_message.Message):
+    __slots__ = ("discovery_server_id", "name", "region_id", "endpoints")
+    DISCOVERY_SERVER_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REGION_ID_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
+    discovery_server_id: str
+    name: str
+    region_id: str
+    endpoints: _containers.RepeatedCompositeFieldContainer[_discovery_server_pb2.DiscoveryEndpoint]
+    def __init__(self, discovery_server_id: _Optional[str] = ..., name: _Optional[str] = ..., region_id: _Optional[str] = ..., endpoints: _Optional[_Iterable[_Union[_discovery_server_pb2.DiscoveryEndpoint, _Mapping]]] = ...) -> None: ...
+
+class UpdateDiscoveryServerResponse(_message.Message):
+    __slots__ = ("discovery_server",)
+    DISCOVERY_SERVER_FIELD_NUMBER: _ClassVar[int]
+    discovery_server: _discovery_server_pb2.DiscoveryServer
+    def __init__(self, discovery_server: _Optional[_Union[_discovery_server_pb2.DiscoveryServer, _Mapping]] = ...) -> None: ...
+
+class DeleteDiscoveryServerRequest(_message.Message):
+    __slots__ = ("discovery_server_id",)
+    DISCOVERY_SERVER_ID_FIELD_NUMBER: _ClassVar[int]
+    discovery_server_id: str
+    def __init__(self, discovery_server_id: _Optional[str] = ...) -> None: ...
+
+class DeleteDiscoveryServerResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 

@@ -1225,6 +1225,257 @@ class RegionService:
             _registered_method=True)
 
 
+class DiscoveryServerServiceStub:
+    """Servers that tell nodes their public address, at most 64. A change is signed for every cvlan and reaches its nodes within
+    seconds; no tenant lists them.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.CreateDiscoveryServer = channel.unary_unary(
+                '/cloudvlan.registry.v1.DiscoveryServerService/CreateDiscoveryServer',
+                request_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.CreateDiscoveryServerRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.CreateDiscoveryServerResponse.FromString,
+                _registered_method=True)
+        self.GetDiscoveryServer = channel.unary_unary(
+                '/cloudvlan.registry.v1.DiscoveryServerService/GetDiscoveryServer',
+                request_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetDiscoveryServerRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetDiscoveryServerResponse.FromString,
+                _registered_method=True)
+        self.ListDiscoveryServers = channel.unary_unary(
+                '/cloudvlan.registry.v1.DiscoveryServerService/ListDiscoveryServers',
+                request_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListDiscoveryServersRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListDiscoveryServersResponse.FromString,
+                _registered_method=True)
+        self.UpdateDiscoveryServer = channel.unary_unary(
+                '/cloudvlan.registry.v1.DiscoveryServerService/UpdateDiscoveryServer',
+                request_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateDiscoveryServerRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateDiscoveryServerResponse.FromString,
+                _registered_method=True)
+        self.DeleteDiscoveryServer = channel.unary_unary(
+                '/cloudvlan.registry.v1.DiscoveryServerService/DeleteDiscoveryServer',
+                request_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.DeleteDiscoveryServerRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.DeleteDiscoveryServerResponse.FromString,
+                _registered_method=True)
+
+
+class DiscoveryServerServiceServicer:
+    """Servers that tell nodes their public address, at most 64. A change is signed for every cvlan and reaches its nodes within
+    seconds; no tenant lists them.
+    """
+
+    def CreateDiscoveryServer(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDiscoveryServer(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDiscoveryServers(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateDiscoveryServer(self, request, context):
+        """Replaces what is set in the request.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteDiscoveryServer(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_DiscoveryServerServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'CreateDiscoveryServer': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateDiscoveryServer,
+                    request_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.CreateDiscoveryServerRequest.FromString,
+                    response_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.CreateDiscoveryServerResponse.SerializeToString,
+            ),
+            'GetDiscoveryServer': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDiscoveryServer,
+                    request_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetDiscoveryServerRequest.FromString,
+                    response_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetDiscoveryServerResponse.SerializeToString,
+            ),
+            'ListDiscoveryServers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDiscoveryServers,
+                    request_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListDiscoveryServersRequest.FromString,
+                    response_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListDiscoveryServersResponse.SerializeToString,
+            ),
+            'UpdateDiscoveryServer': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateDiscoveryServer,
+                    request_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateDiscoveryServerRequest.FromString,
+                    response_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateDiscoveryServerResponse.SerializeToString,
+            ),
+            'DeleteDiscoveryServer': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteDiscoveryServer,
+                    request_deserializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.DeleteDiscoveryServerRequest.FromString,
+                    response_serializer=cloudvlan_dot_registry_dot_v1_dot_registry__pb2.DeleteDiscoveryServerResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'cloudvlan.registry.v1.DiscoveryServerService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('cloudvlan.registry.v1.DiscoveryServerService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class DiscoveryServerService:
+    """Servers that tell nodes their public address, at most 64. A change is signed for every cvlan and reaches its nodes within
+    seconds; no tenant lists them.
+    """
+
+    @staticmethod
+    def CreateDiscoveryServer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.registry.v1.DiscoveryServerService/CreateDiscoveryServer',
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.CreateDiscoveryServerRequest.SerializeToString,
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.CreateDiscoveryServerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDiscoveryServer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.registry.v1.DiscoveryServerService/GetDiscoveryServer',
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetDiscoveryServerRequest.SerializeToString,
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.GetDiscoveryServerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDiscoveryServers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.registry.v1.DiscoveryServerService/ListDiscoveryServers',
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListDiscoveryServersRequest.SerializeToString,
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.ListDiscoveryServersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateDiscoveryServer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.registry.v1.DiscoveryServerService/UpdateDiscoveryServer',
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateDiscoveryServerRequest.SerializeToString,
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.UpdateDiscoveryServerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteDiscoveryServer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.registry.v1.DiscoveryServerService/DeleteDiscoveryServer',
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.DeleteDiscoveryServerRequest.SerializeToString,
+            cloudvlan_dot_registry_dot_v1_dot_registry__pb2.DeleteDiscoveryServerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class SettingsServiceStub:
     """Settings in four layers; see entity/v1/settings.proto.
     """

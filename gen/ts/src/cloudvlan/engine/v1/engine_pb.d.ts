@@ -660,6 +660,13 @@ export declare type EngineStatus = Message<"cloudvlan.engine.v1.EngineStatus"> &
    * @generated from field: repeated cloudvlan.engine.v1.RuleStatus rules = 16;
    */
   rules: RuleStatus[];
+
+  /**
+   * Servers that the map names for finding ways to peers (`RelayMap`).
+   *
+   * @generated from field: uint32 relay_map_servers = 17;
+   */
+  relayMapServers: number;
 };
 
 /**

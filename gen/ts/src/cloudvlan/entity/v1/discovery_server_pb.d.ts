@@ -4,7 +4,7 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Status } from "./common_pb.js";
+import type { Provenance, Status } from "./common_pb.js";
 
 /**
  * Describes the file cloudvlan/entity/v1/discovery_server.proto.
@@ -12,12 +12,15 @@ import type { Status } from "./common_pb.js";
 export declare const file_cloudvlan_entity_v1_discovery_server: GenFile;
 
 /**
- * A server that tells a node its own public address (STUN).
+ * A server of the platform that tells a node its own public address (STUN, RFC 8489). No tenant lists them: nodes learn them
+ * from their map (`RelayMap`).
  *
  * @generated from message cloudvlan.entity.v1.DiscoveryServer
  */
 export declare type DiscoveryServer = Message<"cloudvlan.entity.v1.DiscoveryServer"> & {
   /**
+   * `discoveryserver_<uuid>`.
+   *
    * @generated from field: string id = 1;
    */
   id: string;
@@ -28,13 +31,6 @@ export declare type DiscoveryServer = Message<"cloudvlan.entity.v1.DiscoveryServ
   regionId: string;
 
   /**
-   * `host:port`.
-   *
-   * @generated from field: string endpoint = 3;
-   */
-  endpoint: string;
-
-  /**
    * @generated from field: cloudvlan.entity.v1.Status status = 4;
    */
   status: Status;
@@ -43,6 +39,25 @@ export declare type DiscoveryServer = Message<"cloudvlan.entity.v1.DiscoveryServ
    * @generated from field: string cluster_id = 5;
    */
   clusterId: string;
+
+  /**
+   * Unique in the installation, for example `stun-1`.
+   *
+   * @generated from field: string name = 6;
+   */
+  name: string;
+
+  /**
+   * Where it answers, each the same server; no other server has any of them.
+   *
+   * @generated from field: repeated cloudvlan.entity.v1.DiscoveryEndpoint endpoints = 7;
+   */
+  endpoints: DiscoveryEndpoint[];
+
+  /**
+   * @generated from field: cloudvlan.entity.v1.Provenance provenance = 8;
+   */
+  provenance?: Provenance | undefined;
 };
 
 /**
@@ -50,4 +65,29 @@ export declare type DiscoveryServer = Message<"cloudvlan.entity.v1.DiscoveryServ
  * Use `create(DiscoveryServerSchema)` to create a new message.
  */
 export declare const DiscoveryServerSchema: GenMessage<DiscoveryServer>;
+
+/**
+ * Where a discovery server answers over UDP. An address and not a name: nodes resolve nothing to find their way.
+ *
+ * @generated from message cloudvlan.entity.v1.DiscoveryEndpoint
+ */
+export declare type DiscoveryEndpoint = Message<"cloudvlan.entity.v1.DiscoveryEndpoint"> & {
+  /**
+   * IPv4 or IPv6 address of one host, without brackets. Private ones are allowed.
+   *
+   * @generated from field: string address = 1;
+   */
+  address: string;
+
+  /**
+   * @generated from field: uint32 port = 2;
+   */
+  port: number;
+};
+
+/**
+ * Describes the message cloudvlan.entity.v1.DiscoveryEndpoint.
+ * Use `create(DiscoveryEndpointSchema)` to create a new message.
+ */
+export declare const DiscoveryEndpointSchema: GenMessage<DiscoveryEndpoint>;
 

@@ -3,13 +3,14 @@
 /* eslint-disable */
 
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { file_cloudvlan_entity_v1_common } from "./common_pb.js";
 
 /**
  * Describes the file cloudvlan/entity/v1/discovery_server.proto.
  */
 export const file_cloudvlan_entity_v1_discovery_server = /*@__PURE__*/
-  fileDesc("CipjbG91ZHZsYW4vZW50aXR5L3YxL2Rpc2NvdmVyeV9zZXJ2ZXIucHJvdG8SE2Nsb3Vkdmxhbi5lbnRpdHkudjEigwEKD0Rpc2NvdmVyeVNlcnZlchIKCgJpZBgBIAEoCRIRCglyZWdpb25faWQYAiABKAkSEAoIZW5kcG9pbnQYAyABKAkSKwoGc3RhdHVzGAQgASgOMhsuY2xvdWR2bGFuLmVudGl0eS52MS5TdGF0dXMSEgoKY2x1c3Rlcl9pZBgFIAEoCWIGcHJvdG8z", [file_cloudvlan_entity_v1_common]);
+  fileDesc("CipjbG91ZHZsYW4vZW50aXR5L3YxL2Rpc2NvdmVyeV9zZXJ2ZXIucHJvdG8SE2Nsb3Vkdmxhbi5lbnRpdHkudjEisgIKD0Rpc2NvdmVyeVNlcnZlchIKCgJpZBgBIAEoCRIRCglyZWdpb25faWQYAiABKAkSKwoGc3RhdHVzGAQgASgOMhsuY2xvdWR2bGFuLmVudGl0eS52MS5TdGF0dXMSEgoKY2x1c3Rlcl9pZBgFIAEoCRIzCgRuYW1lGAYgASgJQiW6SCJyIDIeXlthLXpdW2EtejAtOS1dezAsNjF9W2EtejAtOV0kEkUKCWVuZHBvaW50cxgHIAMoCzImLmNsb3Vkdmxhbi5lbnRpdHkudjEuRGlzY292ZXJ5RW5kcG9pbnRCCrpIB5IBBAgBEAQSMwoKcHJvdmVuYW5jZRgIIAEoCzIfLmNsb3Vkdmxhbi5lbnRpdHkudjEuUHJvdmVuYW5jZUoECAMQBFIIZW5kcG9pbnQiSAoRRGlzY292ZXJ5RW5kcG9pbnQSGAoHYWRkcmVzcxgBIAEoCUIHukgEcgJwARIZCgRwb3J0GAIgASgNQgu6SAgqBhj//wMoAWIGcHJvdG8z", [file_buf_validate_validate, file_cloudvlan_entity_v1_common]);
 
 /**
  * Describes the message cloudvlan.entity.v1.DiscoveryServer.
@@ -17,4 +18,11 @@ export const file_cloudvlan_entity_v1_discovery_server = /*@__PURE__*/
  */
 export const DiscoveryServerSchema = /*@__PURE__*/
   messageDesc(file_cloudvlan_entity_v1_discovery_server, 0);
+
+/**
+ * Describes the message cloudvlan.entity.v1.DiscoveryEndpoint.
+ * Use `create(DiscoveryEndpointSchema)` to create a new message.
+ */
+export const DiscoveryEndpointSchema = /*@__PURE__*/
+  messageDesc(file_cloudvlan_entity_v1_discovery_server, 1);
 

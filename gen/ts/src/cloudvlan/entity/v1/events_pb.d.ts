@@ -101,6 +101,14 @@ export declare type Change = Message<"cloudvlan.entity.v1.Change"> & {
      */
     value: TenantStanding;
     case: "tenant";
+  } | {
+    /**
+     * Signed RelayMap of the cvlan.
+     *
+     * @generated from field: bytes relay_map = 12;
+     */
+    value: Uint8Array;
+    case: "relayMap";
   } | { case: undefined; value?: undefined };
 };
 

@@ -276,6 +276,16 @@ export enum Permission {
   AUDIT_READ = 92,
 
   /**
+   * @generated from enum value: PERMISSION_DISCOVERY_SERVER_READ = 93;
+   */
+  DISCOVERY_SERVER_READ = 93,
+
+  /**
+   * @generated from enum value: PERMISSION_DISCOVERY_SERVER_WRITE = 94;
+   */
+  DISCOVERY_SERVER_WRITE = 94,
+
+  /**
    * Held by services alone: the calls the control plane makes to itself.
    *
    * @generated from enum value: PERMISSION_CONTROL_PLANE = 100;

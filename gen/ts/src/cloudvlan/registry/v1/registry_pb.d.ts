@@ -13,6 +13,7 @@ import type { Node, NodeKind, NodeRoute } from "../../entity/v1/node_pb.js";
 import type { Group, GroupMember, GroupWithCount } from "../../entity/v1/group_pb.js";
 import type { TagSummary } from "../../entity/v1/tag_pb.js";
 import type { Region } from "../../entity/v1/region_pb.js";
+import type { DiscoveryEndpoint, DiscoveryServer } from "../../entity/v1/discovery_server_pb.js";
 import type { JoinToken } from "../../entity/v1/enrollment_pb.js";
 import type { EffectiveSettings, LayerSettings, Settings, SettingsLayer } from "../../entity/v1/settings_pb.js";
 import type { Certificate, TrustBundle } from "../../entity/v1/certificate_pb.js";
@@ -1040,6 +1041,198 @@ export declare type DeleteRegionResponse = Message<"cloudvlan.registry.v1.Delete
 export declare const DeleteRegionResponseSchema: GenMessage<DeleteRegionResponse>;
 
 /**
+ * @generated from message cloudvlan.registry.v1.CreateDiscoveryServerRequest
+ */
+export declare type CreateDiscoveryServerRequest = Message<"cloudvlan.registry.v1.CreateDiscoveryServerRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string region_id = 2;
+   */
+  regionId: string;
+
+  /**
+   * @generated from field: repeated cloudvlan.entity.v1.DiscoveryEndpoint endpoints = 3;
+   */
+  endpoints: DiscoveryEndpoint[];
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.CreateDiscoveryServerRequest.
+ * Use `create(CreateDiscoveryServerRequestSchema)` to create a new message.
+ */
+export declare const CreateDiscoveryServerRequestSchema: GenMessage<CreateDiscoveryServerRequest>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.CreateDiscoveryServerResponse
+ */
+export declare type CreateDiscoveryServerResponse = Message<"cloudvlan.registry.v1.CreateDiscoveryServerResponse"> & {
+  /**
+   * @generated from field: cloudvlan.entity.v1.DiscoveryServer discovery_server = 1;
+   */
+  discoveryServer?: DiscoveryServer | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.CreateDiscoveryServerResponse.
+ * Use `create(CreateDiscoveryServerResponseSchema)` to create a new message.
+ */
+export declare const CreateDiscoveryServerResponseSchema: GenMessage<CreateDiscoveryServerResponse>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.GetDiscoveryServerRequest
+ */
+export declare type GetDiscoveryServerRequest = Message<"cloudvlan.registry.v1.GetDiscoveryServerRequest"> & {
+  /**
+   * @generated from field: string discovery_server_id = 1;
+   */
+  discoveryServerId: string;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.GetDiscoveryServerRequest.
+ * Use `create(GetDiscoveryServerRequestSchema)` to create a new message.
+ */
+export declare const GetDiscoveryServerRequestSchema: GenMessage<GetDiscoveryServerRequest>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.GetDiscoveryServerResponse
+ */
+export declare type GetDiscoveryServerResponse = Message<"cloudvlan.registry.v1.GetDiscoveryServerResponse"> & {
+  /**
+   * @generated from field: cloudvlan.entity.v1.DiscoveryServer discovery_server = 1;
+   */
+  discoveryServer?: DiscoveryServer | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.GetDiscoveryServerResponse.
+ * Use `create(GetDiscoveryServerResponseSchema)` to create a new message.
+ */
+export declare const GetDiscoveryServerResponseSchema: GenMessage<GetDiscoveryServerResponse>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.ListDiscoveryServersRequest
+ */
+export declare type ListDiscoveryServersRequest = Message<"cloudvlan.registry.v1.ListDiscoveryServersRequest"> & {
+  /**
+   * @generated from field: cloudvlan.entity.v1.Pagination pagination = 1;
+   */
+  pagination?: Pagination | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.ListDiscoveryServersRequest.
+ * Use `create(ListDiscoveryServersRequestSchema)` to create a new message.
+ */
+export declare const ListDiscoveryServersRequestSchema: GenMessage<ListDiscoveryServersRequest>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.ListDiscoveryServersResponse
+ */
+export declare type ListDiscoveryServersResponse = Message<"cloudvlan.registry.v1.ListDiscoveryServersResponse"> & {
+  /**
+   * @generated from field: repeated cloudvlan.entity.v1.DiscoveryServer discovery_servers = 1;
+   */
+  discoveryServers: DiscoveryServer[];
+
+  /**
+   * @generated from field: cloudvlan.entity.v1.ListMeta meta = 2;
+   */
+  meta?: ListMeta | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.ListDiscoveryServersResponse.
+ * Use `create(ListDiscoveryServersResponseSchema)` to create a new message.
+ */
+export declare const ListDiscoveryServersResponseSchema: GenMessage<ListDiscoveryServersResponse>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.UpdateDiscoveryServerRequest
+ */
+export declare type UpdateDiscoveryServerRequest = Message<"cloudvlan.registry.v1.UpdateDiscoveryServerRequest"> & {
+  /**
+   * @generated from field: string discovery_server_id = 1;
+   */
+  discoveryServerId: string;
+
+  /**
+   * Unset: keep.
+   *
+   * @generated from field: optional string name = 2;
+   */
+  name?: string | undefined;
+
+  /**
+   * Unset: keep.
+   *
+   * @generated from field: optional string region_id = 3;
+   */
+  regionId?: string | undefined;
+
+  /**
+   * Empty: keep.
+   *
+   * @generated from field: repeated cloudvlan.entity.v1.DiscoveryEndpoint endpoints = 4;
+   */
+  endpoints: DiscoveryEndpoint[];
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.UpdateDiscoveryServerRequest.
+ * Use `create(UpdateDiscoveryServerRequestSchema)` to create a new message.
+ */
+export declare const UpdateDiscoveryServerRequestSchema: GenMessage<UpdateDiscoveryServerRequest>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.UpdateDiscoveryServerResponse
+ */
+export declare type UpdateDiscoveryServerResponse = Message<"cloudvlan.registry.v1.UpdateDiscoveryServerResponse"> & {
+  /**
+   * @generated from field: cloudvlan.entity.v1.DiscoveryServer discovery_server = 1;
+   */
+  discoveryServer?: DiscoveryServer | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.UpdateDiscoveryServerResponse.
+ * Use `create(UpdateDiscoveryServerResponseSchema)` to create a new message.
+ */
+export declare const UpdateDiscoveryServerResponseSchema: GenMessage<UpdateDiscoveryServerResponse>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.DeleteDiscoveryServerRequest
+ */
+export declare type DeleteDiscoveryServerRequest = Message<"cloudvlan.registry.v1.DeleteDiscoveryServerRequest"> & {
+  /**
+   * @generated from field: string discovery_server_id = 1;
+   */
+  discoveryServerId: string;
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.DeleteDiscoveryServerRequest.
+ * Use `create(DeleteDiscoveryServerRequestSchema)` to create a new message.
+ */
+export declare const DeleteDiscoveryServerRequestSchema: GenMessage<DeleteDiscoveryServerRequest>;
+
+/**
+ * @generated from message cloudvlan.registry.v1.DeleteDiscoveryServerResponse
+ */
+export declare type DeleteDiscoveryServerResponse = Message<"cloudvlan.registry.v1.DeleteDiscoveryServerResponse"> & {
+};
+
+/**
+ * Describes the message cloudvlan.registry.v1.DeleteDiscoveryServerResponse.
+ * Use `create(DeleteDiscoveryServerResponseSchema)` to create a new message.
+ */
+export declare const DeleteDiscoveryServerResponseSchema: GenMessage<DeleteDiscoveryServerResponse>;
+
+/**
  * @generated from message cloudvlan.registry.v1.CreateJoinTokenRequest
  */
 export declare type CreateJoinTokenRequest = Message<"cloudvlan.registry.v1.CreateJoinTokenRequest"> & {
@@ -1912,6 +2105,57 @@ export declare const RegionService: GenService<{
     methodKind: "unary";
     input: typeof DeleteRegionRequestSchema;
     output: typeof DeleteRegionResponseSchema;
+  },
+}>;
+
+/**
+ * Servers that tell nodes their public address, at most 64. A change is signed for every cvlan and reaches its nodes within
+ * seconds; no tenant lists them.
+ *
+ * @generated from service cloudvlan.registry.v1.DiscoveryServerService
+ */
+export declare const DiscoveryServerService: GenService<{
+  /**
+   * @generated from rpc cloudvlan.registry.v1.DiscoveryServerService.CreateDiscoveryServer
+   */
+  createDiscoveryServer: {
+    methodKind: "unary";
+    input: typeof CreateDiscoveryServerRequestSchema;
+    output: typeof CreateDiscoveryServerResponseSchema;
+  },
+  /**
+   * @generated from rpc cloudvlan.registry.v1.DiscoveryServerService.GetDiscoveryServer
+   */
+  getDiscoveryServer: {
+    methodKind: "unary";
+    input: typeof GetDiscoveryServerRequestSchema;
+    output: typeof GetDiscoveryServerResponseSchema;
+  },
+  /**
+   * @generated from rpc cloudvlan.registry.v1.DiscoveryServerService.ListDiscoveryServers
+   */
+  listDiscoveryServers: {
+    methodKind: "unary";
+    input: typeof ListDiscoveryServersRequestSchema;
+    output: typeof ListDiscoveryServersResponseSchema;
+  },
+  /**
+   * Replaces what is set in the request.
+   *
+   * @generated from rpc cloudvlan.registry.v1.DiscoveryServerService.UpdateDiscoveryServer
+   */
+  updateDiscoveryServer: {
+    methodKind: "unary";
+    input: typeof UpdateDiscoveryServerRequestSchema;
+    output: typeof UpdateDiscoveryServerResponseSchema;
+  },
+  /**
+   * @generated from rpc cloudvlan.registry.v1.DiscoveryServerService.DeleteDiscoveryServer
+   */
+  deleteDiscoveryServer: {
+    methodKind: "unary";
+    input: typeof DeleteDiscoveryServerRequestSchema;
+    output: typeof DeleteDiscoveryServerResponseSchema;
   },
 }>;
 
