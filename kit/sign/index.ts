@@ -3,6 +3,7 @@ export {
   type Domain,
   MAX_DNS_BYTES,
   MAX_RECORD_BYTES,
+  MAX_RELAY_MAP_BYTES,
   newSigningSeed,
   type SigningKey,
   signingKeyFromSeed,

@@ -3,7 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { type Signed, SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 
 /** What a signature is about; a key of one role never signs for another domain. See `netmap.proto`. */
-export type Domain = "keyset" | "root" | "node" | "dns" | "rule" | "manifest" | "head" | "call-context";
+export type Domain = "keyset" | "root" | "node" | "dns" | "relay-map" | "rule" | "manifest" | "head" | "call-context";
 
 /** An Ed25519 key pair (RFC 8032). */
 export interface SigningKey {
@@ -18,6 +18,9 @@ export const MAX_RECORD_BYTES = 4_096;
 
 /** Largest signed DNS record that a node takes, serialised, bytes: room for 64 routes with the longest names. */
 export const MAX_DNS_BYTES = 65_536;
+
+/** Largest signed relay map that a node takes, serialised, bytes: 64 servers of 4 endpoints, and room for more of each. */
+export const MAX_RELAY_MAP_BYTES = 32_768;
 
 const SPKI_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
 const PKCS8_PREFIX = Buffer.from("302e020100300506032b657004220420", "hex");

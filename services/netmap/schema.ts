@@ -15,6 +15,9 @@ export const maps = schema.table(
     registryCursor: bigint("registry_cursor", { mode: "bigint" }).notNull().default(0n),
     policyCursor: bigint("policy_cursor", { mode: "bigint" }).notNull().default(0n),
     dnsRevision: bigint("dns_revision", { mode: "bigint" }).notNull().default(0n),
+    relayMapRevision: bigint("relay_map_revision", { mode: "bigint" }).notNull().default(0n),
+    /** How far registry was followed by workers that take relay maps. */
+    relayMapCursor: bigint("relay_map_cursor", { mode: "bigint" }).notNull().default(0n),
     /** Serialised `EffectiveSettings`; empty before the first. */
     settings: bytes().notNull().default(new Uint8Array()),
     settingsRevision: bigint("settings_revision", { mode: "bigint" }).notNull().default(0n),
@@ -36,7 +39,7 @@ export const records = schema.table(
     kind: smallint().notNull(),
     /** Serialised `Signed`. */
     signed: bytes().notNull(),
-    /** `record_revision` of a node or of the DNS record, `policy_version` of a rule or manifest. */
+    /** `record_revision` of a node or of a shared record, `policy_version` of a rule or manifest. */
     version: bigint({ mode: "bigint" }).notNull(),
     removed: boolean().notNull(),
   },

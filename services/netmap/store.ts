@@ -6,7 +6,7 @@ import { and, asc, count, desc, eq, gt, inArray, lte, sql } from "drizzle-orm";
 import type { PgColumn } from "drizzle-orm/pg-core";
 import { type HeadSettings, headSettingsOf } from "./domain/head-settings.ts";
 import type { Plan, StoredRecord } from "./domain/plan.ts";
-import { KIND } from "./domain/record.ts";
+import { KIND, type SharedEntry, type SharedId } from "./domain/record.ts";
 import type { Scope } from "./domain/scope.ts";
 import { endpoints, logs, maps, presences, records } from "./schema.ts";
 
@@ -97,14 +97,26 @@ export async function recordsSignedByOthers(
 }
 
 /** How far a source was followed. */
-export type Cursors = { readonly registryCursor: bigint } | { readonly policyCursor: bigint };
+export type Cursors =
+  | { readonly registryCursor: bigint; readonly relayMapCursor: bigint }
+  | { readonly policyCursor: bigint };
+
+/** How far registry was followed by workers that take all it tells. */
+export function registryCursor(map: StoredMap): bigint {
+  return map.relayMapCursor < map.registryCursor ? map.relayMapCursor : map.registryCursor;
+}
+
+/** Writes down that relay maps were taken up to `to`, where a worker of the former version was faster with everything else. */
+export async function keepRelayMapCursor(tx: Tx, map: StoredMap, to: bigint): Promise<void> {
+  if (map.relayMapCursor < to) await tx.update(maps).set({ relayMapCursor: to }).where(inScope(maps, map));
+}
 
 /** Has registry read from the start, unless another worker moves the cursor meanwhile. What is in force stays until then. */
 export async function rewindNodes(tx: Tx, keys: KeyProvider, map: StoredMap): Promise<void> {
   const settings = settingsOf(keys, map) ? sealedSettings(keys, map, 0n, map.settings) : {};
   await tx
     .update(maps)
-    .set({ registryCursor: 0n, ...settings })
+    .set({ registryCursor: 0n, relayMapCursor: 0n, ...settings })
     .where(and(inScope(maps, map), eq(maps.registryCursor, map.registryCursor)));
 }
 
@@ -209,10 +221,24 @@ export async function writeStanding(tx: Tx, map: StoredMap, { suspended, revisio
   await wakeWorkers(tx, map);
 }
 
-/** Writes the DNS record of a map, whose row is locked. */
-export async function writeDns(tx: Tx, scope: Scope, record: StoredRecord): Promise<void> {
-  await putRecords(tx, scope, [record]);
-  await tx.update(maps).set({ dnsRevision: record.version }).where(inScope(maps, scope));
+/** Revisions of the shared records, 0 for one that there is none of. */
+export function sharedRevisions({ dnsRevision, relayMapRevision }: StoredMap): Map<SharedId, bigint> {
+  return new Map<SharedId, bigint>([
+    ["dns", dnsRevision],
+    ["relay_map", relayMapRevision],
+  ]);
+}
+
+/** Writes a shared record of a map, whose row is locked. */
+export async function writeShared(
+  tx: Tx,
+  scope: Scope,
+  { id, revision }: SharedEntry,
+  row: StoredRecord,
+): Promise<void> {
+  await putRecords(tx, scope, [row]);
+  const set = id === "dns" ? { dnsRevision: revision } : { relayMapRevision: revision };
+  await tx.update(maps).set(set).where(inScope(maps, scope));
   await wakeWorkers(tx, scope);
 }
 

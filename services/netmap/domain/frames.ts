@@ -1,5 +1,6 @@
 import type { Delta } from "./delta.ts";
 import { ruleIdOf } from "./entry.ts";
+import type { SharedEntry } from "./record.ts";
 import { delimited, scalar } from "./wire.ts";
 
 /** Largest frame, bytes. */
@@ -23,6 +24,7 @@ const FIELD = {
   rootTransitions: 13,
   headKept: 14,
   suspended: 15,
+  relay_map: 16,
 };
 
 /** Field number of `WatchResponse.update`. */
@@ -40,8 +42,8 @@ export interface Step {
   readonly formerHead: Uint8Array | undefined;
   /** Serialised `Signed` of the keyset, when the viewer's is older. */
   readonly keyset: Uint8Array | undefined;
-  /** Serialised `Signed` of the DNS record, when the viewer's may be older. */
-  readonly dns: Uint8Array | undefined;
+  /** Those of which the viewer's may be older. */
+  readonly shared: readonly SharedEntry[];
   /** Serialised `Signed` of what leads to the root key that signed the keyset; none without a keyset. */
   readonly rootTransitions: readonly Uint8Array[];
   readonly delta: Delta;
@@ -54,7 +56,7 @@ export function framesOf(step: Step): Uint8Array[] {
   const first = [
     ...step.rootTransitions.map((transition) => delimited(FIELD.rootTransitions, transition)),
     ...(step.keyset ? [delimited(FIELD.keyset, step.keyset)] : []),
-    ...(step.dns ? [delimited(FIELD.dns, step.dns)] : []),
+    ...step.shared.map(({ id, bytes }) => delimited(FIELD[id], bytes)),
   ];
   const kept = step.formerHead ? commonPrefix(step.formerHead, step.head) : 0;
   const head = Buffer.concat([delimited(FIELD.head, step.head.subarray(kept)), scalar(FIELD.headKept, kept)]);

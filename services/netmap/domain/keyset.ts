@@ -65,6 +65,7 @@ function instant(timestamp: Timestamp | undefined): number {
 const ROLES = {
   node: KeyRole.ENROL,
   dns: KeyRole.ENROL,
+  "relay-map": KeyRole.ENROL,
   rule: KeyRole.POLICY,
   manifest: KeyRole.POLICY,
 } as const satisfies Partial<Record<Domain, KeyRole>>;

@@ -1,7 +1,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import type { NodeEntry, RuleEntry } from "./entry.ts";
-import { DNS, type DnsEntry, KIND, MANIFEST } from "./record.ts";
+import { KIND, MANIFEST, type SharedEntry } from "./record.ts";
 
 /** A row of the record table. */
 export interface StoredRecord {
@@ -44,7 +44,7 @@ export function planNodes(current: ReadonlyMap<string, StoredRecord>, news: read
     const known = current.get(objectId);
     if (!entry) {
       if (!known?.removed) remove(plan, objectId, KIND.node, known);
-    } else if (known && (known.removed || isOlder(entry, known))) {
+    } else if (known && (known.removed || isOlder(entry.record.recordRevision, entry.bytes, known))) {
       plan.stale.push(objectId);
     } else {
       put(plan, objectId, KIND.node, known, entry.bytes, entry.record.recordRevision);
@@ -53,17 +53,17 @@ export function planNodes(current: ReadonlyMap<string, StoredRecord>, news: read
   return plan;
 }
 
-/** The row to be written for a DNS record; undefined when it is in force already, `stale` when it is older. */
-export function planDns(known: StoredRecord | undefined, entry: DnsEntry): StoredRecord | "stale" | undefined {
-  if (known && isOlder(entry, known)) return "stale";
-  if (known && same(known.signed, entry.bytes)) return undefined;
-  const { bytes: signed, record } = entry;
-  return { objectId: DNS, kind: KIND.dns, signed, version: record.recordRevision, removed: false };
+/** The row to be written for a shared record; undefined when it is in force already, `stale` when it is older. */
+export function planShared(known: StoredRecord | undefined, entry: SharedEntry): StoredRecord | "stale" | undefined {
+  const { id: objectId, kind, revision: version, bytes: signed } = entry;
+  if (known && isOlder(version, signed, known)) return "stale";
+  if (known && same(known.signed, signed)) return undefined;
+  return { objectId, kind, signed, version, removed: false };
 }
 
 /** A node takes one payload for each revision of a record, and no smaller revision than it has seen. */
-function isOlder({ record, bytes }: NodeEntry | DnsEntry, known: StoredRecord): boolean {
-  if (record.recordRevision !== known.version) return record.recordRevision < known.version;
+function isOlder(revision: bigint, bytes: Uint8Array, known: StoredRecord): boolean {
+  if (revision !== known.version) return revision < known.version;
   return !same(fromBinary(SignedSchema, bytes).payload, fromBinary(SignedSchema, known.signed).payload);
 }
 

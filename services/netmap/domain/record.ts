@@ -1,31 +1,66 @@
 import { createHash } from "node:crypto";
 import { fromBinary } from "@bufbuild/protobuf";
 import {
-  type DnsRecord,
   DnsRecordSchema,
   type PolicyManifest,
   PolicyManifestSchema,
+  RelayMapSchema,
   SignedSchema,
 } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
-import { MAX_DNS_BYTES, MAX_RECORD_BYTES } from "@cloudvlan/kit/sign";
+import { MAX_DNS_BYTES, MAX_RECORD_BYTES, MAX_RELAY_MAP_BYTES } from "@cloudvlan/kit/sign";
 import { type Entry, nodeEntry, type RuleEntry, ruleEntry } from "./entry.ts";
 import { openRecord, RecordRefused, type TrustedKeyset } from "./keyset.ts";
 import type { Scope } from "./scope.ts";
 
 /** Kinds of object in the tables. */
-export const KIND = { node: 1, rule: 2, manifest: 3, dns: 4 } as const;
+export const KIND = { node: 1, rule: 2, manifest: 3, dns: 4, relayMap: 5 } as const;
 
 /** Object id of a cvlan's manifest. */
 export const MANIFEST = "manifest";
 
-/** Object id of a cvlan's DNS record. */
-export const DNS = "dns";
+/** Object ids of the records that a cvlan has one of each, which are every node's and stand beside the log. */
+export type SharedId = "dns" | "relay_map";
 
-/** How names are resolved in a cvlan. */
-export interface DnsEntry {
-  readonly record: DnsRecord;
+/** A record that all nodes of a cvlan are told alike: how names are resolved, which servers help to find ways. */
+export interface SharedEntry {
+  readonly id: SharedId;
+  readonly kind: number;
+  /** `record_revision`. */
+  readonly revision: bigint;
   /** Serialised `Signed`. */
   readonly bytes: Uint8Array;
+}
+
+interface SharedRecord {
+  readonly tenantId: string;
+  readonly cvlanId: string;
+  readonly recordRevision: bigint;
+}
+
+interface SharedForm {
+  readonly kind: number;
+  readonly domain: "dns" | "relay-map";
+  readonly maxBytes: number;
+  readonly parse: (payload: Uint8Array) => SharedRecord;
+}
+
+const SHARED: Readonly<Record<SharedId, SharedForm>> = {
+  dns: {
+    kind: KIND.dns,
+    domain: "dns",
+    maxBytes: MAX_DNS_BYTES,
+    parse: (payload) => fromBinary(DnsRecordSchema, payload),
+  },
+  relay_map: {
+    kind: KIND.relayMap,
+    domain: "relay-map",
+    maxBytes: MAX_RELAY_MAP_BYTES,
+    parse: (payload) => fromBinary(RelayMapSchema, payload),
+  },
+};
+
+export function isShared(objectId: string): objectId is SharedId {
+  return Object.hasOwn(SHARED, objectId);
 }
 
 /**
@@ -74,11 +109,18 @@ export function openManifest(keyset: TrustedKeyset, scope: Scope, bytes: Uint8Ar
 }
 
 /** @throws RecordRefused with the reason. */
-export function openDns(keyset: TrustedKeyset, scope: Scope, bytes: Uint8Array, nowMs: number): DnsEntry {
-  checkSize(bytes, MAX_DNS_BYTES);
-  const record = fromBinary(DnsRecordSchema, openRecord(keyset, "dns", bytes, nowMs));
+export function openShared(
+  keyset: TrustedKeyset,
+  scope: Scope,
+  id: SharedId,
+  bytes: Uint8Array,
+  nowMs: number,
+): SharedEntry {
+  const { kind, domain, maxBytes, parse } = SHARED[id];
+  checkSize(bytes, maxBytes);
+  const record = parse(openRecord(keyset, domain, bytes, nowMs));
   checkScope(scope, record);
-  return { record, bytes };
+  return { id, kind, revision: record.recordRevision, bytes };
 }
 
 function checkScope(scope: Scope, record: { tenantId: string; cvlanId: string }): void {

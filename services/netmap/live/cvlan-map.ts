@@ -126,7 +126,7 @@ export class CvlanMap {
     this.#hasRules = loaded.hasRules;
     this.#epoch = loaded.epoch;
     this.#revision = loaded.revision;
-    this.#shared.load(loaded.map, loaded.dns);
+    this.#shared.load(loaded.map, loaded.shared);
     this.#serving.begin(pair);
     this.#viewers.resync();
     this.#endRemoved();
@@ -182,9 +182,9 @@ export class CvlanMap {
       return { map: row, log: await readLog(tx, this.#context.keys, row, this.#revision, CATCH_UP) };
     });
     const hasNews = await this.#shared.catchUp(map);
-    const dns = hasNews && this.#shared.dns ? [this.#shared.dns.bytes] : [];
+    const shared = hasNews ? this.#shared.entries.map(({ bytes }) => bytes) : [];
     const records = log.flatMap(({ changes }) => changes.map(({ after }) => after)).filter(({ length }) => length > 0);
-    if (await this.#serving.lacksKeysOf([...dns, ...records])) this.#isBehind = true;
+    if (await this.#serving.lacksKeysOf([...shared, ...records])) this.#isBehind = true;
     if (hasNews) this.wakeAll();
     if (map.epoch === this.#epoch && map.revision === this.#revision) return false;
     const follows = map.epoch === this.#epoch && log[0]?.revision === this.#revision + 1n;
@@ -287,23 +287,24 @@ export class CvlanMap {
     const hints = this.#hints.of([...hinted].filter((id) => this.#mayHint(viewer.nodeId, id)));
     viewer.hinted.clear();
     const isNewer = full || keyset.version > viewer.keysetVersion;
-    const { dns: known, settings } = this.#shared;
-    const dns = known && (full || known.record.recordRevision > viewer.dnsRevision) ? known : undefined;
+    const shared = this.#shared.entries.filter(
+      ({ id, revision }) => full || revision > (viewer.sharedRevisions.get(id) ?? 0n),
+    );
     const { nodes, rules, removedNodes, removedRules } = delta;
     const isEmpty =
       !full &&
       !isNewer &&
-      !dns &&
+      shared.length === 0 &&
       nodes.length + rules.length + removedNodes.length + removedRules.length + hints.length === 0;
     if (isEmpty && !isHeadDue) return undefined;
     const previous = full ? 0n : viewer.position;
     viewer.position = this.#revision;
     viewer.keysetVersion = keyset.version;
-    viewer.dnsRevision = dns?.record.recordRevision ?? viewer.dnsRevision;
+    for (const { id, revision } of shared) viewer.sharedRevisions.set(id, revision);
     viewer.needsFull = false;
     viewer.isAlone = isAlone;
     const formerHead = viewer.head;
-    const head = this.#heads(key, this.#epoch, this.#revision, keyset.version, settings);
+    const head = this.#heads(key, this.#epoch, this.#revision, keyset.version, this.settings);
     if (viewer.continuesHeads) viewer.head = head;
     return framesOf({
       previous,
@@ -313,7 +314,7 @@ export class CvlanMap {
       head,
       formerHead,
       keyset: isNewer ? keyset.bytes : undefined,
-      dns: dns?.bytes,
+      shared,
       rootTransitions: isNewer ? keyset.rootTransitions : [],
       delta,
       hints,
@@ -332,7 +333,7 @@ export class CvlanMap {
     return viewer !== undefined && peer !== undefined && viewerId !== nodeId && this.#visibility.sees(viewer, peer);
   }
 
-  /** Has every stream look whether there is something for it that is not of its own: the keyset, the DNS record. */
+  /** Has every stream look whether there is something for it that is not of its own: the keyset, a shared record. */
   wakeAll(): void {
     this.#viewers.wake();
   }

@@ -1,5 +1,14 @@
 import { setImmediate } from "node:timers/promises";
-import { DNS, type DnsEntry, KIND, MANIFEST, isComplete, openDns, openEntry, openManifest } from "../domain/record.ts";
+import {
+  isComplete,
+  isShared,
+  KIND,
+  MANIFEST,
+  openEntry,
+  openManifest,
+  openShared,
+  type SharedEntry,
+} from "../domain/record.ts";
 import type { Entry, RuleEntry } from "../domain/entry.ts";
 import { RecordRefused, type TrustedKeyset } from "../domain/keyset.ts";
 import type { StoredRecord } from "../domain/plan.ts";
@@ -21,7 +30,7 @@ export interface LoadedMap {
   readonly log: readonly LoggedRevision[];
   /** The map's row. */
   readonly map: StoredMap;
-  readonly dns: DnsEntry | undefined;
+  readonly shared: readonly SharedEntry[];
 }
 
 /** Signatures verified before other work gets its turn: about 20 ms. */
@@ -44,8 +53,8 @@ export async function loadMap(context: NetmapContext, scope: Scope): Promise<Loa
     .filter(({ kind, removed }) => removed && kind === KIND.node)
     .map(({ objectId }) => objectId);
   const { epoch, revision } = map;
-  const dns = verifiedDns(context, scope, keyset, rows);
-  return { keyset, epoch, revision, entries, hasRules, removedNodes, log, map, dns };
+  const shared = verifiedShared(context, scope, keyset, rows);
+  return { keyset, epoch, revision, entries, hasRules, removedNodes, log, map, shared };
 }
 
 /** Times that the tables are read again because the keyset changed meanwhile. */
@@ -67,18 +76,21 @@ async function readUnderOneKeyset(context: NetmapContext, scope: Scope) {
   }
 }
 
-/** The DNS record among stored ones; undefined, and reported, when it does not verify. */
-export function verifiedDns(
+/** The shared records among stored ones; what does not verify is reported and left out. */
+export function verifiedShared(
   context: NetmapContext,
   scope: Scope,
   keyset: TrustedKeyset,
   rows: Iterable<StoredRecord>,
-): DnsEntry | undefined {
-  for (const row of rows) {
-    if (row.objectId !== DNS) continue;
-    return orReported(context, scope, DNS, () => openDns(keyset, scope, row.signed, context.clock.nowMs()));
+): SharedEntry[] {
+  const found: SharedEntry[] = [];
+  for (const { objectId, signed } of rows) {
+    if (!isShared(objectId)) continue;
+    const open = () => openShared(keyset, scope, objectId, signed, context.clock.nowMs());
+    const entry = orReported(context, scope, objectId, open);
+    if (entry) found.push(entry);
   }
-  return undefined;
+  return found;
 }
 
 function verified(context: NetmapContext, scope: Scope, keyset: TrustedKeyset, row: StoredRecord): Entry | undefined {

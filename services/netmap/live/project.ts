@@ -4,20 +4,30 @@ import { EffectiveSettingsSchema } from "@cloudvlan/gen/entity/v1/settings_pb.js
 import type { Tx } from "@cloudvlan/kit/db";
 import type { RuleEntry } from "../domain/entry.ts";
 import { RecordRefused, type TrustedKeyset } from "../domain/keyset.ts";
-import { type NodeNews, planDns, planNodes, planPolicy, type PolicyNews } from "../domain/plan.ts";
-import { DNS, type DnsEntry, isComplete, MANIFEST, openDns, openEntry, openManifest } from "../domain/record.ts";
+import { type NodeNews, planNodes, planPolicy, planShared, type PolicyNews } from "../domain/plan.ts";
+import {
+  isComplete,
+  MANIFEST,
+  openEntry,
+  openManifest,
+  openShared,
+  type SharedEntry,
+  type SharedId,
+} from "../domain/record.ts";
 import { headSettingsOf } from "../domain/head-settings.ts";
 import type { Scope } from "../domain/scope.ts";
 import {
+  keepRelayMapCursor,
   readMap,
   readPolicyRecords,
   readRecords,
+  registryCursor,
   rewindNodes,
   settingsOf,
   type StoredMap,
-  writeDns,
   writePlan,
   writeSettings,
+  writeShared,
 } from "../store.ts";
 import type { NetmapContext } from "./context.ts";
 import { isCursorAhead } from "./retry.ts";
@@ -32,12 +42,9 @@ export async function projectNodes(
   heard: Heard,
   signal: AbortSignal,
 ): Promise<void> {
-  const registryCursor = await context.db.tenant(scope.tenantId, (tx) => cursorOf(context, tx, scope));
+  const since = await context.db.tenant(scope.tenantId, (tx) => cursorOf(context, tx, scope));
   try {
-    for await (const { changes, revision } of context.registry.watchChanges(
-      { ...scope, since: registryCursor },
-      { signal },
-    )) {
+    for await (const { changes, revision } of context.registry.watchChanges({ ...scope, since }, { signal })) {
       if (changes.length > 0) await takeNodes(context, scope, changes, revision);
       await heard(changes.length);
     }
@@ -50,23 +57,26 @@ export async function projectNodes(
   }
 }
 
-/** A worker of a former version moves the cursor past what it does not know without taking it: then all is read again. */
+/** A worker of a former version moves the cursor past what it does not know without taking it: then that is read again. */
 async function cursorOf(context: NetmapContext, tx: Tx, scope: Scope): Promise<bigint> {
   const map = await readMap(tx, scope);
-  if (map.dnsRevision > 0n && settingsOf(context.keys, map)) return map.registryCursor;
+  if (map.dnsRevision > 0n && settingsOf(context.keys, map)) return registryCursor(map);
   await rewindNodes(tx, context.keys, map);
   return 0n;
 }
 
 async function takeNodes(context: NetmapContext, scope: Scope, changes: readonly Change[], to: bigint): Promise<void> {
   const news: (NodeNews & { readonly revision: bigint })[] = [];
-  let dns: DnsEntry | undefined;
+  const shared = new Map<SharedId, SharedEntry>();
+  const share = async (id: SharedId, bytes: Uint8Array): Promise<void> => {
+    const entry = await accept(context, scope, id, (keyset, now) => openShared(keyset, scope, id, bytes, now));
+    if (entry) shared.set(id, entry);
+  };
   let settings: { readonly revision: bigint; readonly bytes: Uint8Array } | undefined;
   for (const { objectId, revision, change } of changes) {
     if (change.case === "removal") news.push({ objectId, revision, entry: undefined });
-    if (change.case === "dns") {
-      dns = await accept(context, scope, DNS, (keyset, now) => openDns(keyset, scope, change.value, now));
-    }
+    if (change.case === "dns") await share("dns", change.value);
+    if (change.case === "relayMap") await share("relay_map", change.value);
     if (change.case === "settings") {
       settings = { revision, bytes: toBinary(EffectiveSettingsSchema, change.value) };
     }
@@ -78,12 +88,12 @@ async function takeNodes(context: NetmapContext, scope: Scope, changes: readonly
   }
   await context.db.tenant(scope.tenantId, async (tx) => {
     const map = await readMap(tx, scope, "update");
-    if (dns) await takeDns(context, tx, scope, dns);
+    for (const entry of shared.values()) await takeShared(context, tx, scope, entry);
     if (settings && (settings.revision > map.settingsRevision || !settingsOf(context.keys, map))) {
       await takeSettings(context, tx, map, settings);
     }
     // Another worker may have been faster, with a batch that ended elsewhere.
-    if (map.registryCursor >= to) return;
+    if (map.registryCursor >= to) return keepRelayMapCursor(tx, map, to);
     const fresh = news.filter(({ revision }) => revision > map.registryCursor);
     const plan = planNodes(
       await readRecords(
@@ -94,7 +104,8 @@ async function takeNodes(context: NetmapContext, scope: Scope, changes: readonly
       fresh,
     );
     reportStale(context, scope, plan.stale);
-    await writePlan(tx, context.keys, map, { registryCursor: to }, plan, context.config.log_revisions);
+    const cursors = { registryCursor: to, relayMapCursor: to };
+    await writePlan(tx, context.keys, map, cursors, plan, context.config.log_revisions);
   });
 }
 
@@ -110,11 +121,11 @@ async function takeSettings(
   context.log.error({ tenantId, cvlanId }, "registry tells settings that no head can carry; the former ones stay");
 }
 
-async function takeDns(context: NetmapContext, tx: Tx, scope: Scope, dns: DnsEntry): Promise<void> {
-  const known = await readRecords(tx, scope, [DNS]);
-  const row = planDns(known.get(DNS), dns);
-  if (row === "stale") reportStale(context, scope, [DNS]);
-  else if (row) await writeDns(tx, scope, row);
+async function takeShared(context: NetmapContext, tx: Tx, scope: Scope, entry: SharedEntry): Promise<void> {
+  const known = await readRecords(tx, scope, [entry.id]);
+  const row = planShared(known.get(entry.id), entry);
+  if (row === "stale") reportStale(context, scope, [entry.id]);
+  else if (row) await writeShared(tx, scope, entry, row);
 }
 
 /**

@@ -14,7 +14,7 @@ const LOOK_MS = 3_000;
 
 /** What the keys of a role sign of what the tables have. */
 const SIGNS: Readonly<Partial<Record<KeyRole, readonly number[]>>> = {
-  [KeyRole.ENROL]: [KIND.node, KIND.dns],
+  [KeyRole.ENROL]: [KIND.node, KIND.dns, KIND.relayMap],
   [KeyRole.POLICY]: [KIND.rule, KIND.manifest],
 };
 

@@ -1,18 +1,19 @@
 import { FIRST_SETTINGS, type HeadSettings } from "../domain/head-settings.ts";
-import { DNS, type DnsEntry } from "../domain/record.ts";
+import type { SharedEntry, SharedId } from "../domain/record.ts";
 import type { Scope } from "../domain/scope.ts";
-import { readRecords, settingsOf, type StoredMap } from "../store.ts";
+import { readRecords, settingsOf, sharedRevisions, type StoredMap } from "../store.ts";
 import type { NetmapContext } from "./context.ts";
-import { verifiedDns } from "./load.ts";
+import { verifiedShared } from "./load.ts";
 
-/** What all nodes of a cvlan are told alike, beside the log and its revisions: settings in heads, the DNS record, and how the tenant stands. */
+/** What all nodes of a cvlan are told alike, beside the log and its revisions: settings in heads, the shared records, and how the tenant stands. */
 export class Shared {
   readonly #context: NetmapContext;
   readonly #scope: Scope;
   #settings: HeadSettings = FIRST_SETTINGS;
   #areSettingsBroken = false;
-  #dns: DnsEntry | undefined;
-  #dnsRevision = 0n;
+  readonly #entries = new Map<SharedId, SharedEntry>();
+  /** As the map's row has them; a record that does not verify is read once. */
+  #revisions = new Map<SharedId, bigint>();
   #isSuspended = false;
   #standingRevision = 0n;
 
@@ -26,8 +27,8 @@ export class Shared {
     return this.#settings;
   }
 
-  get dns(): DnsEntry | undefined {
-    return this.#dns;
+  get entries(): SharedEntry[] {
+    return [...this.#entries.values()];
   }
 
   /** True when it is written that nodes are told no peers. */
@@ -41,24 +42,29 @@ export class Shared {
   }
 
   /** Takes what was read with the whole map. */
-  load(map: StoredMap, dns: DnsEntry | undefined): void {
+  load(map: StoredMap, shared: readonly SharedEntry[]): void {
     this.#takeSettings(map);
-    this.#dns = dns;
-    this.#dnsRevision = map.dnsRevision;
+    this.#entries.clear();
+    for (const entry of shared) this.#entries.set(entry.id, entry);
+    this.#revisions = sharedRevisions(map);
     this.#isSuspended = map.suspended;
     this.#standingRevision = map.standingRevision;
   }
 
-  /** Takes what changed since. @returns true when there is another DNS record to tell */
+  /** Takes what changed since. @returns true when there is another record to tell */
   async catchUp(map: StoredMap): Promise<boolean> {
     this.#takeSettings(map);
     this.#standingRevision = map.standingRevision;
-    if (map.dnsRevision === this.#dnsRevision) return false;
+    const revisions = sharedRevisions(map);
+    const changed = [...revisions].filter(([id, revision]) => revision !== this.#revisions.get(id)).map(([id]) => id);
+    if (changed.length === 0) return false;
     const { tenantId } = this.#scope;
-    const rows = await this.#context.db.tenant(tenantId, (tx) => readRecords(tx, this.#scope, [DNS]));
+    const rows = await this.#context.db.tenant(tenantId, (tx) => readRecords(tx, this.#scope, changed));
     const keyset = await this.#context.keysets.refresh(tenantId);
-    this.#dns = verifiedDns(this.#context, this.#scope, keyset, rows.values()) ?? this.#dns;
-    this.#dnsRevision = map.dnsRevision;
+    for (const entry of verifiedShared(this.#context, this.#scope, keyset, rows.values())) {
+      this.#entries.set(entry.id, entry);
+    }
+    this.#revisions = revisions;
     return true;
   }
 

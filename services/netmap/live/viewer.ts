@@ -1,5 +1,6 @@
 import { Refusal } from "@cloudvlan/kit/errors";
 import type { Entry } from "../domain/entry.ts";
+import type { SharedId } from "../domain/record.ts";
 
 /** One open stream: where it stands and what it is owed. What it is owed is a set, so a slow reader costs no queue. */
 export class Viewer {
@@ -7,8 +8,8 @@ export class Viewer {
   /** Revision the node stands at once it applied what was sent. */
   position: bigint;
   keysetVersion: bigint;
-  /** Of the DNS record it was sent; 0 before the first, which comes with the first step. */
-  dnsRevision = 0n;
+  /** Revisions of the shared records it was sent; none before the first step. */
+  readonly sharedRevisions = new Map<SharedId, bigint>();
   /** True for one that completes a head from the one before. */
   continuesHeads = false;
   /** Serialised `Signed` of the head that such a one was sent last. */

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { newSigningSeed, signingKeyFromSeed } from "@cloudvlan/kit/sign";
 import { type StoreUnderTest, withStores } from "@cloudvlan/kit/testing";
 import { and, eq } from "drizzle-orm";
-import { DNS } from "../domain/record.ts";
 import { maps, records } from "../schema.ts";
 import { readMap } from "../store.ts";
 import { tagged } from "./records.ts";
@@ -73,7 +72,7 @@ describe("the DNS record on the map stream", () => {
       await eventually("a map", () => before.dns !== undefined);
       await former.stop();
       await db().tenant(world.tenantId, async (tx) => {
-        await tx.delete(records).where(and(eq(records.tenantId, world.tenantId), eq(records.objectId, DNS)));
+        await tx.delete(records).where(and(eq(records.tenantId, world.tenantId), eq(records.objectId, "dns")));
         await tx.update(maps).set({ dnsRevision: 0n }).where(eq(maps.tenantId, world.tenantId));
       });
       const worker = world.worker(under.store);
@@ -123,7 +122,7 @@ describe("the DNS record on the map stream", () => {
         tx
           .update(records)
           .set({ signed: new Uint8Array([1, 2, 3]) })
-          .where(eq(records.objectId, DNS)),
+          .where(eq(records.objectId, "dns")),
       );
       const second = world.worker(under.store);
       const blind = second.watch(node);

@@ -13,6 +13,8 @@ import {
   type MapUpdate,
   type NodeRecord,
   NodeRecordSchema,
+  type RelayMap,
+  RelayMapSchema,
   type RuleRecord,
   RuleRecordSchema,
   type Signed,
@@ -39,6 +41,9 @@ export class Mirror {
   dns: DnsRecord | undefined;
   /** DNS records that came. */
   dnsRecords = 0;
+  relayMap: RelayMap | undefined;
+  /** Relay maps that came. */
+  relayMaps = 0;
   epoch = 0n;
   revision = 0n;
   keyset: Keyset | undefined;
@@ -74,6 +79,7 @@ export class Mirror {
     this.nodes = new Map(from.nodes);
     this.rules = new Map(from.rules);
     this.dns = from.dns;
+    this.relayMap = from.relayMap;
     this.epoch = from.epoch;
     this.revision = from.revision;
     this.keyset = from.keyset;
@@ -165,6 +171,7 @@ export class Mirror {
         this.rules.set(hex(record.ruleId), record);
       }
       if (update.dns.length > 0) this.#takeDns(update.dns);
+      if (update.relayMap.length > 0) this.#takeRelayMap(update.relayMap);
       for (const hint of update.hints) this.hints.set(hint.nodeId, hint);
       changes += update.nodes.length + update.rules.length + update.removedNodes.length + update.removedRules.length;
     }
@@ -182,6 +189,15 @@ export class Mirror {
     assert(record.recordRevision >= (this.dns?.recordRevision ?? 0n), "the DNS record went back");
     this.dns = record;
     this.dnsRecords++;
+  }
+
+  #takeRelayMap(bytes: Uint8Array): void {
+    const record = fromBinary(RelayMapSchema, this.#verify("relay-map", KeyRole.ENROL, bytes));
+    assert.equal(record.cvlanId, this.#scope.cvlanId);
+    assert.equal(record.tenantId, this.#scope.tenantId);
+    assert(record.recordRevision >= (this.relayMap?.recordRevision ?? 0n), "the relay map went back");
+    this.relayMap = record;
+    this.relayMaps++;
   }
 
   #followRoots(transitions: readonly Uint8Array[]): void {

@@ -14,6 +14,7 @@ import {
   KeysetSchema,
   NodeRecordSchema,
   PolicyManifestSchema,
+  RelayMapSchema,
   RuleRecordSchema,
   type Signed,
   SignedSchema,
@@ -90,6 +91,8 @@ export interface World {
   removeNode(nodeId: NodeId): Promise<void>;
   /** Signs the DNS record of the cvlan at a revision and tells of it. */
   putDns(domain: string, revision: bigint, key?: SigningKey, cvlanId?: string): Promise<void>;
+  /** Signs the relay map of the cvlan at a revision, with one server of this id, and tells of it. */
+  putRelayMap(server: string, revision: bigint, key?: SigningKey, cvlanId?: string): Promise<void>;
   /** Tells what is in force for the cvlan. */
   putSettings(settings: MessageInitShape<typeof SettingsSchema>): Promise<void>;
   /** Puts a policy version in force. */
@@ -250,6 +253,13 @@ export async function makeWorld(store: Store): Promise<World> {
       const record = create(DnsRecordSchema, { tenantId, cvlanId: ofCvlan, recordRevision, domain });
       const value = toBinary(SignedSchema, signRecord(key, "dns", toBinary(DnsRecordSchema, record)));
       await append("registry", [{ objectId: "dns", change: { case: "dns", value } }]);
+    },
+    putRelayMap: async (server, recordRevision, key = enrolKey, ofCvlan = cvlanId) => {
+      const endpoints = [{ address: Uint8Array.of(192, 0, 2, 1), port: 3478 }];
+      const servers = [{ id: server, region: "eu-west", endpoints }];
+      const record = create(RelayMapSchema, { tenantId, cvlanId: ofCvlan, recordRevision, servers });
+      const value = toBinary(SignedSchema, signRecord(key, "relay-map", toBinary(RelayMapSchema, record)));
+      await append("registry", [{ objectId: "relay_map", change: { case: "relayMap", value } }]);
     },
     putSettings: async (settings) => {
       const value = create(EffectiveSettingsSchema, { settings: create(SettingsSchema, settings) });
