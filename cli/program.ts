@@ -8,6 +8,7 @@ import { auditCommands } from "./nouns/audit.ts";
 import { completionCommand } from "./nouns/completion.ts";
 import { cvlanCommands } from "./nouns/cvlan.ts";
 import { debugCommands } from "./nouns/debug.ts";
+import { discoveryServerCommands } from "./nouns/discovery-server.ts";
 import { doctorCommand } from "./nouns/doctor.ts";
 import { groupCommands } from "./nouns/group.ts";
 import { joinCommand } from "./nouns/join.ts";
@@ -66,6 +67,7 @@ export function program(io: Io): Command {
   adminCommands(root, io);
   auditCommands(root, io);
   regionCommands(root, io);
+  discoveryServerCommands(root, io);
   root.commandsGroup("This tool:");
   completionCommand(root, io);
   root.helpCommand("help [command]", "say how a command is used");

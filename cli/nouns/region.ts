@@ -101,11 +101,11 @@ export function regionCommands(program: Command, io: Io): void {
     );
 }
 
-async function findRegionId(session: Session, io: Io, name = ""): Promise<string> {
+export async function findRegionId(session: Session, io: Io, name = ""): Promise<string> {
   return byName("region", await listRegions(session, io), name).id;
 }
 
-async function listRegions(session: Session, io: Io): Promise<Region[]> {
+export async function listRegions(session: Session, io: Io): Promise<Region[]> {
   return await everyPage(
     (pagination) => session.client(RegionService).listRegions({ pagination }, { signal: io.signal }),
     (page) => page.regions,

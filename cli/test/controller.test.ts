@@ -18,11 +18,15 @@ import { PresenceService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
 import { Permission } from "@cloudvlan/gen/options/v1/options_pb.js";
 import { type ApplyPolicyRequest, PolicyService } from "@cloudvlan/gen/policy/v1/policy_pb.js";
 import {
+  type CreateDiscoveryServerRequest,
   type CreateJoinTokenRequest,
   CvlanService,
+  DiscoveryServerService,
   EnrollmentService,
   GroupService,
   NodeService,
+  RegionService,
+  type UpdateDiscoveryServerRequest,
   type UpdateNodeRequest,
 } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { Refusal } from "@cloudvlan/kit/errors";
@@ -44,6 +48,16 @@ const NODES = Array.from({ length: 1_500 }, (_, n) => ({
   addresses: [`100.64.0.${n}`],
   tags: { env: "prod" },
 }));
+const REGION = { id: `region_${uuid(1)}`, name: "eu-west" };
+const SERVER = {
+  id: `discoveryserver_${uuid(1)}`,
+  name: "stun-1",
+  regionId: REGION.id,
+  endpoints: [
+    { address: "192.0.2.1", port: 3478 },
+    { address: "2001:db8::1", port: 3479 },
+  ],
+};
 const KEY = `cvk_${uuid(1)}_${uuid(2)}_${"s".repeat(43)}`;
 
 describe("cvlan against a controller", function () {
@@ -53,6 +67,7 @@ describe("cvlan against a controller", function () {
   let updates: UpdateNodeRequest[] = [];
   let tokens: CreateJoinTokenRequest[] = [];
   let keys: CreateApiKeyRequest[] = [];
+  let servers: (CreateDiscoveryServerRequest | UpdateDiscoveryServerRequest | string)[] = [];
   let policies: ApplyPolicyRequest[] = [];
   let applyPolicy: ServiceImpl<typeof PolicyService>["applyPolicy"];
   let knowsPresence = true;
@@ -88,6 +103,23 @@ describe("cvlan against a controller", function () {
         listKeyRotations: () => ({
           rotations: [{ role: KeyRole.MAP, stage: KeyRotationStage.DONE, keyId: "key_of_map" }],
         }),
+      });
+      router.service(RegionService, { listRegions: () => ({ regions: [REGION] }) });
+      router.service(DiscoveryServerService, {
+        createDiscoveryServer: (request) => {
+          servers.push(request);
+          return { discoveryServer: { ...SERVER, name: request.name } };
+        },
+        getDiscoveryServer: () => ({ discoveryServer: SERVER }),
+        listDiscoveryServers: () => ({ discoveryServers: [SERVER] }),
+        updateDiscoveryServer: (request) => {
+          servers.push(request);
+          return { discoveryServer: SERVER };
+        },
+        deleteDiscoveryServer: ({ discoveryServerId }) => {
+          servers.push(discoveryServerId);
+          return {};
+        },
       });
       router.service(CvlanService, { listCvlans: () => ({ cvlans: CVLANS }) });
       router.service(GroupService, {
@@ -138,7 +170,7 @@ describe("cvlan against a controller", function () {
   after(() => site[Symbol.asyncDispose]());
   beforeEach(() => {
     knowsPresence = true;
-    [bearers, updates, tokens, keys, policies] = [[], [], [], [], []];
+    [bearers, updates, tokens, keys, policies, servers] = [[], [], [], [], [], []];
     whoami = { subject: "apikey:1", tenantId: TENANT, tenantName: "acme" };
     applyPolicy = (request) => {
       policies.push(request);
@@ -185,6 +217,43 @@ describe("cvlan against a controller", function () {
     const json = await run("node", "list", "--cvlan", "office", "--json");
     assert.deepEqual([json.code, json.err], [0, ""]);
     assert.equal((JSON.parse(json.out) as { presence?: unknown }).presence, undefined);
+  });
+
+  it("makes, shows, changes and deletes discovery servers, by the names of regions, at STUN's port unless told another", async () => {
+    const of = (...argv: string[]) => run("discovery-server", ...argv);
+    const list = await of("list");
+    assert.match(list.out, /\nstun-1 +eu-west +192\.0\.2\.1:3478, \[2001:db8::1\]:3479 +discoveryserver_/);
+    const { discoveryServers } = JSON.parse((await of("list", "--json")).out) as {
+      discoveryServers: { name: string }[];
+    };
+    assert.deepEqual(
+      discoveryServers.map(({ name }) => name),
+      ["stun-1"],
+    );
+    for (const verb of ["show", "get"]) assert.match((await of(verb, "stun-1")).out, /region: +eu-west\n/);
+    const given = ["--endpoint", "192.0.2.9", "--endpoint", "[2001:db8::9]:3479", "--endpoint", "2001:db8::a"];
+    assert.deepEqual(await of("create", "stun-2", "--region", "eu-west", ...given), {
+      code: 0,
+      out: `stun-2 ${SERVER.id}\n`,
+      err: "",
+    });
+    assert.equal((await of("update", "stun-1", "--region", "eu-west", "--endpoint", "192.0.2.7:5")).code, 0);
+    assert.equal((await of("update", "stun-1", "--name", "stun-3")).code, 0);
+    assert.equal((await of("delete", "stun-1")).code, 0);
+    const said = servers.map((each) =>
+      typeof each === "string"
+        ? each
+        : [each.name, each.regionId, ...each.endpoints.map(({ address, port }) => `${address} ${port}`)],
+    );
+    assert.deepEqual(said, [
+      ["stun-2", REGION.id, "192.0.2.9 3478", "2001:db8::9 3479", "2001:db8::a 3478"],
+      [undefined, REGION.id, "192.0.2.7 5"],
+      ["stun-3", undefined],
+      SERVER.id,
+    ]);
+    assert.equal((await of("show", "stun-9")).code, 3);
+    assert.equal((await of("create", "stun-2", "--region", "eu-west")).code, 2);
+    assert.equal((await of("create", "stun-2", "--region", "us-east", ...given)).code, 3);
   });
 
   it("finds nodes by name or id, and says what is near when there is none", async () => {

@@ -13,7 +13,7 @@ import type { Seals } from "./seals.ts";
 
 /** What the handlers work with. */
 export interface RegistryDeps extends SigningDeps {
-  /** They sign node and DNS records. */
+  /** They sign node and DNS records and relay maps. */
   readonly enrolKeys: DelegatedKeys;
 }
 

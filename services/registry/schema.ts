@@ -35,6 +35,15 @@ export const publications = schema.table("publication", {
   cvlanId: text("cvlan_id").primaryKey(),
   owner: text("owner").notNull(),
   due: boolean("due").notNull(),
+  relayRevision: bigint("relay_revision", { mode: "bigint" }).notNull().default(0n),
+});
+
+export const cvlanRelayMaps = schema.table("cvlan_relay_map", {
+  tenantId: text("tenant_id").notNull(),
+  cvlanId: text("cvlan_id").primaryKey(),
+  record: bytes("record").notNull(),
+  recordRevision: bigint("record_revision", { mode: "bigint" }).notNull(),
+  seal: bytes("seal").notNull(),
 });
 
 const layer = {
@@ -137,6 +146,23 @@ export const regions = schema.table("region", {
   displayName: text("display_name").notNull(),
   createdAt: instant("created_at").notNull(),
   createdBy: text("created_by").notNull(),
+});
+
+export const discoveryServers = schema.table("discovery_server", {
+  id: text("id").primaryKey(),
+  name: text("name").notNull(),
+  regionId: text("region_id").notNull(),
+  regionName: text("region_name").notNull(),
+  endpoints: text("endpoints").array().notNull(),
+  createdAt: instant("created_at").notNull(),
+  updatedAt: instant("updated_at").notNull(),
+  createdBy: text("created_by").notNull(),
+  seal: bytes("seal").notNull(),
+});
+
+export const relayRevisions = schema.table("relay_revision", {
+  slot: smallint("slot").primaryKey(),
+  revision: bigint("revision", { mode: "bigint" }).notNull(),
 });
 
 export const pendingDenials = schema.table("pending_denial", {

@@ -5,6 +5,7 @@ import { KeyRole } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import {
   AuditService,
   CvlanService,
+  DiscoveryServerService,
   EnrollmentService,
   GroupService,
   NodeService,
@@ -23,6 +24,13 @@ import { createCvlan, deleteCvlan, getCvlan, getTenantStats, listCvlans, updateC
 import { endDeletedTenants } from "./handlers/deleted-tenants.ts";
 import { endDeniedBefore } from "./handlers/denied-before.ts";
 import {
+  createDiscoveryServer,
+  deleteDiscoveryServer,
+  getDiscoveryServer,
+  listDiscoveryServers,
+  updateDiscoveryServer,
+} from "./handlers/discovery-servers.ts";
+import {
   addGroupMember,
   createGroup,
   deleteGroup,
@@ -34,7 +42,7 @@ import {
 } from "./handlers/groups.ts";
 import { beginJoin, join } from "./handlers/join.ts";
 import { getNode, listNodes, updateNode } from "./handlers/nodes.ts";
-import { publishDue } from "./handlers/publish-cvlan.ts";
+import { publishDue } from "./handlers/publish-due.ts";
 import { createRegion, deleteRegion, getRegion, listRegions, updateRegion } from "./handlers/regions.ts";
 import { resignRecords } from "./handlers/resign.ts";
 import { resolveTargets } from "./handlers/resolve.ts";
@@ -50,7 +58,7 @@ import { secrets } from "./secrets.ts";
 /** Milliseconds between looks at revocations whose second half was lost. */
 const REDRIVE_INTERVAL = 10_000;
 
-/** registry: cvlans, nodes and their signed records, groups, tags, regions, join tokens, addresses. */
+/** registry: cvlans, nodes and their signed records, groups, tags, regions, discovery servers, join tokens, addresses. */
 export const registry = defineService({
   name: "registry",
   config,
@@ -60,6 +68,7 @@ export const registry = defineService({
     GroupService,
     TagService,
     RegionService,
+    DiscoveryServerService,
     SettingsService,
     EnrollmentService,
     RegistryService,
@@ -131,6 +140,20 @@ export const registry = defineService({
           updateRegion: async (request, handler) => ({ region: await updateRegion(deps, request, callerOf(handler)) }),
           deleteRegion: async (request, handler) => {
             await deleteRegion(deps, request, callerOf(handler));
+            return {};
+          },
+        });
+        router.service(DiscoveryServerService, {
+          createDiscoveryServer: async (request, handler) => ({
+            discoveryServer: await createDiscoveryServer(deps, request, callerOf(handler)),
+          }),
+          getDiscoveryServer: async (request) => ({ discoveryServer: await getDiscoveryServer(deps, request) }),
+          listDiscoveryServers: (request) => listDiscoveryServers(deps, request),
+          updateDiscoveryServer: async (request, handler) => ({
+            discoveryServer: await updateDiscoveryServer(deps, request, callerOf(handler)),
+          }),
+          deleteDiscoveryServer: async (request, handler) => {
+            await deleteDiscoveryServer(deps, request, callerOf(handler));
             return {};
           },
         });

@@ -29,6 +29,8 @@ const OF_NO_TENANT = new Set([
   "auth.context_key",
   "registry.installation",
   "registry.region",
+  "registry.discovery_server",
+  "registry.relay_revision",
   "registry.cluster_settings",
   "netmap.presence_worker",
 ]);

@@ -24,6 +24,7 @@ import { AuditService as PolicyAuditService, PolicyService } from "@cloudvlan/ge
 import {
   AuditService as RegistryAuditService,
   CvlanService,
+  DiscoveryServerService,
   EnrollmentService,
   GroupService,
   NodeService,
@@ -221,6 +222,32 @@ const newRegion = async (ground: Ground) => {
 sample(RegionService.method.getRegion, newRegion);
 sample(RegionService.method.updateRegion, async (ground) => ({ ...(await newRegion(ground)), displayName: "Renamed" }));
 sample(RegionService.method.deleteRegion, newRegion);
+
+/** Of few there may be at once: one that a sample left goes before there are too many. */
+const newServerRequest = async (ground: Ground) => {
+  const servers = createClient(DiscoveryServerService, ownerOf(ground));
+  const { discoveryServers } = await servers.listDiscoveryServers({});
+  const [oldest] = discoveryServers;
+  if (oldest && discoveryServers.length >= 32) {
+    await servers.deleteDiscoveryServer({ discoveryServerId: oldest.id });
+  }
+  const groups = randomBytes(12).toString("hex").match(/.{4}/g) ?? [];
+  const endpoints = [{ address: ["2001", "db8", ...groups].join(":"), port: 3478 }];
+  return { ...(await newRegion(ground)), name: newName("server"), endpoints };
+};
+const newServer = async (ground: Ground) => {
+  const servers = createClient(DiscoveryServerService, ownerOf(ground));
+  const { discoveryServer } = await servers.createDiscoveryServer(await newServerRequest(ground));
+  return { discoveryServerId: typed("discoveryserver", discoveryServer?.id) };
+};
+sample(DiscoveryServerService.method.createDiscoveryServer, newServerRequest);
+sample(DiscoveryServerService.method.getDiscoveryServer, newServer);
+sample(DiscoveryServerService.method.listDiscoveryServers, () => ({}));
+sample(DiscoveryServerService.method.updateDiscoveryServer, async (ground) => ({
+  ...(await newServer(ground)),
+  name: newName("renamed"),
+}));
+sample(DiscoveryServerService.method.deleteDiscoveryServer, newServer);
 
 const layerOf = (ground: Ground) => ({ ...scopeOf(ground), layer: SettingsLayer.CVLAN });
 sample(SettingsService.method.getSettings, layerOf);

@@ -10,7 +10,7 @@ import { type KeyRotation, KeyRotationStage, TenantKeys, TenantService } from "@
 import { EngineService } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import { KeysetSchema, type MapUpdate, MapUpdateSchema, SignedSchema } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import { NetmapService } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
-import { CvlanService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
+import { CvlanService, DiscoveryServerService, RegionService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { engineTransport } from "@cloudvlan/agent/engine";
 import { fetchTrustBundle } from "@cloudvlan/kit/client";
 import { systemClock } from "@cloudvlan/kit/clock";
@@ -134,6 +134,14 @@ describe("the keys that sign for a tenant are replaced", function () {
     nodeIds = await idsNow();
     // A network that no node ever looked at has a signed record too.
     await createClient(CvlanService, api).createCvlan({ tenantId: tenant.tenantId, name: "empty" });
+    const { region } = await createClient(RegionService, api).createRegion({ name: "eu-west" });
+    await createClient(DiscoveryServerService, api).createDiscoveryServer({
+      name: "stun-1",
+      regionId: region?.id ?? "",
+      endpoints: [{ address: "192.0.2.1", port: 3478 }],
+    });
+    for (const node of [site.a, site.b])
+      await until(`${node.name} has the relay map`, async () => (await node.status())?.engine?.relayMapServers === 1);
   });
   after(() => site?.[Symbol.asyncDispose]());
 
@@ -201,10 +209,10 @@ describe("the keys that sign for a tenant are replaced", function () {
     const present = await servedMap();
     assert.deepEqual(present.keyIds.toSorted(), keyIds.toSorted(), "the former keys left the keyset");
     assert.ok(former.keyIds.every((keyId) => !keyIds.includes(keyId)));
-    const signers = ({ nodes, rules, dns, head }: MapUpdate) =>
-      [...nodes, ...rules, dns, head].map((bytes) => fromBinary(SignedSchema, bytes).keyId);
+    const signers = ({ nodes, rules, dns, relayMap, head }: MapUpdate) =>
+      [...nodes, ...rules, dns, relayMap, head].map((bytes) => fromBinary(SignedSchema, bytes).keyId);
     for (const { map } of [former, present])
-      assert.equal(signers(map).length, 5, "two nodes, a rule, the names and the head");
+      assert.equal(signers(map).length, 6, "two nodes, a rule, the names, the relay map and the head");
     assert.ok(signers(present.map).every((keyId) => keyIds.includes(keyId)));
     assert.deepEqual(await idsNow(), nodeIds);
 
@@ -212,7 +220,7 @@ describe("the keys that sign for a tenant are replaced", function () {
     await a.agent.end("SIGKILL");
     using transport = engineTransport(join(a.state, "engine", "engine.sock"), systemClock);
     const engine = createClient(EngineService, transport);
-    const { revision, head, nodes, rules, dns } = present.map;
+    const { revision, head, nodes, rules, dns, relayMap } = present.map;
     const step = async (part: MessageInitShape<typeof MapUpdateSchema>) => {
       const generation = ((await engine.getStatus({ withoutPeers: true })).status?.generation ?? 0n) + 1n;
       return engine.apply({
@@ -220,11 +228,12 @@ describe("the keys that sign for a tenant are replaced", function () {
         updates: [create(MapUpdateSchema, { previous: revision, revision, head, ...part })],
       });
     };
-    await step({ nodes, rules, dns });
+    await step({ nodes, rules, dns, relayMap });
     for (const part of [
       { nodes: former.map.nodes },
       { rules: former.map.rules },
       { dns: former.map.dns },
+      { relayMap: former.map.relayMap },
       { head: former.map.head },
     ]) {
       const refused = await step(part).then(

@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { TenantKeys, TenantService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { ControllerState } from "@cloudvlan/gen/agent/v1/agent_pb.js";
 import { PolicyDocumentSchema } from "@cloudvlan/gen/entity/v1/policy_pb.js";
-import { NodeService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
+import { DiscoveryServerService, NodeService, RegionService } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { PolicyService } from "@cloudvlan/gen/policy/v1/policy_pb.js";
 import { create } from "@bufbuild/protobuf";
-import { createClient } from "@connectrpc/connect";
+import { createClient, type Transport } from "@connectrpc/connect";
 import { ping, type SiteNode, tcp, until } from "./site/index.ts";
 import { CONTROLLER_GONE, NODE_REVOKED } from "./site/loud.ts";
 import { hasFormerVersion, NEEDS_FORMER, startUpgradeSite, type UpgradeSite, type Version } from "./site/upgrade.ts";
@@ -66,6 +66,17 @@ const isConnected = (node: SiteNode) =>
     const status = await node.status();
     return status?.controller === ControllerState.CONNECTED && status.engine?.map?.stale === false;
   });
+
+/** Registers a discovery server, which a machine of the former version knows nothing of. */
+async function addServer(api: Transport): Promise<void> {
+  const { region } = await createClient(RegionService, api).createRegion({ name: "eu-west" });
+  const endpoints = [{ address: "192.0.2.1", port: 3478 }];
+  const request = { name: "stun-1", regionId: region?.id ?? "", endpoints };
+  await createClient(DiscoveryServerService, api).createDiscoveryServer(request);
+}
+
+const knowsServer = (node: SiteNode) =>
+  until(`${node.name} knows the server`, async () => (await node.status())?.engine?.relayMapServers === 1);
 
 /** Who a machine is: a join would change it. */
 async function selfOf(node: SiteNode) {
@@ -143,6 +154,8 @@ suite("a control plane of the former version and its machines are upgraded", fun
     });
     assert.deepEqual(await kept(), before);
     await knowsNames(b);
+    await addServer(site.api);
+    await knowsServer(b);
     c = await site.machine("hostc", "former");
     await joined(c, early);
     await bothPing(c, b);
@@ -171,6 +184,7 @@ suite("a control plane of the former version and its machines are upgraded", fun
     assert.deepEqual(await selfOf(present), self);
     await bothPing(present, b);
     await knowsNames(present);
+    await knowsServer(present);
     a = present;
   });
 
@@ -186,6 +200,7 @@ suite("a control plane of the former version and its machines are upgraded", fun
     await reaches([former], () => site.tenant.apply(ping));
     await bothPing(former, a);
     await change(former, b, () => bothPing(b, a));
+    await knowsServer(b);
     assert.deepEqual(await selfOf(b), self);
     await bothPing(b, a);
   });
@@ -262,10 +277,15 @@ suite("workers of the former and of the present version serve one PostgreSQL", f
     };
     await underTraffic(a, "hostb", async () => {
       await changed(1, "present");
+      const bearer = (await readFile(join(site.folder, "platform-owner.key"), "utf8")).trim();
+      const connection = site.control.connectToWorker(1, { bearer });
+      await addServer(connection).finally(() => connection.close());
       // The former version starts on tables that the present one brought up to date; the streams move to the other.
       await changed(0, "former");
       await changed(0, "present");
     });
+    // Also where a worker of the former version went over it first.
+    await knowsServer(b);
     await tenant.revoke("hosta");
     await until("hostb forgets hosta", async () => (await b.peer("hosta")) === undefined);
   });

@@ -39,6 +39,7 @@ import { domainsOf, domainTaken } from "../store/dns.ts";
 import { pageOf, splitPage } from "@cloudvlan/kit/page";
 import { databaseNow } from "../store/time.ts";
 import { publishCvlan, publishDomain } from "./publish-cvlan.ts";
+import { publishRelayMap } from "./publish-relay-map.ts";
 import { tenantOf } from "./request.ts";
 import { cvlanOf } from "./wire.ts";
 
@@ -61,6 +62,7 @@ export async function createCvlan(deps: RegistryDeps, request: CreateCvlanReques
         createdBy: subjectOf(caller),
       });
       await publishCvlan(deps, tx, key, row, domain);
+      await publishRelayMap(deps, tx, key, tenantId, id);
       await deps.audit.record(tx, caller, {
         action: pathOf(CvlanService.method.createCvlan),
         objectId: id,

@@ -12,14 +12,17 @@ import {
 } from "@cloudvlan/gen/registry/v1/registry_pb.js";
 import { pathOf } from "@cloudvlan/kit/access";
 import { type Caller, subjectOf } from "@cloudvlan/kit/caller";
-import { isUniqueViolation } from "@cloudvlan/kit/db";
+import { isForeignKeyViolation, isUniqueViolation } from "@cloudvlan/kit/db";
 import { newId } from "@cloudvlan/kit/ids";
 import type { RegistryDeps } from "../deps.ts";
+import { renameRegionOfServers } from "../store/discovery-servers.ts";
+import { wakePublishers } from "../store/publications.ts";
 import { pageOf, splitPage } from "@cloudvlan/kit/page";
 import {
   deleteRegion as deleteRow,
   insertRegion,
   listRegions as listRows,
+  regionInUse,
   regionNameTaken,
   regionNotFound,
   requireRegion,
@@ -68,6 +71,7 @@ export async function updateRegion(deps: RegistryDeps, request: UpdateRegionRequ
       const { name = current.name, displayName = current.displayName } = request;
       const row = { ...current, name, displayName };
       await updateRow(tx, row);
+      if (await renameRegionOfServers(tx, deps.seals, row.id, name, await databaseNow(tx))) await wakePublishers(tx);
       const action = pathOf(RegionService.method.updateRegion);
       await deps.audit.record(tx, caller, { action, objectId: row.id, outcome: "ok" });
       return regionOf(deps.clusterId, row);
@@ -78,9 +82,14 @@ export async function updateRegion(deps: RegistryDeps, request: UpdateRegionRequ
 }
 
 export async function deleteRegion(deps: RegistryDeps, request: DeleteRegionRequest, caller: Caller): Promise<void> {
-  await deps.db.platform(async (tx) => {
-    if (!(await deleteRow(tx, request.regionId))) throw regionNotFound();
-    const action = pathOf(RegionService.method.deleteRegion);
-    await deps.audit.record(tx, caller, { action, objectId: request.regionId, outcome: "ok" });
-  });
+  const { regionId } = request;
+  try {
+    await deps.db.platform(async (tx) => {
+      if (!(await deleteRow(tx, regionId))) throw regionNotFound();
+      const action = pathOf(RegionService.method.deleteRegion);
+      await deps.audit.record(tx, caller, { action, objectId: regionId, outcome: "ok" });
+    });
+  } catch (error) {
+    throw isForeignKeyViolation(error) ? regionInUse(regionId) : error;
+  }
 }

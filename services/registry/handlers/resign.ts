@@ -8,15 +8,21 @@ import type { SigningDeps } from "../deps.ts";
 import { openRecord } from "../domain/record.ts";
 import { requireCvlan } from "../store/cvlans.ts";
 import { type NodeRow, updateNode } from "../store/nodes.ts";
-import { countSignedByOthers, dnsSignedByOthers, nodesSignedByOthers } from "../store/resign.ts";
+import {
+  countSignedByOthers,
+  dnsSignedByOthers,
+  nodesSignedByOthers,
+  relayMapsSignedByOthers,
+} from "../store/resign.ts";
 import { publishDomain } from "./publish-cvlan.ts";
+import { signRelayMap } from "./publish-relay-map.ts";
 
 /** Records signed in one transaction: requests that wait for the same rows wait so long. */
 const BATCH = 100;
 
 /**
- * Has the tenant's key sign what another key of the role signed: node records as they are, DNS records under their next
- * revision. Rows that other workers are at are left to them.
+ * Has the tenant's key sign what another key of the role signed: node records as they are, DNS records and relay maps under
+ * their next revision. Rows that other workers are at are left to them.
  */
 export async function resignRecords(deps: SigningDeps, tenantId: TenantId, key: RoleKey): Promise<Resigned> {
   let signed = 0;
@@ -34,6 +40,14 @@ export async function resignRecords(deps: SigningDeps, tenantId: TenantId, key: 
   for (const cvlanId of cvlanIds) {
     await deps.db.tenant(tenantId, async (tx) => {
       await publishDomain(deps, tx, key, await requireCvlan(tx, deps.seals, tenantId, cvlanId));
+    });
+    signed++;
+  }
+  const relayed = await deps.db.tenant(tenantId, (tx) => relayMapsSignedByOthers(tx, tenantId, key));
+  for (const cvlanId of relayed) {
+    await deps.db.tenant(tenantId, async (tx) => {
+      await requireCvlan(tx, deps.seals, tenantId, cvlanId);
+      await signRelayMap(deps, tx, key, { tenantId, cvlanId });
     });
     signed++;
   }

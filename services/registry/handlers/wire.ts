@@ -3,12 +3,15 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type Provenance, ProvenanceSchema, Status } from "@cloudvlan/gen/entity/v1/common_pb.js";
 import { type Cvlan, CvlanSchema } from "@cloudvlan/gen/entity/v1/cvlan_pb.js";
 import { type JoinToken, JoinTokenSchema, JoinTokenStatus } from "@cloudvlan/gen/entity/v1/enrollment_pb.js";
+import { type DiscoveryServer, DiscoveryServerSchema } from "@cloudvlan/gen/entity/v1/discovery_server_pb.js";
 import { type Group, GroupSchema } from "@cloudvlan/gen/entity/v1/group_pb.js";
 import { type Node, NodeSchema } from "@cloudvlan/gen/entity/v1/node_pb.js";
 import { type Region, RegionSchema } from "@cloudvlan/gen/entity/v1/region_pb.js";
 import { formatAddress } from "@cloudvlan/kit/net";
 import { addressesOf } from "../domain/pool.ts";
+import { parseEndpoint } from "../domain/server-endpoints.ts";
 import type { CvlanRow } from "../store/cvlans.ts";
+import type { ServerRow } from "../store/discovery-servers.ts";
 import type { GroupRow } from "../store/groups.ts";
 import type { NodeRow } from "../store/nodes.ts";
 import type { RegionRow } from "../store/regions.ts";
@@ -64,6 +67,23 @@ export function groupOf(clusterId: string, row: GroupRow): Group {
 export function regionOf(clusterId: string, row: RegionRow): Region {
   const { id, name, displayName } = row;
   return create(RegionSchema, { id, name, displayName, provenance: provenanceOf(row), clusterId });
+}
+
+export function discoveryServerOf(clusterId: string, row: ServerRow): DiscoveryServer {
+  const { id, name, regionId, endpoints } = row;
+  const provenance = { ...provenanceOf(row), updatedAt: timestampFromDate(row.updatedAt) };
+  return create(DiscoveryServerSchema, {
+    id,
+    name,
+    regionId,
+    status: Status.ACTIVE,
+    endpoints: endpoints.map((text) => {
+      const { address, port } = parseEndpoint(text);
+      return { address: formatAddress(address), port };
+    }),
+    provenance,
+    clusterId,
+  });
 }
 
 /** @param now the database's time, which also set the expiry. */

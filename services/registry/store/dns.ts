@@ -17,11 +17,12 @@ export async function lockDns(tx: Tx, seals: Seals, tenantId: string, cvlanId: s
     .where(and(eq(cvlanDns.tenantId, tenantId), eq(cvlanDns.cvlanId, cvlanId)))
     .for("update");
   const row = seals.open("cvlan_dns", stored);
-  if (stored && !row) throw brokenDns("SEAL_BROKEN");
+  if (stored && !row) throw brokenRecord("SEAL_BROKEN");
   return row;
 }
 
-export function brokenDns(auditReason: string): Refusal {
+/** A record of a cvlan that is not this service's: nothing is signed on top of it. */
+export function brokenRecord(auditReason: string): Refusal {
   return new Refusal("not_found", "CVLAN_NOT_FOUND", "there is no such cvlan", {
     field: "cvlan_id",
     remedy: "list the tenant's cvlans",

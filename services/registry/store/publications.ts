@@ -1,6 +1,6 @@
 import type { Tx } from "@cloudvlan/kit/db";
-import { and, asc, eq, gt, inArray, sql } from "drizzle-orm";
-import { fanOuts, publications } from "../schema.ts";
+import { and, asc, eq, gt, inArray, lt, sql } from "drizzle-orm";
+import { fanOuts, publications, relayRevisions } from "../schema.ts";
 
 /** Channel on which workers tell each other that cvlans are to be published. */
 export const PUBLICATIONS = "registry_publications";
@@ -9,8 +9,14 @@ export async function wakePublishers(tx: Tx): Promise<void> {
   await tx.execute(sql`select pg_notify(${PUBLICATIONS}, '')`);
 }
 
+/** A cvlan on a list, and its tenant. */
+export interface Due {
+  readonly cvlanId: string;
+  readonly owner: string;
+}
+
 /** Cvlans that are due, in a fixed order, past the first `skip`; of every tenant when in a platform transaction. */
-export async function listDue(tx: Tx, limit: number, skip: number): Promise<{ cvlanId: string; owner: string }[]> {
+export async function listDue(tx: Tx, limit: number, skip: number): Promise<Due[]> {
   return tx
     .select({ cvlanId: publications.cvlanId, owner: publications.owner })
     .from(publications)
@@ -29,6 +35,32 @@ export async function takeDue(tx: Tx, cvlanId: string): Promise<boolean> {
     .update(publications)
     .set({ due: false })
     .where(and(eq(publications.cvlanId, cvlanId), eq(publications.due, true)))
+    .returning({ id: publications.cvlanId });
+  return taken.length > 0;
+}
+
+/** Cvlans that were told an older relay map, in a fixed order, past the first `skip`. */
+export async function listRelayDue(tx: Tx, limit: number, skip: number): Promise<Due[]> {
+  const current = tx.select({ revision: relayRevisions.revision }).from(relayRevisions);
+  return tx
+    .select({ cvlanId: publications.cvlanId, owner: publications.owner })
+    .from(publications)
+    .where(lt(publications.relayRevision, current))
+    .orderBy(asc(publications.relayRevision), asc(publications.cvlanId))
+    .limit(limit)
+    .offset(skip);
+}
+
+/**
+ * Writes down that a cvlan is told the relay map of a revision, before anything of that is read: of two workers one waits for
+ * the other, and what changes afterwards has another revision.
+ * @returns false when it was told that or a newer one, or is gone.
+ */
+export async function takeRelayDue(tx: Tx, cvlanId: string, relayRevision: bigint): Promise<boolean> {
+  const taken = await tx
+    .update(publications)
+    .set({ relayRevision })
+    .where(and(eq(publications.cvlanId, cvlanId), lt(publications.relayRevision, relayRevision)))
     .returning({ id: publications.cvlanId });
   return taken.length > 0;
 }

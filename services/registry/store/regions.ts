@@ -39,6 +39,13 @@ export function regionNotFound(): Refusal {
   });
 }
 
+export function regionInUse(objectId: string): Refusal {
+  return new Refusal("conflict", "REGION_IN_USE", "a discovery server stands in the region", {
+    objectId,
+    remedy: "move its discovery servers to another region, or delete them, first",
+  });
+}
+
 /** Replaces the names of a region. */
 export async function updateRegion(tx: Tx, { id, name, displayName }: RegionRow): Promise<void> {
   await tx.update(regions).set({ name, displayName }).where(eq(regions.id, id));

@@ -3,7 +3,7 @@ import type { Tx } from "@cloudvlan/kit/db";
 import { isSignedByOther } from "@cloudvlan/kit/delegation";
 import type { SigningKey } from "@cloudvlan/kit/sign";
 import { and, asc, count, eq, gt } from "drizzle-orm";
-import { cvlanDns, nodes } from "../schema.ts";
+import { cvlanDns, cvlanRelayMaps, nodes } from "../schema.ts";
 import type { NodeRow } from "./nodes.ts";
 
 /** Nodes on maps: only their records are looked at again. */
@@ -38,9 +38,20 @@ export async function dnsSignedByOthers(tx: Tx, tenantId: string, { keyId }: Sig
   return rows.map(({ cvlanId }) => cvlanId);
 }
 
-/** Records of both kinds that another key signed. */
+/** Cvlans whose relay map another key signed. */
+export async function relayMapsSignedByOthers(tx: Tx, tenantId: string, { keyId }: SigningKey): Promise<string[]> {
+  const rows = await tx
+    .select({ cvlanId: cvlanRelayMaps.cvlanId })
+    .from(cvlanRelayMaps)
+    .where(and(eq(cvlanRelayMaps.tenantId, tenantId), isSignedByOther(cvlanRelayMaps.record, keyId)))
+    .orderBy(asc(cvlanRelayMaps.cvlanId));
+  return rows.map(({ cvlanId }) => cvlanId);
+}
+
+/** Records of all kinds that another key signed. */
 export async function countSignedByOthers(tx: Tx, tenantId: string, key: SigningKey): Promise<number> {
   const [ofNodes] = await tx.select({ left: count() }).from(nodes).where(ofOthers(tenantId, key));
   const dns = await dnsSignedByOthers(tx, tenantId, key);
-  return (ofNodes?.left ?? 0) + dns.length;
+  const relayMaps = await relayMapsSignedByOthers(tx, tenantId, key);
+  return (ofNodes?.left ?? 0) + dns.length + relayMaps.length;
 }

@@ -1,4 +1,4 @@
-import { EventEmitter } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { AuthService, CertificateService } from "@cloudvlan/gen/auth/v1/auth_pb.js";
 import { Status } from "@cloudvlan/gen/entity/v1/common_pb.js";
 import { Refusal } from "@cloudvlan/kit/errors";
@@ -68,10 +68,7 @@ export function authPeer(): AuthPeer {
               change: { case: "tenant" as const, value: { tenantId, status: Status.DELETED, revision: 3n } },
             }));
             yield { changes, revision: BigInt(deleted.length) };
-            await new Promise<void>((resolve) => {
-              told.once("deleted", resolve);
-              signal.addEventListener("abort", () => resolve(), { once: true });
-            });
+            await once(told, "deleted", { signal }).catch(() => undefined);
           }
         },
         getKeyset: ({ tenantId }) => {

@@ -9,6 +9,8 @@ import {
   DnsRecordSchema,
   type NodeRecord,
   NodeRecordSchema,
+  type RelayMap,
+  RelayMapSchema,
   SignedSchema,
 } from "@cloudvlan/gen/entity/v1/netmap_pb.js";
 import {
@@ -301,6 +303,22 @@ export async function dnsOf(under: RegistryUnderTest, { tenantId, cvlanId }: Pla
     const signed = fromBinary(SignedSchema, change.value);
     if (!verifyRecord(under.auth.enrolKey(tenantId), "dns", signed)) throw new Error("the signature does not hold");
     return fromBinary(DnsRecordSchema, signed.payload);
+  }
+  return undefined;
+}
+
+/** The relay map in the cvlan's stream, verified. */
+export async function relayMapOf(
+  under: RegistryUnderTest,
+  { tenantId, cvlanId }: Place,
+): Promise<RelayMap | undefined> {
+  const { changes } = await under.changes.read(tenantId, cvlanId, 0n);
+  for (const { change } of changes) {
+    if (change.case !== "relayMap") continue;
+    const signed = fromBinary(SignedSchema, change.value);
+    if (!verifyRecord(under.auth.enrolKey(tenantId), "relay-map", signed))
+      throw new Error("the signature does not hold");
+    return fromBinary(RelayMapSchema, signed.payload);
   }
   return undefined;
 }
