@@ -22,8 +22,10 @@ import {
   startPair,
 } from "./pair.ts";
 
-/** Messages of two seconds: the limit is noticed once a second, and then there is a handshake. */
+/** Messages of two seconds: after the limit there is a handshake, on a machine that may be busy. */
 const SLACK = 500n;
+/** Messages that the engine sends in one go at most: of such a run the capture shows the first alone, and it may end a session. */
+const RUN = 64n;
 const LIMIT = BigInt(REKEY_AFTER_MESSAGES);
 /** Datagrams a second. */
 const BACK = 20;
@@ -118,7 +120,7 @@ describe("sessions with wireguard-go", function () {
           const { sessions, initiations } = seen(from);
           assert.ok(sessions.length >= 2, `${sessions.length} sessions`);
           assert.ok(initiations.length >= 1, "the side that sends renews");
-          const full = sessions.filter(({ last }) => last >= LIMIT);
+          const full = sessions.filter(({ last }) => last + RUN >= LIMIT);
           assert.ok(full.length > 0, "no session ended by its messages");
           for (const { last, seconds } of full) {
             assert.ok(last < LIMIT + SLACK, `${last} messages`);
