@@ -1,6 +1,7 @@
 import { type DescMessage, type JsonValue, type MessageShape, toJson } from "@bufbuild/protobuf";
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import { ConnectError } from "@connectrpc/connect";
+import { PathMtuState, PathMtuStateSchema, type PeerStatus } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import { ErrorDetailSchema } from "@cloudvlan/gen/entity/v1/common_pb.js";
 import { Refusal } from "@cloudvlan/kit/errors";
 import { UsageError } from "./exit.ts";
@@ -54,6 +55,13 @@ export function span(ms: number): string {
   if (seconds < 7_200) return `${Math.round(seconds / 60)} min`;
   if (seconds < 172_800) return `${Math.round(seconds / 3_600)} h`;
   return `${Math.round(seconds / 86_400)} d`;
+}
+
+/** `1420`, `1340 assumed`: the largest packet inside the tunnel; empty while nothing large was sent there. */
+export function pathMtuText({ pathMtu, pathMtuState }: Pick<PeerStatus, "pathMtu" | "pathMtuState">): string {
+  if (pathMtu === 0) return "";
+  const how = word(PathMtuStateSchema.value[pathMtuState]?.localName);
+  return pathMtuState === PathMtuState.CONFIRMED || how === "" ? `${pathMtu}` : `${pathMtu} ${how}`;
 }
 
 /** `192.0.2.1:51820`, `[2001:db8::1]:51820` */

@@ -11,7 +11,7 @@ import {
 } from "@cloudvlan/gen/agent/v1/agent_pb.js";
 import { type DnsStatus, type EngineStatus, InterfaceKind } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import { formatAddress } from "@cloudvlan/kit/net";
-import { ago, endpointText, fields, printable, size, span, table, word } from "./print.ts";
+import { ago, endpointText, fields, pathMtuText, printable, size, span, table, word } from "./print.ts";
 
 /**
  * The status as people read it.
@@ -108,7 +108,7 @@ function peersText({ engine, peers }: AgentStatus, elapsedMs: number): string {
   if (!engine || engine.peers.length === 0) return "";
   const summaries = new Map(peers.map((summary) => [summary.nodeId, summary]));
   return table(
-    ["PEER", "STATE", "ADDRESSES", "ENDPOINT", "HANDSHAKE", "RECEIVED", "SENT"],
+    ["PEER", "STATE", "ADDRESSES", "ENDPOINT", "PATH MTU", "HANDSHAKE", "RECEIVED", "SENT"],
     [...engine.peers]
       .sort((a, b) => (a.name < b.name ? -1 : 1))
       .map((peer) => {
@@ -119,6 +119,7 @@ function peersText({ engine, peers }: AgentStatus, elapsedMs: number): string {
           word(PeerStateSchema.value[summary?.state ?? PeerState.UNSPECIFIED]?.localName),
           peer.addresses.map(({ address }) => formatAddress(address)).join(" "),
           peer.endpoint ? endpointText(peer.endpoint) : "",
+          pathMtuText(peer),
           age === undefined ? "" : `${older(age, elapsedMs)} ago`,
           size(peer.bytesReceived),
           size(peer.bytesSent),

@@ -9,7 +9,7 @@ import {
   PeerStatusSchema,
 } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import { type WhyAnswer, type WhyResponse, WhyResponseSchema } from "@cloudvlan/gen/netmap/v1/netmap_pb.js";
-import { ago, endpointText, type ErrorReport, printable, table } from "./print.ts";
+import { ago, endpointText, type ErrorReport, pathMtuText, printable, table } from "./print.ts";
 
 /** What the engine of this machine holds. */
 export interface LocalView {
@@ -133,5 +133,7 @@ function localText(view: LocalView | undefined, nowMs: number): string {
   if (!peer) return mapLine;
   const handshake = ago(peer.latestHandshakeAt, nowMs) || "never";
   const endpoint = peer.endpoint ? ` with ${endpointText(peer.endpoint)}` : "";
-  return `${mapLine}last handshake with ${printable(peer.name)}: ${handshake}${endpoint}\n`;
+  const path = pathMtuText(peer);
+  const pathLine = path && `largest packet to ${printable(peer.name)}: ${path}\n`;
+  return `${mapLine}last handshake with ${printable(peer.name)}: ${handshake}${endpoint}\n${pathLine}`;
 }

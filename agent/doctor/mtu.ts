@@ -23,9 +23,11 @@ const HTTPS_PORT = 443;
 interface Destination {
   readonly address: string;
   readonly port: number;
+  /** Bytes of the largest packet inside the tunnel that the engine found the way to carry; 0 when it looked for none. */
+  readonly carried: number;
 }
 
-/** Whether packets of the overlay fit into those of the underlay: probed with packets that no router may cut up. */
+/** Whether packets of the overlay fit into those of the underlay: probed with packets that no router may cut up, and as the engine found it. */
 export async function checkMtu(node: LocalNode): Promise<Check> {
   const status = await wholeStatus(node.engine);
   if (!status?.mtu) return skipped("mtu", "the engine has no interface yet");
@@ -35,7 +37,9 @@ export async function checkMtu(node: LocalNode): Promise<Check> {
   const ways = await Promise.all(
     destinations.map(async (to) => {
       const size = status.mtu + overheadTo(to);
-      return { to, size, takes: await probed(node.config.engine, to, size) };
+      const takes = await probed(node.config.engine, to, size);
+      const found = to.carried > 0 ? to.carried + overheadTo(to) : Infinity;
+      return { to, size, takes: takes === undefined || found >= size ? takes : Math.min(takes, found) };
     }),
   );
   return verdictOf(status.mtu, ways);
@@ -43,7 +47,7 @@ export async function checkMtu(node: LocalNode): Promise<Check> {
 
 /** A way that was probed with packets of `size` bytes; what it takes is unknown when no packet could be sent. */
 export interface Way {
-  readonly to: Destination;
+  readonly to: Pick<Destination, "address">;
   readonly size: number;
   readonly takes: number | undefined;
 }
@@ -57,7 +61,7 @@ export function verdictOf(mtu: number, ways: readonly Way[]): Check {
   const fitting = narrowest - OVERHEAD[6];
   return warn(
     "mtu",
-    `packets of ${mtu} bytes do not fit the way to ${listed(tight.map(({ to, takes }) => `${to.address} (${takes})`))}: they go in fragments or are lost`,
+    `packets of ${mtu} bytes do not fit the way to ${listed(tight.map(({ to, takes }) => `${to.address} (${takes})`))}: smaller ones have to be sent there`,
     fitting >= MIN_OVERLAY_MTU
       ? `set \`mtu: ${fitting}\` for the agent`
       : `raise the MTU of the narrowest hop on that way to at least ${MIN_OVERLAY_MTU + OVERHEAD[6]}`,
@@ -66,12 +70,14 @@ export function verdictOf(mtu: number, ways: readonly Way[]): Check {
 
 /** Peers where the engine reaches them; while there is none, the controller, which is beyond the same first hops. */
 async function destinationsOf({ membership }: LocalNode, { peers }: EngineStatus): Promise<readonly Destination[]> {
-  const ends = peers.flatMap(({ endpoint }) => endpoint ?? []);
+  const ends = peers.flatMap(({ endpoint, pathMtu }) =>
+    endpoint ? [{ address: endpoint.address, port: endpoint.port, carried: pathMtu }] : [],
+  );
   const url = membership.get()?.controller_url;
   if (ends.length > 0 || url === undefined) return ends.slice(0, MAX_WAYS);
   const { hostname, port } = new URL(url);
   const { address } = await lookup(hostname.replace(/^\[|\]$/g, ""));
-  return [{ address, port: Number(port || HTTPS_PORT) }];
+  return [{ address, port: Number(port || HTTPS_PORT), carried: 0 }];
 }
 
 async function probed(engine: string, to: Destination, size: number): Promise<number | undefined> {

@@ -14,6 +14,7 @@ import {
   type JoinRequest,
   PeerState,
 } from "@cloudvlan/gen/agent/v1/agent_pb.js";
+import { PathMtuState } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import { Refusal } from "@cloudvlan/kit/errors";
 import { cvlan, localSocket } from "./installation.ts";
 
@@ -40,6 +41,8 @@ const status = {
         addresses: [{ address, length: 32 }],
         endpoint: { address: "2001:db8::2", port: 7 },
         bytesReceived: 2_097_152n,
+        pathMtu: 1_332,
+        pathMtuState: PathMtuState.SEARCHING,
       },
     ],
   },
@@ -121,8 +124,8 @@ describe("cvlan on its own machine", () => {
     assert.match(out, /controller: +https:\/\/vpn\.example\.org unreachable, heard 3 min ago: it is down\n/);
     assert.match(out, /map: +revision 1\.9, head 95 s ago, issued at an unknown time, STALE\n/);
     assert.match(out, /versions: +agent 0\.1\.0, engine 0\.1\.1\n/);
-    assert.match(out, /db1 +idle +100\.64\.0\.2 +\[2001:db8::2\]:7 +7 min ago +2\.0 MiB +0 B\n/);
-    assert.match(out, /evil\?\[31m +never +- +- +- +5 B +0 B\n/);
+    assert.match(out, /db1 +idle +100\.64\.0\.2 +\[2001:db8::2\]:7 +1332 searching +7 min ago +2\.0 MiB +0 B\n/);
+    assert.match(out, /evil\?\[31m +never +- +- +- +- +5 B +0 B\n/);
     assert.match(out, /problems:\n {2}host: the command `ip` is not installed; install the package iproute2\n/);
     assert.ok(!out.includes("\u001b"), "a peer's name moved the terminal");
     const json = JSON.parse((await run(["--json", "status"])).out) as { state: string; engine: { listenPort: number } };
@@ -244,7 +247,7 @@ describe("cvlan on its own machine", () => {
     assert.match(passes.out, /filter +ok +protocol 6 port 443\nmap: revision 1\.9.*STALE\n/);
     assert.match(
       passes.out,
-      /\nlast handshake with db1: never with \[2001:db8::2\]:7\na packet to db1:443 is forwarded\n$/,
+      /\nlast handshake with db1: never with \[2001:db8::2\]:7\nlargest packet to db1: 1332 searching\na packet to db1:443 is forwarded\n$/,
     );
     const json = JSON.parse((await run(["--json", "why", "db1:443"])).out) as { forwarded: boolean; local: object };
     assert.equal(json.forwarded, true);

@@ -83,6 +83,18 @@ pub struct Counters {
     pub rx_dropped_interface: AtomicU64,
     /// Handshake messages that came faster than they are worked off.
     pub rx_dropped_queue: AtomicU64,
+    /// Packets that were cut into fragments, because their path does not carry them whole and their sender allows it.
+    pub tx_fragmented: AtomicU64,
+    /// TCP connections, both directions, that were told a smaller segment size because of their path.
+    pub tcp_segments_lowered: AtomicU64,
+    /// Probes of paths that were sent.
+    pub mtu_probes_sent: AtomicU64,
+    /// Answers to these.
+    pub mtu_probes_answered: AtomicU64,
+    /// Probes of others that were answered.
+    pub mtu_probes_served: AtomicU64,
+    /// Paths that carried a size and then swallowed it.
+    pub mtu_black_holes: AtomicU64,
     /// Of the userspace mode.
     pub userspace: UserspaceCounters,
 }
@@ -160,6 +172,12 @@ impl Counters {
             ("tx_dropped_no_session", &w.tx_dropped_no_session),
             ("tx_dropped_queue", &w.tx_dropped_queue),
             ("tx_dropped_send", &self.tx_dropped_send),
+            ("tx_fragmented", &self.tx_fragmented),
+            ("tcp_segments_lowered", &self.tcp_segments_lowered),
+            ("mtu_probes_sent", &self.mtu_probes_sent),
+            ("mtu_probes_answered", &self.mtu_probes_answered),
+            ("mtu_probes_served", &self.mtu_probes_served),
+            ("mtu_black_holes", &self.mtu_black_holes),
             ("rx_packets", &self.rx_packets),
             ("rx_bytes_sealed", &self.rx_bytes_sealed),
             ("rx_dropped_malformed", &self.rx_dropped.malformed),

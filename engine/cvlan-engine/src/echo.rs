@@ -33,7 +33,7 @@ impl Echo {
     /// The packet of a request, and where the time of its answer will be told; `None` for mixed families or when too
     /// many wait. An earlier request of the same sequence to the same address is forgotten.
     pub fn request(&self, from: IpAddr, to: IpAddr, sequence: u16) -> Option<(Vec<u8>, oneshot::Receiver<Instant>)> {
-        let packet = echo_request(from, to, self.identifier, sequence)?;
+        let packet = echo(EchoKind::Request, from, to, self.identifier, sequence, PAYLOAD)?;
         let (answered, answer) = oneshot::channel();
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         pending.retain(|_, waiting| !waiting.is_closed());
@@ -72,20 +72,42 @@ fn reply_sequence(packet: &[u8], length: usize) -> Option<u16> {
     (payload == PAYLOAD).then(|| u16::from_be_bytes([high, low]))
 }
 
-fn echo_request(from: IpAddr, to: IpAddr, identifier: u16, sequence: u16) -> Option<Vec<u8>> {
-    let kind = if from.is_ipv4() { 8 } else { 128 };
+/// Which message of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EchoKind {
+    /// Asks.
+    Request,
+    /// Answers.
+    Reply,
+}
+
+/// One message as an IP packet, its payload of even length; `None` for mixed families.
+pub fn echo(
+    kind: EchoKind,
+    from: IpAddr,
+    to: IpAddr,
+    identifier: u16,
+    sequence: u16,
+    payload: &[u8],
+) -> Option<Vec<u8>> {
+    let kind = match (kind, from.is_ipv4()) {
+        (EchoKind::Request, true) => 8,
+        (EchoKind::Reply, true) => 0,
+        (EchoKind::Request, false) => 128,
+        (EchoKind::Reply, false) => 129,
+    };
     let [i0, i1] = identifier.to_be_bytes();
     let [s0, s1] = sequence.to_be_bytes();
     let message = |sum: u16| {
         let [c0, c1] = sum.to_be_bytes();
         let mut bytes = vec![kind, 0, c0, c1, i0, i1, s0, s1];
-        bytes.extend(PAYLOAD);
+        bytes.extend(payload);
         bytes
     };
-    let length = u16::try_from(8 + PAYLOAD.len()).ok()?;
+    let length = u16::try_from(8 + payload.len()).ok()?;
     match (from, to) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
-            let [l0, l1] = (20 + length).to_be_bytes();
+            let [l0, l1] = length.checked_add(20)?.to_be_bytes();
             let header = |sum: u16| {
                 let [c0, c1] = sum.to_be_bytes();
                 let mut bytes = vec![0x45, 0, l0, l1, 0, 0, 0x40, 0, HOPS, ICMP, c0, c1];
@@ -174,10 +196,14 @@ mod tests {
 
     #[test]
     fn checksums_verify() {
-        let packet = echo_request("100.64.0.1".parse().unwrap(), "100.64.0.2".parse().unwrap(), 1, 2).unwrap();
+        let request = |from: &str, to: &str| {
+            let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
+            echo(EchoKind::Request, from, to, 1, 2, PAYLOAD).unwrap()
+        };
+        let packet = request("100.64.0.1", "100.64.0.2");
         assert_eq!(checksum(&[&packet[..20]]), 0);
         assert_eq!(checksum(&[&packet[20..]]), 0);
-        let packet = echo_request("fd00::1".parse().unwrap(), "fd00::2".parse().unwrap(), 1, 2).unwrap();
+        let packet = request("fd00::1", "fd00::2");
         assert_eq!(
             checksum(&[&packet[8..40], &[0, 0, 0, 40, 0, 0, 0, 58], &packet[40..]]),
             0

@@ -4,7 +4,10 @@ mod control;
 mod judge;
 mod outgoing;
 mod paths;
+mod probe;
+mod probes;
 mod rx;
+mod search;
 mod tx;
 
 use crate::counters::Counters;
@@ -16,7 +19,7 @@ use cvlan_filter::{Compiled, Flows};
 use cvlan_io::{UdpPort, Wake};
 use cvlan_map::Map;
 use cvlan_route::{Table, TableId, Tables};
-use cvlan_wg::{Output, Wg};
+use cvlan_wg::{Output, PeerId, Wg};
 use rand_core::{OsRng, RngCore};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,7 +29,10 @@ use std::thread::JoinHandle;
 use std::{io, thread};
 
 pub use judge::{Admission, Law};
+pub use paths::Found;
 use paths::Paths;
+use probes::News;
+pub use search::State as PathState;
 
 /// Messages that wait for the control thread; what is over is dropped and counted.
 const CONTROL_QUEUE: usize = 1024;
@@ -139,6 +145,18 @@ impl Shared {
         self.mtu.store(mtu, Ordering::Relaxed);
     }
 
+    /// What is known of the path to a peer; `None` while nothing large went there.
+    #[must_use]
+    pub fn path(&self, peer: PeerId) -> Option<Found> {
+        self.paths.found(peer)
+    }
+
+    /// Bytes of the largest packet that is to go to a peer.
+    fn limit(&self, peer: PeerId) -> usize {
+        let mtu = self.mtu();
+        self.paths.limit(peer).map_or(mtu, |limit| limit.min(mtu))
+    }
+
     fn mtu(&self) -> usize {
         self.mtu.load(Ordering::Relaxed).into()
     }
@@ -158,6 +176,8 @@ enum Message {
     Outputs(Vec<Output>),
     /// A packet of our own.
     Inject(Vec<u8>),
+    /// Of a path.
+    Path(News),
     /// A timer was set that comes before the one that is waited for.
     Timer,
     /// End.
@@ -176,6 +196,13 @@ impl Injector {
     }
 }
 
+impl Line {
+    /// False when the control thread has more to do than it can.
+    fn tell(&self, news: News) -> bool {
+        self.to_control.try_send(Message::Path(news)).is_ok()
+    }
+}
+
 /// Running threads; [`Forwarder::stop`] ends them.
 pub struct Forwarder {
     interface: Arc<Interface>,
@@ -191,6 +218,7 @@ struct Line {
     interface: Arc<Interface>,
     udp: Arc<UdpPort>,
     stopping: AtomicBool,
+    to_control: SyncSender<Message>,
     /// Handshake messages on their way to the control thread.
     handshakes_waiting: AtomicUsize,
     wake_tx: Wake,
@@ -210,7 +238,9 @@ impl Forwarder {
         udp: Arc<UdpPort>,
         on_failure: Box<dyn Fn(String) + Send + Sync>,
     ) -> io::Result<Self> {
+        let (to_control, messages) = sync_channel(CONTROL_QUEUE);
         let line = Arc::new(Line {
+            to_control: to_control.clone(),
             shared,
             interface: interface.clone(),
             udp: udp.clone(),
@@ -220,7 +250,6 @@ impl Forwarder {
             wake_rx: Wake::new()?,
             on_failure,
         });
-        let (to_control, messages) = sync_channel(CONTROL_QUEUE);
         let mut forwarder = Self {
             interface,
             udp,

@@ -1,7 +1,7 @@
 //! The state of an engine as the contract tells it.
 
 use crate::engine::Core;
-use crate::forward::Shared;
+use crate::forward::{Found, PathState, Shared};
 use crate::interface::Interface;
 use cloudvlan_gen::cloudvlan::engine::v1 as pb;
 use cloudvlan_gen::cloudvlan::entity::v1 as entity;
@@ -99,7 +99,10 @@ impl View {
             let stats = shared.wg.stats(PeerId(handle.0), clock);
             let told = stats.map(|stats| {
                 let traffic = (stats.bytes_received, stats.bytes_sent);
-                (stats.endpoint, stats.latest_handshake, traffic)
+                let path = shared
+                    .path(PeerId(handle.0))
+                    .map(|path| (path.limit, path_state(path) as i32));
+                (stats.endpoint, stats.latest_handshake, traffic, path)
             });
             // A record that changed is another one.
             (handle.0, Arc::as_ptr(&peer.node).addr(), told).hash(&mut hasher);
@@ -129,6 +132,7 @@ fn rules(policy: &Compiled) -> Vec<pb::RuleStatus> {
 
 fn peer_status(shared: &Shared, handle: PeerHandle, peer: &Peer, clock: Instant, now: SystemTime) -> pb::PeerStatus {
     let stats = shared.wg.stats(PeerId(handle.0), clock);
+    let path = shared.path(PeerId(handle.0));
     pb::PeerStatus {
         node_id: peer.node.node_id.clone(),
         name: peer.node.name.clone(),
@@ -146,6 +150,18 @@ fn peer_status(shared: &Shared, handle: PeerHandle, peer: &Peer, clock: Instant,
             .map(whole_second),
         bytes_received: stats.map_or(0, |stats| stats.bytes_received),
         bytes_sent: stats.map_or(0, |stats| stats.bytes_sent),
+        path_mtu: path.map_or(0, |path| path.limit.into()),
+        path_mtu_state: path.map_or(pb::PathMtuState::Unspecified, path_state).into(),
+    }
+}
+
+fn path_state(path: Found) -> pb::PathMtuState {
+    match path.state {
+        PathState::Disabled => pb::PathMtuState::Unprobed,
+        _ if !path.confirmed => pb::PathMtuState::Assumed,
+        PathState::Base | PathState::Searching => pb::PathMtuState::Searching,
+        PathState::Complete => pb::PathMtuState::Confirmed,
+        PathState::Error => pb::PathMtuState::TooNarrow,
     }
 }
 

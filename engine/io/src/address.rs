@@ -62,6 +62,10 @@ impl RawAddress {
         }
     }
 
+    pub fn as_ptr(&self) -> *const libc::c_void {
+        self.0.as_ptr().cast()
+    }
+
     pub fn as_mut_ptr(&mut self) -> *mut libc::c_void {
         self.0.as_mut_ptr().cast()
     }

@@ -8,6 +8,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Most messages of one call, each a datagram or a run of them.
 pub const BATCH: usize = 64;
@@ -79,7 +80,7 @@ pub struct Sent {
     pub taken: u64,
     /// Datagrams that it refused: no route, filtered.
     pub refused: u64,
-    /// The first address whose path is too narrow for what was sent there; [`crate::known_path_mtu`] says how narrow.
+    /// The first address whose path is too narrow for what was sent there, which went in fragments; [`crate::known_path_mtu`] says how narrow.
     pub narrow: Option<SocketAddr>,
 }
 
@@ -90,6 +91,8 @@ pub struct UdpPort {
     local: SocketAddr,
     /// The kernel cuts runs up; false from the first path on that cannot.
     segments: AtomicBool,
+    /// Held while datagrams may be cut into fragments, and while one is sent that must not be.
+    cutting: Mutex<()>,
 }
 
 impl UdpPort {
@@ -153,12 +156,70 @@ impl UdpPort {
         checked(unsafe { libc::bind(fd.as_raw_fd(), raw.as_mut_ptr().cast(), length) })?;
         let bound = UdpSocket::from(fd);
         let local = bound.local_addr()?;
-        Ok(Self {
+        let port = Self {
             fd: bound.into(),
             v6,
             local,
             segments: AtomicBool::new(segments),
-        })
+            cutting: Mutex::default(),
+        };
+        port.let_cut(false);
+        Ok(port)
+    }
+
+    /// Says whether routers, and the kernel, may cut datagrams into fragments. It is a matter of the whole socket.
+    fn let_cut(&self, may: bool) {
+        let discover = |never, want| if may { want } else { never };
+        // What a kernel does not know is done without: it decides itself then (RFC 1191, RFC 8201).
+        let v4 = discover(libc::IP_PMTUDISC_DO, libc::IP_PMTUDISC_WANT);
+        let _ = set_int(&self.fd, libc::SOL_IP, libc::IP_MTU_DISCOVER, v4);
+        if self.v6 {
+            let v6 = discover(libc::IPV6_PMTUDISC_DO, libc::IPV6_PMTUDISC_WANT);
+            let _ = set_int(&self.fd, libc::SOL_IPV6, libc::IPV6_MTU_DISCOVER, v6);
+        }
+    }
+
+    fn hold_cutting(&self) -> MutexGuard<'_, ()> {
+        self.cutting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends one datagram that arrives whole or not at all; false when the kernel knows that the path is too narrow.
+    ///
+    /// # Errors
+    /// What else the kernel refuses.
+    pub fn send_whole(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<bool> {
+        let _held = self.hold_cutting();
+        match self.send_single(to, bytes) {
+            Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => Ok(false),
+            sent => sent.map(|()| true),
+        }
+    }
+
+    fn send_single(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+        let (raw, length) =
+            RawAddress::encode(to, self.v6).ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
+        let socket = self.fd.as_raw_fd();
+        let (at, length_of) = (bytes.as_ptr().cast(), bytes.len());
+        loop {
+            // SAFETY: the address has `length` initialised bytes and the datagram its own length; the kernel only reads them.
+            let sent = unsafe { libc::sendto(socket, at, length_of, 0, raw.as_ptr().cast(), length) };
+            if sent >= 0 {
+                return Ok(());
+            }
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Sends a datagram that is known to be too long for its path, in fragments.
+    fn send_cut(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+        let _held = self.hold_cutting();
+        self.let_cut(true);
+        let sent = self.send_single(to, bytes);
+        self.let_cut(false);
+        sent
     }
 
     /// Whether runs still go to the kernel whole.
@@ -345,10 +406,14 @@ impl UdpPort {
                 self.send_pieces(batch.iter().flatten(), sent);
             }
         }
-        sent.refused += run.count() as u64;
         if code == Some(libc::EMSGSIZE) {
             sent.narrow.get_or_insert(run.to);
+            if self.send_cut(run.to, run.bytes).is_ok() {
+                sent.taken += 1;
+                return;
+            }
         }
+        sent.refused += run.count() as u64;
     }
 }
 

@@ -7,7 +7,9 @@
 mod checksum;
 mod coalesce;
 mod ecn;
+mod fragment;
 mod layout;
+mod segment_size;
 mod split;
 mod too_big;
 mod vnet;
@@ -15,6 +17,8 @@ mod vnet;
 pub use checksum::Sum;
 pub use coalesce::{MAX_TRAIN, Train, train};
 pub use ecn::Ecn;
+pub use fragment::Fragments;
+pub use segment_size::clamp_segment_size;
 pub use split::{Refused, Split};
 pub use too_big::{Fit, fit};
 pub use vnet::{Gso, Offload, VNET_BYTES, Vnet};

@@ -7,7 +7,7 @@ use crate::{MAX_PACKET, Sum};
 /// Bytes of the largest answer over IPv4 (RFC 1812 section 4.3.2.3).
 const V4_ANSWER: usize = 576;
 /// Bytes of the largest answer over IPv6, and what every path carries (RFC 8200 section 5).
-const V6_LEAST: usize = 1280;
+pub(crate) const V6_LEAST: usize = 1280;
 /// Header of either message.
 const ICMP_HEADER: usize = 8;
 const HOPS: u8 = 64;
@@ -17,8 +17,10 @@ const ICMPV6: u8 = 58;
 /// What is to be done with a packet, or the packets of a super-packet, on a path that is narrower than the interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fit {
-    /// It is sent: it fits, or may be cut into fragments on the way.
+    /// It is sent: it fits.
     Send,
+    /// It is sent in fragments, since its sender lets it be cut ([`crate::Fragments`]).
+    Cut,
     /// It is dropped, and its sender is told by this packet, whose source is its destination; empty when nobody may be told (an error
     /// about an error, RFC 1122 section 3.2.2).
     TooBig(Vec<u8>),
@@ -33,7 +35,7 @@ pub fn fit(packet: &[u8], largest: usize, limit: usize) -> Fit {
         return Fit::Send;
     }
     match version {
-        4 if packet.get(6).is_some_and(|byte| byte & 0x40 == 0) => Fit::Send,
+        4 if packet.get(6).is_some_and(|byte| byte & 0x40 == 0) => Fit::Cut,
         4 => Fit::TooBig(too_big_v4(packet, limit).unwrap_or_default()),
         6 => Fit::TooBig(too_big_v6(packet, limit).unwrap_or_default()),
         _ => Fit::TooBig(Vec::new()),
@@ -114,9 +116,9 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_or_may_be_cut_is_sent() {
+    fn what_fits_is_sent_and_what_may_be_cut_is_cut() {
         assert_eq!(fit(&v4(true, 1300), 1300, 1300), Fit::Send);
-        assert_eq!(fit(&v4(false, 1400), 1400, 1300), Fit::Send);
+        assert_eq!(fit(&v4(false, 1400), 1400, 1300), Fit::Cut);
         assert_eq!(fit(&v6(1280), 1280, 1200), Fit::Send);
     }
 

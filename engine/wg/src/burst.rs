@@ -62,7 +62,12 @@ impl Burst {
     /// Room for the next plain packet. `None`: no space (more than 64 frames, or too long): seal and send first; of an
     /// empty burst: the packet is too long for any.
     pub fn push(&mut self, len: usize) -> Option<&mut [u8]> {
-        let bytes = padded(len, self.mtu)?.checked_add(DATA_OVERHEAD)?;
+        self.push_padded(len, 0)
+    }
+
+    /// The same with padding up to `least` bytes, which the other side drops as any padding (whitepaper, section 5.4.6).
+    pub fn push_padded(&mut self, len: usize, least: usize) -> Option<&mut [u8]> {
+        let bytes = padded(len, self.mtu)?.max(least).checked_add(DATA_OVERHEAD)?;
         if self.sealed || self.frames.len() >= BURST_FRAMES || bytes > self.buffer.len() - self.used {
             return None;
         }
@@ -158,6 +163,20 @@ mod tests {
         let frames = (0..).take_while(|_| burst.push(1420).is_some()).count();
         assert_eq!(frames, BURST_BYTES / 1452);
         assert!(burst.push(100).is_some(), "what is shorter may fit still");
+    }
+
+    #[test]
+    fn padding_goes_as_far_as_is_asked() {
+        let mut burst = Burst::with_capacity(BURST_BYTES);
+        for (least, expected) in [(0, 64), (60, 64), (64, 64), (1333, 1333), (9000, 9000)] {
+            burst.push_padded(60, least).unwrap().fill(1);
+            burst.seal(|_| Some(())).unwrap();
+            let frame = burst.frames().next().unwrap();
+            assert_eq!(frame.len(), expected + DATA_OVERHEAD);
+            assert!(frame[16 + 60..16 + expected].iter().all(|byte| *byte == 0));
+            burst.clear();
+        }
+        assert!(burst.push_padded(60, usize::MAX).is_none());
     }
 
     proptest! {

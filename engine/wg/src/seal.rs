@@ -1,10 +1,11 @@
 //! The way out: plain packets become datagrams in place. Any thread calls it.
 
 use crate::counters::bump;
-use crate::peer::Traffic;
-use crate::session::{KEEPALIVE_TIMEOUT, REKEY_TIMEOUT};
+use crate::peer::{Peer, Traffic};
+use crate::session::{KEEPALIVE_TIMEOUT, REKEY_TIMEOUT, Session};
 use crate::{Burst, PeerId, Wg};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -45,31 +46,8 @@ impl Wg {
         loop {
             let session = peer.current.load();
             let usable = session.as_ref().filter(|session| !session.is_expired(now));
-            let ready = usable.and_then(|session| {
-                let to = peer.endpoint()?;
-                Some((session, to, session.take_counters(burst.len())?))
-            });
-            if let Some((session, to, first)) = ready {
-                let mut counter = first;
-                let sealed = burst.seal(|frame| {
-                    session.seal(counter, frame)?;
-                    counter += 1;
-                    Some(())
-                });
-                if sealed.is_none() {
-                    bump(&self.counters.tx_dropped_no_session, burst.len() as u64);
-                    return Sealed::Dropped(DropReason::Cipher);
-                }
-                let stamp = self.stamp(now);
-                peer.traffic.note_sent(stamp, burst.bytes());
-                if Traffic::mark(&peer.traffic.awaiting, stamp) {
-                    let late = self.stamp(now + KEEPALIVE_TIMEOUT + REKEY_TIMEOUT);
-                    self.timers.no_later_than(peer.id, &peer.alarm, late);
-                }
-                if session.is_worn(now) && !peer.traffic.renew.swap(true, Ordering::SeqCst) {
-                    self.timers.no_later_than(peer.id, &peer.alarm, stamp);
-                }
-                return Sealed::Sent { to };
+            if let Some(sealed) = usable.and_then(|session| self.seal_with(now, &peer, session, burst)) {
+                return sealed;
             }
             let mut state = peer.lock();
             if state.retired {
@@ -78,7 +56,7 @@ impl Wg {
             // A session that came meanwhile has let go what waited, and would not look here again.
             let current = peer.current.load();
             let same = match (&*current, &*session) {
-                (Some(current), Some(session)) => std::sync::Arc::ptr_eq(current, session),
+                (Some(current), Some(session)) => Arc::ptr_eq(current, session),
                 (None, None) => true,
                 _ => false,
             };
@@ -92,5 +70,42 @@ impl Wg {
             self.look_soon(now, &peer);
             return Sealed::Queued;
         }
+    }
+
+    /// The same for packets that are worth nothing later: they are sealed by the session that stands, or `None` tells that there is none.
+    /// None is asked for, and nothing waits.
+    pub fn seal_if_ready(&self, now: Instant, peer: PeerId, burst: &mut Burst) -> Option<SocketAddr> {
+        let peer = self.table.by_id(peer)?;
+        let session = peer.current.load();
+        let usable = session.as_ref().filter(|session| !session.is_expired(now))?;
+        match self.seal_with(now, &peer, usable, burst)? {
+            Sealed::Sent { to } => Some(to),
+            Sealed::Queued | Sealed::Dropped(_) => None,
+        }
+    }
+
+    /// `None` when it is not known where to, or the session has no counters left.
+    fn seal_with(&self, now: Instant, peer: &Arc<Peer>, session: &Session, burst: &mut Burst) -> Option<Sealed> {
+        let to = peer.endpoint()?;
+        let mut counter = session.take_counters(burst.len())?;
+        let sealed = burst.seal(|frame| {
+            session.seal(counter, frame)?;
+            counter += 1;
+            Some(())
+        });
+        if sealed.is_none() {
+            bump(&self.counters.tx_dropped_no_session, burst.len() as u64);
+            return Some(Sealed::Dropped(DropReason::Cipher));
+        }
+        let stamp = self.stamp(now);
+        peer.traffic.note_sent(stamp, burst.bytes());
+        if Traffic::mark(&peer.traffic.awaiting, stamp) {
+            let late = self.stamp(now + KEEPALIVE_TIMEOUT + REKEY_TIMEOUT);
+            self.timers.no_later_than(peer.id, &peer.alarm, late);
+        }
+        if session.is_worn(now) && !peer.traffic.renew.swap(true, Ordering::SeqCst) {
+            self.timers.no_later_than(peer.id, &peer.alarm, stamp);
+        }
+        Some(Sealed::Sent { to })
     }
 }

@@ -304,6 +304,11 @@ pub struct PeerStatus {
     pub bytes_received: u64,
     #[prost(uint64, tag = "8")]
     pub bytes_sent: u64,
+    /// Bytes of the largest packet inside the tunnel that the path to this peer carries; 0 while nothing large was sent there.
+    #[prost(uint32, tag = "9")]
+    pub path_mtu: u32,
+    #[prost(enumeration = "PathMtuState", tag = "10")]
+    pub path_mtu_state: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EngineEvent {
@@ -571,6 +576,50 @@ impl ForwardProtocol {
             "FORWARD_PROTOCOL_UNSPECIFIED" => Some(Self::Unspecified),
             "FORWARD_PROTOCOL_TCP" => Some(Self::Tcp),
             "FORWARD_PROTOCOL_UDP" => Some(Self::Udp),
+            _ => None,
+        }
+    }
+}
+/// How it is known what a path carries (RFC 8899 section 5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum PathMtuState {
+    Unspecified = 0,
+    /// Not yet: the size is tried.
+    Assumed = 1,
+    /// A probe of this size was answered, and a larger one is tried.
+    Searching = 2,
+    /// A probe of this size was answered, and none that is larger, or none may be.
+    Confirmed = 3,
+    /// As confirmed, and less than IPv6 needs inside the tunnel (1,280 bytes).
+    TooNarrow = 4,
+    /// The peer answers no probes: the limit of the interface, or what a router told this host.
+    Unprobed = 5,
+}
+impl PathMtuState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PATH_MTU_STATE_UNSPECIFIED",
+            Self::Assumed => "PATH_MTU_STATE_ASSUMED",
+            Self::Searching => "PATH_MTU_STATE_SEARCHING",
+            Self::Confirmed => "PATH_MTU_STATE_CONFIRMED",
+            Self::TooNarrow => "PATH_MTU_STATE_TOO_NARROW",
+            Self::Unprobed => "PATH_MTU_STATE_UNPROBED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PATH_MTU_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "PATH_MTU_STATE_ASSUMED" => Some(Self::Assumed),
+            "PATH_MTU_STATE_SEARCHING" => Some(Self::Searching),
+            "PATH_MTU_STATE_CONFIRMED" => Some(Self::Confirmed),
+            "PATH_MTU_STATE_TOO_NARROW" => Some(Self::TooNarrow),
+            "PATH_MTU_STATE_UNPROBED" => Some(Self::Unprobed),
             _ => None,
         }
     }

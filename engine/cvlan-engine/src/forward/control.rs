@@ -2,6 +2,7 @@
 
 use super::judge::Outbound;
 use super::outgoing::Outgoing;
+use super::probes::Probes;
 use super::{Line, Message};
 use crate::counters::{Drop, add};
 use cvlan_io::Run;
@@ -39,9 +40,11 @@ fn work(line: &Line, messages: &Receiver<Message>) {
     let wg = &line.shared.wg;
     let mut outputs = Vec::new();
     let mut outgoing = Outgoing::new(1);
+    let mut probes = Probes::new();
     loop {
         let now = Instant::now();
-        let received = match wg.next_deadline(now) {
+        let deadline = [wg.next_deadline(now), probes.next()].into_iter().flatten().min();
+        let received = match deadline {
             Some(at) => messages.recv_timeout(at.saturating_duration_since(now)),
             None => messages.recv().map_err(RecvTimeoutError::from),
         };
@@ -70,6 +73,7 @@ fn work(line: &Line, messages: &Receiver<Message>) {
                 }
                 Message::Outputs(found) => outputs.extend(found),
                 Message::Inject(packet) => send_plain(line, std::iter::once(packet), &mut outgoing),
+                Message::Path(news) => probes.take(line, &news, Instant::now()),
                 Message::Timer => {}
             }
             turn += 1;
@@ -79,8 +83,12 @@ fn work(line: &Line, messages: &Receiver<Message>) {
         wg.report_load(now, load);
         wg.poll(now, &mut outputs);
         for output in outputs.drain(..) {
+            if let Output::Event(Event::EndpointChanged { peer, .. }) = &output {
+                probes.moved(line, *peer, now);
+            }
             carry_out(line, output, &mut outgoing);
         }
+        probes.poll(line, Instant::now());
     }
 }
 
@@ -123,10 +131,7 @@ fn tell(line: &Line, event: &Event) {
     let (name, peer, detail) = match event {
         Event::HandshakeCompleted { peer } => ("handshake_completed", peer, String::new()),
         Event::HandshakeTimedOut { peer } => ("handshake_timed_out", peer, String::new()),
-        Event::EndpointChanged { peer, endpoint } => {
-            line.shared.paths.forget(*peer);
-            ("endpoint_changed", peer, SocketAddr::to_string(endpoint))
-        }
+        Event::EndpointChanged { peer, endpoint } => ("endpoint_changed", peer, SocketAddr::to_string(endpoint)),
     };
     let node_id = node_id(peer);
     // Peers decide how often; watchers and status tell it, the log of a node must not fill its disk.

@@ -233,6 +233,11 @@ fn is_like(one: &Meta, other: &Meta) -> bool {
     steady && one.fragment.is_none() && Meta { length: 0, ..*one } == Meta { length: 0, ..*other }
 }
 
+/// Whether it opens a TCP connection or answers to that.
+pub fn is_syn(meta: &Meta) -> bool {
+    matches!(meta.transport, Transport::Tcp { flags, .. } if flags & tcp_flags::SYN != 0)
+}
+
 /// A sealed packet that the host routes back into the tunnel: an endpoint lies inside the overlay, because a peer sends
 /// through the tunnel or a route covers its address. Sealed again it would come back again, longer each time.
 fn is_own_datagram(snapshot: &Snapshot, port: u16, meta: &Meta) -> bool {

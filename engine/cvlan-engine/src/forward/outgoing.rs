@@ -1,15 +1,19 @@
 //! Judged packets on their way out: gathered by peer, sealed together, sent together.
 
 use super::Line;
+use super::paths::{Answers, inside};
+use super::probes::News;
 use crate::counters::{Drop, add};
 use cvlan_io::{Run, Sent, known_path_mtu};
-use cvlan_offload::{Ecn, Split};
+use cvlan_offload::{Ecn, Fit, Fragments, Split, Vnet, clamp_segment_size, fit};
 use cvlan_wg::{BURST_BYTES, Burst, PeerId, Sealed};
 use std::net::SocketAddr;
 use std::time::Instant;
 
 /// Peers whose packets are gathered at one time.
 const BUNDLES: usize = 8;
+/// Senders that are told of packets that are too big, in a second.
+const ANSWERS: u32 = 100;
 
 /// Packets of one peer, in their order.
 struct Bundle {
@@ -17,6 +21,8 @@ struct Bundle {
     peer: Option<PeerId>,
     /// Of all packets; not capable when they differ (the compatibility mode of RFC 6040 section 4.3 is always allowed).
     ecn: Ecn,
+    /// Bytes of the largest packet that the path carries.
+    limit: usize,
     /// Where they go, once sealed.
     to: Option<SocketAddr>,
 }
@@ -24,6 +30,9 @@ struct Bundle {
 /// What was judged and not sent yet.
 pub struct Outgoing {
     bundles: Vec<Bundle>,
+    /// A packet that is cut into fragments.
+    whole: Vec<u8>,
+    answers: Answers,
 }
 
 impl Outgoing {
@@ -33,10 +42,13 @@ impl Outgoing {
             burst: Burst::with_capacity(BURST_BYTES),
             peer: None,
             ecn: Ecn::NotCapable,
+            limit: 0,
             to: None,
         };
         Self {
             bundles: std::iter::repeat_with(bundle).take(peers.clamp(1, BUNDLES)).collect(),
+            whole: Vec::new(),
+            answers: Answers::new(ANSWERS, Instant::now()),
         }
     }
 
@@ -45,9 +57,61 @@ impl Outgoing {
         Self::new(BUNDLES)
     }
 
-    /// Takes what one reading gave; what is in its way is sealed and sent first.
+    /// Takes what one reading gave; what is in its way is sealed and sent first. Packets that the path does not carry are cut, or
+    /// their sender is told, unless too many were told already.
     pub fn take(&mut self, line: &Line, peer: PeerId, split: &Split<'_>) {
+        let paths = &line.shared.paths;
+        let largest = split.len_of(0);
+        let carries = paths.carries(peer, largest);
+        if carries.tell && !line.tell(News::Used(peer)) {
+            paths.untold(peer);
+        }
+        let limit = carries.limit.unwrap_or(usize::MAX);
+        match fit(split.whole(), largest, limit) {
+            Fit::Send => self.put_all(line, peer, split, usize::MAX),
+            Fit::Cut => self.put_all(line, peer, split, limit),
+            Fit::TooBig(answer) => {
+                if !answer.is_empty() && self.answers.take(Instant::now()) {
+                    // An interface that is down has nobody to tell.
+                    let _ = line.interface.write(Vnet::NONE, std::iter::once(answer.as_slice()));
+                }
+                let count = split.count() as u64;
+                line.shared.counters.tx_dropped.count(Drop::TooBig, count);
+            }
+        }
+    }
+
+    /// All packets, those past `limit` bytes in fragments.
+    fn put_all(&mut self, line: &Line, peer: PeerId, split: &Split<'_>, limit: usize) {
         let ecn = Ecn::of_packet(split.whole());
+        for index in 0..split.count() {
+            let length = split.len_of(index);
+            if length <= limit {
+                self.put(line, peer, ecn, length, |room| split.write(index, room));
+                continue;
+            }
+            let mut whole = std::mem::take(&mut self.whole);
+            whole.resize(length, 0);
+            // The length is that of the packet, so it is written.
+            let fragments = split
+                .write(index, &mut whole)
+                .and_then(|()| Fragments::new(&whole, limit));
+            match &fragments {
+                Some(fragments) => {
+                    for part in 0..fragments.count() {
+                        let length = fragments.len_of(part);
+                        self.put(line, peer, ecn, length, |room| fragments.write(part, room));
+                    }
+                    add(&line.shared.counters.tx_fragmented, 1);
+                }
+                None => line.shared.counters.tx_dropped.count(Drop::Malformed, 1),
+            }
+            self.whole = whole;
+        }
+    }
+
+    /// One packet as it will be sealed.
+    fn put(&mut self, line: &Line, peer: PeerId, ecn: Ecn, length: usize, write: impl Fn(&mut [u8]) -> Option<()>) {
         let held = |bundle: &Bundle| bundle.peer == Some(peer);
         let mut place = self.bundles.iter().position(held);
         if place.is_none() {
@@ -60,14 +124,12 @@ impl Outgoing {
         let Some(bundle) = self.bundles.get_mut(place) else {
             return;
         };
-        for index in 0..split.count() {
-            if !bundle.gather(line, peer, ecn, split, index) {
-                bundle.seal(line);
-                send(line, std::slice::from_ref(bundle));
-                bundle.clear();
-                if !bundle.gather(line, peer, ecn, split, index) {
-                    line.shared.counters.tx_dropped.count(Drop::Malformed, 1);
-                }
+        if !bundle.gather(line, peer, ecn, length, &write) {
+            bundle.seal(line);
+            send(line, std::slice::from_ref(bundle));
+            bundle.clear();
+            if !bundle.gather(line, peer, ecn, length, &write) {
+                line.shared.counters.tx_dropped.count(Drop::Malformed, 1);
             }
         }
     }
@@ -88,20 +150,29 @@ impl Bundle {
     }
 
     /// False when there is no room.
-    fn gather(&mut self, line: &Line, peer: PeerId, ecn: Ecn, split: &Split<'_>, index: usize) -> bool {
+    fn gather(
+        &mut self,
+        line: &Line,
+        peer: PeerId,
+        ecn: Ecn,
+        length: usize,
+        write: impl Fn(&mut [u8]) -> Option<()>,
+    ) -> bool {
         if self.peer.is_none() {
             // Padding must not make a packet longer than its path carries.
-            let mtu = line.shared.mtu();
-            let limit = line.shared.paths.limit(peer, Instant::now());
-            self.burst.set_mtu(limit.map_or(mtu, |limit| limit.min(mtu)));
+            self.limit = line.shared.limit(peer);
+            self.burst.set_mtu(self.limit);
             self.ecn = ecn;
         }
-        let Some(room) = self.burst.push(split.len_of(index)) else {
+        let Some(room) = self.burst.push(length) else {
             return false;
         };
         // The length is that of the packet, so it is written.
-        let written = split.write(index, room);
+        let written = write(room);
         debug_assert!(written.is_some());
+        if clamp_segment_size(room, self.limit) {
+            add(&line.shared.counters.tcp_segments_lowered, 1);
+        }
         self.peer = Some(peer);
         if self.ecn != ecn {
             self.ecn = Ecn::NotCapable;
@@ -145,13 +216,17 @@ fn send(line: &Line, bundles: &[Bundle]) {
     }
 }
 
-/// A path is narrower than the interface: what follows is told so, or cut up by the kernel.
+/// The kernel knows that a path is narrower than what was sent there: what follows obeys.
 fn learn(line: &Line, bundles: &[Bundle], narrow: SocketAddr) {
     // Without a route there is nothing to learn, and nothing goes there.
     let Ok(mtu) = known_path_mtu(narrow) else { return };
+    let limit = inside(narrow, mtu);
     let there = bundles.iter().filter(|bundle| bundle.to == Some(narrow));
     for peer in there.filter_map(|bundle| bundle.peer) {
-        line.shared.paths.learn(peer, narrow, mtu, Instant::now());
+        // With a full queue the next packet that is too long tells it.
+        if line.tell(News::Narrow { peer, limit }) {
+            line.shared.paths.lower(peer, limit);
+        }
     }
 }
 

@@ -1,10 +1,13 @@
 //! UDP to TUN: receive, open, judge, write.
 
-use super::judge::Inbound;
+use super::judge::{Inbound, Law, is_syn};
+use super::paths::Answers;
+use super::probe::ProbePacket;
+use super::probes::News;
 use super::{Line, Message};
 use crate::counters::{Drop, add};
 use cvlan_io::{BATCH, Received, wait_readable};
-use cvlan_offload::train;
+use cvlan_offload::{clamp_segment_size, train};
 use cvlan_wg::{FrameKind, Opened, Output, classify};
 use std::io;
 use std::net::SocketAddr;
@@ -21,6 +24,9 @@ const TOGETHER: usize = 8;
 /// Packets that wait to be written; a multiple of the longest train.
 const WAITING: usize = 256;
 
+/// Probes and answers to probes that are told of in a second.
+const PROBES: u32 = 1000;
+
 /// What the thread works with, allocated once.
 struct Desk {
     /// Rooms side by side, so that packets of several receptions may become one.
@@ -30,6 +36,8 @@ struct Desk {
     /// Judged packets in the slab, and the bytes of the datagrams that they came in.
     packets: Vec<Range<usize>>,
     sealed: Vec<usize>,
+    /// Probes that are told of.
+    probes: Answers,
 }
 
 /// Runs until stopped.
@@ -43,6 +51,7 @@ pub fn run(line: &Line, control: &SyncSender<Message>) -> io::Result<()> {
         outputs: Vec::new(),
         packets: Vec::with_capacity(WAITING),
         sealed: Vec::with_capacity(WAITING),
+        probes: Answers::new(PROBES, Instant::now()),
     };
     let mut received = [Received::default(); BATCH];
     let mut offered = BATCH;
@@ -93,9 +102,20 @@ impl Desk {
                     shared.counters.rx_dropped.count(Drop::Congestion, 1);
                     continue;
                 }
+                // Between the engines themselves: no packet of a tenant, and no business of its policy.
+                if let Some(packet) = ProbePacket::parse(bytes).filter(|_| snapshot.law == Law::Map) {
+                    if self.probes.take(now) {
+                        let peer = opened.peer;
+                        line.tell(News::Probe { peer, packet });
+                    }
+                    continue;
+                }
                 match judge.judge(opened.peer, bytes) {
                     Ok(meta) if shared.echo.take_answer(&meta, bytes, now) => count_received(line, 1, opened.sealed),
-                    Ok(_) => {
+                    Ok(meta) => {
+                        if is_syn(&meta) && clamp_segment_size(bytes, shared.limit(opened.peer)) {
+                            add(&shared.counters.tcp_segments_lowered, 1);
+                        }
                         self.packets.push(packet);
                         self.sealed.push(opened.sealed);
                     }

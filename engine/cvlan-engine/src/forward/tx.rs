@@ -3,11 +3,9 @@
 use super::Line;
 use super::judge::Outbound;
 use super::outgoing::Outgoing;
-use super::paths::Answers;
 use crate::counters::Drop;
 use cvlan_io::wait_readable;
-use cvlan_offload::{Fit, MAX_PACKET, Split, Vnet, fit};
-use cvlan_wg::PeerId;
+use cvlan_offload::{MAX_PACKET, Split};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
@@ -23,14 +21,13 @@ const TURN: usize = 64;
 pub fn run(line: &Line) -> io::Result<()> {
     let mut room = vec![0; MAX_PACKET];
     let mut outgoing = Outgoing::full();
-    let mut answers = Answers::new(Instant::now());
     while !line.stopping.load(Ordering::Relaxed) {
         let [_, woken] = wait_readable([line.interface.as_fd(), line.wake_tx.as_fd()], None)?;
         if woken {
             line.wake_tx.clear();
         }
         loop {
-            let more = take_turn(line, &mut room, &mut outgoing, &mut answers)?;
+            let more = take_turn(line, &mut room, &mut outgoing)?;
             outgoing.flush(line);
             if !more || line.stopping.load(Ordering::Relaxed) {
                 break;
@@ -41,7 +38,7 @@ pub fn run(line: &Line) -> io::Result<()> {
 }
 
 /// Reads and hands on what may go; says whether there may be more to read.
-fn take_turn(line: &Line, room: &mut [u8], outgoing: &mut Outgoing, answers: &mut Answers) -> io::Result<bool> {
+fn take_turn(line: &Line, room: &mut [u8], outgoing: &mut Outgoing) -> io::Result<bool> {
     let snapshot = line.shared.snapshot.load();
     let now = Instant::now();
     let mut judge = Outbound::new(&line.shared, &snapshot, line.udp.port(), now);
@@ -56,27 +53,9 @@ fn take_turn(line: &Line, room: &mut [u8], outgoing: &mut Outgoing, answers: &mu
         };
         // The packets of a super-packet have the headers of the whole, so its verdict is theirs.
         match judge.judge(split.whole()) {
-            Ok(peer) if fits(line, peer, &split, answers, now) => outgoing.take(line, peer, &split),
-            Ok(_) => dropped.count(Drop::TooBig, split.count() as u64),
+            Ok(peer) => outgoing.take(line, peer, &split),
             Err(why) => dropped.count(why, split.count() as u64),
         }
     }
     Ok(true)
-}
-
-/// False when the packets are too big for the path; their sender was told, unless too many were told already.
-fn fits(line: &Line, peer: PeerId, split: &Split<'_>, answers: &mut Answers, now: Instant) -> bool {
-    let Some(limit) = line.shared.paths.limit(peer, now) else {
-        return true;
-    };
-    match fit(split.whole(), split.len_of(0), limit) {
-        Fit::Send => true,
-        Fit::TooBig(answer) => {
-            if !answer.is_empty() && answers.take(now) {
-                // An interface that is down has nobody to tell.
-                let _ = line.interface.write(Vnet::NONE, std::iter::once(answer.as_slice()));
-            }
-            false
-        }
-    }
 }

@@ -182,6 +182,70 @@ func (ForwardProtocol) EnumDescriptor() ([]byte, []int) {
 	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{2}
 }
 
+// How it is known what a path carries (RFC 8899 section 5.2).
+type PathMtuState int32
+
+const (
+	PathMtuState_PATH_MTU_STATE_UNSPECIFIED PathMtuState = 0
+	// Not yet: the size is tried.
+	PathMtuState_PATH_MTU_STATE_ASSUMED PathMtuState = 1
+	// A probe of this size was answered, and a larger one is tried.
+	PathMtuState_PATH_MTU_STATE_SEARCHING PathMtuState = 2
+	// A probe of this size was answered, and none that is larger, or none may be.
+	PathMtuState_PATH_MTU_STATE_CONFIRMED PathMtuState = 3
+	// As confirmed, and less than IPv6 needs inside the tunnel (1,280 bytes).
+	PathMtuState_PATH_MTU_STATE_TOO_NARROW PathMtuState = 4
+	// The peer answers no probes: the limit of the interface, or what a router told this host.
+	PathMtuState_PATH_MTU_STATE_UNPROBED PathMtuState = 5
+)
+
+// Enum value maps for PathMtuState.
+var (
+	PathMtuState_name = map[int32]string{
+		0: "PATH_MTU_STATE_UNSPECIFIED",
+		1: "PATH_MTU_STATE_ASSUMED",
+		2: "PATH_MTU_STATE_SEARCHING",
+		3: "PATH_MTU_STATE_CONFIRMED",
+		4: "PATH_MTU_STATE_TOO_NARROW",
+		5: "PATH_MTU_STATE_UNPROBED",
+	}
+	PathMtuState_value = map[string]int32{
+		"PATH_MTU_STATE_UNSPECIFIED": 0,
+		"PATH_MTU_STATE_ASSUMED":     1,
+		"PATH_MTU_STATE_SEARCHING":   2,
+		"PATH_MTU_STATE_CONFIRMED":   3,
+		"PATH_MTU_STATE_TOO_NARROW":  4,
+		"PATH_MTU_STATE_UNPROBED":    5,
+	}
+)
+
+func (x PathMtuState) Enum() *PathMtuState {
+	p := new(PathMtuState)
+	*p = x
+	return p
+}
+
+func (x PathMtuState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PathMtuState) Descriptor() protoreflect.EnumDescriptor {
+	return file_cloudvlan_engine_v1_engine_proto_enumTypes[3].Descriptor()
+}
+
+func (PathMtuState) Type() protoreflect.EnumType {
+	return &file_cloudvlan_engine_v1_engine_proto_enumTypes[3]
+}
+
+func (x PathMtuState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PathMtuState.Descriptor instead.
+func (PathMtuState) EnumDescriptor() ([]byte, []int) {
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{3}
+}
+
 type Direction int32
 
 const (
@@ -215,11 +279,11 @@ func (x Direction) String() string {
 }
 
 func (Direction) Descriptor() protoreflect.EnumDescriptor {
-	return file_cloudvlan_engine_v1_engine_proto_enumTypes[3].Descriptor()
+	return file_cloudvlan_engine_v1_engine_proto_enumTypes[4].Descriptor()
 }
 
 func (Direction) Type() protoreflect.EnumType {
-	return &file_cloudvlan_engine_v1_engine_proto_enumTypes[3]
+	return &file_cloudvlan_engine_v1_engine_proto_enumTypes[4]
 }
 
 func (x Direction) Number() protoreflect.EnumNumber {
@@ -228,7 +292,7 @@ func (x Direction) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Direction.Descriptor instead.
 func (Direction) EnumDescriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{3}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{4}
 }
 
 type GetIdentityRequest struct {
@@ -1731,6 +1795,9 @@ type PeerStatus struct {
 	// Sealed bytes.
 	BytesReceived uint64 `protobuf:"varint,7,opt,name=bytes_received,json=bytesReceived,proto3" json:"bytes_received,omitempty"`
 	BytesSent     uint64 `protobuf:"varint,8,opt,name=bytes_sent,json=bytesSent,proto3" json:"bytes_sent,omitempty"`
+	// Bytes of the largest packet inside the tunnel that the path to this peer carries; 0 while nothing large was sent there.
+	PathMtu       uint32       `protobuf:"varint,9,opt,name=path_mtu,json=pathMtu,proto3" json:"path_mtu,omitempty"`
+	PathMtuState  PathMtuState `protobuf:"varint,10,opt,name=path_mtu_state,json=pathMtuState,proto3,enum=cloudvlan.engine.v1.PathMtuState" json:"path_mtu_state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1819,6 +1886,20 @@ func (x *PeerStatus) GetBytesSent() uint64 {
 		return x.BytesSent
 	}
 	return 0
+}
+
+func (x *PeerStatus) GetPathMtu() uint32 {
+	if x != nil {
+		return x.PathMtu
+	}
+	return 0
+}
+
+func (x *PeerStatus) GetPathMtuState() PathMtuState {
+	if x != nil {
+		return x.PathMtuState
+	}
+	return PathMtuState_PATH_MTU_STATE_UNSPECIFIED
 }
 
 type EngineEvent struct {
@@ -2909,7 +2990,7 @@ const file_cloudvlan_engine_v1_engine_proto_rawDesc = "" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x12\x16\n" +
 	"\x06domain\x18\x03 \x01(\tR\x06domain\x12#\n" +
 	"\rreverse_zones\x18\x04 \x03(\tR\freverseZones\x125\n" +
-	"\x06routes\x18\x05 \x03(\v2\x1d.cloudvlan.entity.v1.DnsRouteR\x06routes\"\xf7\x02\n" +
+	"\x06routes\x18\x05 \x03(\v2\x1d.cloudvlan.entity.v1.DnsRouteR\x06routes\"\xdb\x03\n" +
 	"\n" +
 	"PeerStatus\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x12\n" +
@@ -2920,7 +3001,10 @@ const file_cloudvlan_engine_v1_engine_proto_rawDesc = "" +
 	"\x13latest_handshake_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x11latestHandshakeAt\x12%\n" +
 	"\x0ebytes_received\x18\a \x01(\x04R\rbytesReceived\x12\x1d\n" +
 	"\n" +
-	"bytes_sent\x18\b \x01(\x04R\tbytesSent\"\x8f\x01\n" +
+	"bytes_sent\x18\b \x01(\x04R\tbytesSent\x12\x19\n" +
+	"\bpath_mtu\x18\t \x01(\rR\apathMtu\x12G\n" +
+	"\x0epath_mtu_state\x18\n" +
+	" \x01(\x0e2!.cloudvlan.engine.v1.PathMtuStateR\fpathMtuState\"\x8f\x01\n" +
 	"\vEngineEvent\x12;\n" +
 	"\voccurred_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"occurredAt\x12\x12\n" +
@@ -3008,7 +3092,14 @@ const file_cloudvlan_engine_v1_engine_proto_rawDesc = "" +
 	"\x0fForwardProtocol\x12 \n" +
 	"\x1cFORWARD_PROTOCOL_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14FORWARD_PROTOCOL_TCP\x10\x01\x12\x18\n" +
-	"\x14FORWARD_PROTOCOL_UDP\x10\x02*U\n" +
+	"\x14FORWARD_PROTOCOL_UDP\x10\x02*\xc2\x01\n" +
+	"\fPathMtuState\x12\x1e\n" +
+	"\x1aPATH_MTU_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16PATH_MTU_STATE_ASSUMED\x10\x01\x12\x1c\n" +
+	"\x18PATH_MTU_STATE_SEARCHING\x10\x02\x12\x1c\n" +
+	"\x18PATH_MTU_STATE_CONFIRMED\x10\x03\x12\x1d\n" +
+	"\x19PATH_MTU_STATE_TOO_NARROW\x10\x04\x12\x1b\n" +
+	"\x17PATH_MTU_STATE_UNPROBED\x10\x05*U\n" +
 	"\tDirection\x12\x19\n" +
 	"\x15DIRECTION_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12DIRECTION_OUTBOUND\x10\x01\x12\x15\n" +
@@ -3037,142 +3128,144 @@ func file_cloudvlan_engine_v1_engine_proto_rawDescGZIP() []byte {
 	return file_cloudvlan_engine_v1_engine_proto_rawDescData
 }
 
-var file_cloudvlan_engine_v1_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_cloudvlan_engine_v1_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
 var file_cloudvlan_engine_v1_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_cloudvlan_engine_v1_engine_proto_goTypes = []any{
 	(InterfaceKind)(0),            // 0: cloudvlan.engine.v1.InterfaceKind
 	(ForwardDirection)(0),         // 1: cloudvlan.engine.v1.ForwardDirection
 	(ForwardProtocol)(0),          // 2: cloudvlan.engine.v1.ForwardProtocol
-	(Direction)(0),                // 3: cloudvlan.engine.v1.Direction
-	(*GetIdentityRequest)(nil),    // 4: cloudvlan.engine.v1.GetIdentityRequest
-	(*GetIdentityResponse)(nil),   // 5: cloudvlan.engine.v1.GetIdentityResponse
-	(*ProveRequest)(nil),          // 6: cloudvlan.engine.v1.ProveRequest
-	(*ProveResponse)(nil),         // 7: cloudvlan.engine.v1.ProveResponse
-	(*ApplyRequest)(nil),          // 8: cloudvlan.engine.v1.ApplyRequest
-	(*ApplyResponse)(nil),         // 9: cloudvlan.engine.v1.ApplyResponse
-	(*Settings)(nil),              // 10: cloudvlan.engine.v1.Settings
-	(*PortForward)(nil),           // 11: cloudvlan.engine.v1.PortForward
-	(*PortForwardEnd)(nil),        // 12: cloudvlan.engine.v1.PortForwardEnd
-	(*Membership)(nil),            // 13: cloudvlan.engine.v1.Membership
-	(*MapState)(nil),              // 14: cloudvlan.engine.v1.MapState
-	(*WatchRequest)(nil),          // 15: cloudvlan.engine.v1.WatchRequest
-	(*WatchResponse)(nil),         // 16: cloudvlan.engine.v1.WatchResponse
-	(*Span)(nil),                  // 17: cloudvlan.engine.v1.Span
-	(*Opened)(nil),                // 18: cloudvlan.engine.v1.Opened
-	(*GetStatusRequest)(nil),      // 19: cloudvlan.engine.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),     // 20: cloudvlan.engine.v1.GetStatusResponse
-	(*EngineStatus)(nil),          // 21: cloudvlan.engine.v1.EngineStatus
-	(*RuleStatus)(nil),            // 22: cloudvlan.engine.v1.RuleStatus
-	(*DnsStatus)(nil),             // 23: cloudvlan.engine.v1.DnsStatus
-	(*PeerStatus)(nil),            // 24: cloudvlan.engine.v1.PeerStatus
-	(*EngineEvent)(nil),           // 25: cloudvlan.engine.v1.EngineEvent
-	(*Packet)(nil),                // 26: cloudvlan.engine.v1.Packet
-	(*ExplainRequest)(nil),        // 27: cloudvlan.engine.v1.ExplainRequest
-	(*ExplainResponse)(nil),       // 28: cloudvlan.engine.v1.ExplainResponse
-	(*Hop)(nil),                   // 29: cloudvlan.engine.v1.Hop
-	(*PingRequest)(nil),           // 30: cloudvlan.engine.v1.PingRequest
-	(*PingResponse)(nil),          // 31: cloudvlan.engine.v1.PingResponse
-	(*ShutdownRequest)(nil),       // 32: cloudvlan.engine.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),      // 33: cloudvlan.engine.v1.ShutdownResponse
-	(*EvaluateRequest)(nil),       // 34: cloudvlan.engine.v1.EvaluateRequest
-	(*EvaluateResponse)(nil),      // 35: cloudvlan.engine.v1.EvaluateResponse
-	(*MapView)(nil),               // 36: cloudvlan.engine.v1.MapView
-	(*Following)(nil),             // 37: cloudvlan.engine.v1.Following
-	(*Verdict)(nil),               // 38: cloudvlan.engine.v1.Verdict
-	nil,                           // 39: cloudvlan.engine.v1.Span.AttributesEntry
-	nil,                           // 40: cloudvlan.engine.v1.EngineStatus.CountersEntry
-	(*v1.MapUpdate)(nil),          // 41: cloudvlan.entity.v1.MapUpdate
-	(*v1.NodeEndpoint)(nil),       // 42: cloudvlan.entity.v1.NodeEndpoint
-	(*v1.DnsUpstream)(nil),        // 43: cloudvlan.entity.v1.DnsUpstream
-	(*timestamppb.Timestamp)(nil), // 44: google.protobuf.Timestamp
-	(*v1.Prefix)(nil),             // 45: cloudvlan.entity.v1.Prefix
-	(*v1.DnsRoute)(nil),           // 46: cloudvlan.entity.v1.DnsRoute
-	(*v1.NodeRecord)(nil),         // 47: cloudvlan.entity.v1.NodeRecord
-	(*v1.RuleRecord)(nil),         // 48: cloudvlan.entity.v1.RuleRecord
-	(*v1.EndpointHint)(nil),       // 49: cloudvlan.entity.v1.EndpointHint
-	(v1.StalePolicy)(0),           // 50: cloudvlan.entity.v1.StalePolicy
-	(v1.PolicyAction)(0),          // 51: cloudvlan.entity.v1.PolicyAction
+	(PathMtuState)(0),             // 3: cloudvlan.engine.v1.PathMtuState
+	(Direction)(0),                // 4: cloudvlan.engine.v1.Direction
+	(*GetIdentityRequest)(nil),    // 5: cloudvlan.engine.v1.GetIdentityRequest
+	(*GetIdentityResponse)(nil),   // 6: cloudvlan.engine.v1.GetIdentityResponse
+	(*ProveRequest)(nil),          // 7: cloudvlan.engine.v1.ProveRequest
+	(*ProveResponse)(nil),         // 8: cloudvlan.engine.v1.ProveResponse
+	(*ApplyRequest)(nil),          // 9: cloudvlan.engine.v1.ApplyRequest
+	(*ApplyResponse)(nil),         // 10: cloudvlan.engine.v1.ApplyResponse
+	(*Settings)(nil),              // 11: cloudvlan.engine.v1.Settings
+	(*PortForward)(nil),           // 12: cloudvlan.engine.v1.PortForward
+	(*PortForwardEnd)(nil),        // 13: cloudvlan.engine.v1.PortForwardEnd
+	(*Membership)(nil),            // 14: cloudvlan.engine.v1.Membership
+	(*MapState)(nil),              // 15: cloudvlan.engine.v1.MapState
+	(*WatchRequest)(nil),          // 16: cloudvlan.engine.v1.WatchRequest
+	(*WatchResponse)(nil),         // 17: cloudvlan.engine.v1.WatchResponse
+	(*Span)(nil),                  // 18: cloudvlan.engine.v1.Span
+	(*Opened)(nil),                // 19: cloudvlan.engine.v1.Opened
+	(*GetStatusRequest)(nil),      // 20: cloudvlan.engine.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),     // 21: cloudvlan.engine.v1.GetStatusResponse
+	(*EngineStatus)(nil),          // 22: cloudvlan.engine.v1.EngineStatus
+	(*RuleStatus)(nil),            // 23: cloudvlan.engine.v1.RuleStatus
+	(*DnsStatus)(nil),             // 24: cloudvlan.engine.v1.DnsStatus
+	(*PeerStatus)(nil),            // 25: cloudvlan.engine.v1.PeerStatus
+	(*EngineEvent)(nil),           // 26: cloudvlan.engine.v1.EngineEvent
+	(*Packet)(nil),                // 27: cloudvlan.engine.v1.Packet
+	(*ExplainRequest)(nil),        // 28: cloudvlan.engine.v1.ExplainRequest
+	(*ExplainResponse)(nil),       // 29: cloudvlan.engine.v1.ExplainResponse
+	(*Hop)(nil),                   // 30: cloudvlan.engine.v1.Hop
+	(*PingRequest)(nil),           // 31: cloudvlan.engine.v1.PingRequest
+	(*PingResponse)(nil),          // 32: cloudvlan.engine.v1.PingResponse
+	(*ShutdownRequest)(nil),       // 33: cloudvlan.engine.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),      // 34: cloudvlan.engine.v1.ShutdownResponse
+	(*EvaluateRequest)(nil),       // 35: cloudvlan.engine.v1.EvaluateRequest
+	(*EvaluateResponse)(nil),      // 36: cloudvlan.engine.v1.EvaluateResponse
+	(*MapView)(nil),               // 37: cloudvlan.engine.v1.MapView
+	(*Following)(nil),             // 38: cloudvlan.engine.v1.Following
+	(*Verdict)(nil),               // 39: cloudvlan.engine.v1.Verdict
+	nil,                           // 40: cloudvlan.engine.v1.Span.AttributesEntry
+	nil,                           // 41: cloudvlan.engine.v1.EngineStatus.CountersEntry
+	(*v1.MapUpdate)(nil),          // 42: cloudvlan.entity.v1.MapUpdate
+	(*v1.NodeEndpoint)(nil),       // 43: cloudvlan.entity.v1.NodeEndpoint
+	(*v1.DnsUpstream)(nil),        // 44: cloudvlan.entity.v1.DnsUpstream
+	(*timestamppb.Timestamp)(nil), // 45: google.protobuf.Timestamp
+	(*v1.Prefix)(nil),             // 46: cloudvlan.entity.v1.Prefix
+	(*v1.DnsRoute)(nil),           // 47: cloudvlan.entity.v1.DnsRoute
+	(*v1.NodeRecord)(nil),         // 48: cloudvlan.entity.v1.NodeRecord
+	(*v1.RuleRecord)(nil),         // 49: cloudvlan.entity.v1.RuleRecord
+	(*v1.EndpointHint)(nil),       // 50: cloudvlan.entity.v1.EndpointHint
+	(v1.StalePolicy)(0),           // 51: cloudvlan.entity.v1.StalePolicy
+	(v1.PolicyAction)(0),          // 52: cloudvlan.entity.v1.PolicyAction
 }
 var file_cloudvlan_engine_v1_engine_proto_depIdxs = []int32{
-	10, // 0: cloudvlan.engine.v1.ApplyRequest.settings:type_name -> cloudvlan.engine.v1.Settings
-	41, // 1: cloudvlan.engine.v1.ApplyRequest.updates:type_name -> cloudvlan.entity.v1.MapUpdate
-	14, // 2: cloudvlan.engine.v1.ApplyResponse.map:type_name -> cloudvlan.engine.v1.MapState
-	13, // 3: cloudvlan.engine.v1.Settings.membership:type_name -> cloudvlan.engine.v1.Membership
+	11, // 0: cloudvlan.engine.v1.ApplyRequest.settings:type_name -> cloudvlan.engine.v1.Settings
+	42, // 1: cloudvlan.engine.v1.ApplyRequest.updates:type_name -> cloudvlan.entity.v1.MapUpdate
+	15, // 2: cloudvlan.engine.v1.ApplyResponse.map:type_name -> cloudvlan.engine.v1.MapState
+	14, // 3: cloudvlan.engine.v1.Settings.membership:type_name -> cloudvlan.engine.v1.Membership
 	0,  // 4: cloudvlan.engine.v1.Settings.interface_kind:type_name -> cloudvlan.engine.v1.InterfaceKind
-	42, // 5: cloudvlan.engine.v1.Settings.dns_listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
-	43, // 6: cloudvlan.engine.v1.Settings.dns_fallback:type_name -> cloudvlan.entity.v1.DnsUpstream
-	42, // 7: cloudvlan.engine.v1.Settings.proxy_listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
-	11, // 8: cloudvlan.engine.v1.Settings.forwards:type_name -> cloudvlan.engine.v1.PortForward
+	43, // 5: cloudvlan.engine.v1.Settings.dns_listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
+	44, // 6: cloudvlan.engine.v1.Settings.dns_fallback:type_name -> cloudvlan.entity.v1.DnsUpstream
+	43, // 7: cloudvlan.engine.v1.Settings.proxy_listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
+	12, // 8: cloudvlan.engine.v1.Settings.forwards:type_name -> cloudvlan.engine.v1.PortForward
 	1,  // 9: cloudvlan.engine.v1.PortForward.direction:type_name -> cloudvlan.engine.v1.ForwardDirection
 	2,  // 10: cloudvlan.engine.v1.PortForward.protocol:type_name -> cloudvlan.engine.v1.ForwardProtocol
-	12, // 11: cloudvlan.engine.v1.PortForward.listen:type_name -> cloudvlan.engine.v1.PortForwardEnd
-	12, // 12: cloudvlan.engine.v1.PortForward.target:type_name -> cloudvlan.engine.v1.PortForwardEnd
-	44, // 13: cloudvlan.engine.v1.MapState.head_issued_at:type_name -> google.protobuf.Timestamp
-	44, // 14: cloudvlan.engine.v1.MapState.head_expires_at:type_name -> google.protobuf.Timestamp
-	18, // 15: cloudvlan.engine.v1.WatchResponse.opened:type_name -> cloudvlan.engine.v1.Opened
-	21, // 16: cloudvlan.engine.v1.WatchResponse.status:type_name -> cloudvlan.engine.v1.EngineStatus
-	25, // 17: cloudvlan.engine.v1.WatchResponse.event:type_name -> cloudvlan.engine.v1.EngineEvent
-	17, // 18: cloudvlan.engine.v1.WatchResponse.span:type_name -> cloudvlan.engine.v1.Span
-	44, // 19: cloudvlan.engine.v1.Span.started_at:type_name -> google.protobuf.Timestamp
-	44, // 20: cloudvlan.engine.v1.Span.ended_at:type_name -> google.protobuf.Timestamp
-	39, // 21: cloudvlan.engine.v1.Span.attributes:type_name -> cloudvlan.engine.v1.Span.AttributesEntry
-	21, // 22: cloudvlan.engine.v1.GetStatusResponse.status:type_name -> cloudvlan.engine.v1.EngineStatus
-	14, // 23: cloudvlan.engine.v1.EngineStatus.map:type_name -> cloudvlan.engine.v1.MapState
-	13, // 24: cloudvlan.engine.v1.EngineStatus.membership:type_name -> cloudvlan.engine.v1.Membership
-	45, // 25: cloudvlan.engine.v1.EngineStatus.addresses:type_name -> cloudvlan.entity.v1.Prefix
-	45, // 26: cloudvlan.engine.v1.EngineStatus.routes:type_name -> cloudvlan.entity.v1.Prefix
-	24, // 27: cloudvlan.engine.v1.EngineStatus.peers:type_name -> cloudvlan.engine.v1.PeerStatus
-	40, // 28: cloudvlan.engine.v1.EngineStatus.counters:type_name -> cloudvlan.engine.v1.EngineStatus.CountersEntry
+	13, // 11: cloudvlan.engine.v1.PortForward.listen:type_name -> cloudvlan.engine.v1.PortForwardEnd
+	13, // 12: cloudvlan.engine.v1.PortForward.target:type_name -> cloudvlan.engine.v1.PortForwardEnd
+	45, // 13: cloudvlan.engine.v1.MapState.head_issued_at:type_name -> google.protobuf.Timestamp
+	45, // 14: cloudvlan.engine.v1.MapState.head_expires_at:type_name -> google.protobuf.Timestamp
+	19, // 15: cloudvlan.engine.v1.WatchResponse.opened:type_name -> cloudvlan.engine.v1.Opened
+	22, // 16: cloudvlan.engine.v1.WatchResponse.status:type_name -> cloudvlan.engine.v1.EngineStatus
+	26, // 17: cloudvlan.engine.v1.WatchResponse.event:type_name -> cloudvlan.engine.v1.EngineEvent
+	18, // 18: cloudvlan.engine.v1.WatchResponse.span:type_name -> cloudvlan.engine.v1.Span
+	45, // 19: cloudvlan.engine.v1.Span.started_at:type_name -> google.protobuf.Timestamp
+	45, // 20: cloudvlan.engine.v1.Span.ended_at:type_name -> google.protobuf.Timestamp
+	40, // 21: cloudvlan.engine.v1.Span.attributes:type_name -> cloudvlan.engine.v1.Span.AttributesEntry
+	22, // 22: cloudvlan.engine.v1.GetStatusResponse.status:type_name -> cloudvlan.engine.v1.EngineStatus
+	15, // 23: cloudvlan.engine.v1.EngineStatus.map:type_name -> cloudvlan.engine.v1.MapState
+	14, // 24: cloudvlan.engine.v1.EngineStatus.membership:type_name -> cloudvlan.engine.v1.Membership
+	46, // 25: cloudvlan.engine.v1.EngineStatus.addresses:type_name -> cloudvlan.entity.v1.Prefix
+	46, // 26: cloudvlan.engine.v1.EngineStatus.routes:type_name -> cloudvlan.entity.v1.Prefix
+	25, // 27: cloudvlan.engine.v1.EngineStatus.peers:type_name -> cloudvlan.engine.v1.PeerStatus
+	41, // 28: cloudvlan.engine.v1.EngineStatus.counters:type_name -> cloudvlan.engine.v1.EngineStatus.CountersEntry
 	0,  // 29: cloudvlan.engine.v1.EngineStatus.interface_kind:type_name -> cloudvlan.engine.v1.InterfaceKind
-	23, // 30: cloudvlan.engine.v1.EngineStatus.dns:type_name -> cloudvlan.engine.v1.DnsStatus
-	45, // 31: cloudvlan.engine.v1.EngineStatus.own_routes:type_name -> cloudvlan.entity.v1.Prefix
-	22, // 32: cloudvlan.engine.v1.EngineStatus.rules:type_name -> cloudvlan.engine.v1.RuleStatus
-	42, // 33: cloudvlan.engine.v1.DnsStatus.listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
-	46, // 34: cloudvlan.engine.v1.DnsStatus.routes:type_name -> cloudvlan.entity.v1.DnsRoute
-	45, // 35: cloudvlan.engine.v1.PeerStatus.addresses:type_name -> cloudvlan.entity.v1.Prefix
-	42, // 36: cloudvlan.engine.v1.PeerStatus.endpoint:type_name -> cloudvlan.entity.v1.NodeEndpoint
-	44, // 37: cloudvlan.engine.v1.PeerStatus.latest_handshake_at:type_name -> google.protobuf.Timestamp
-	44, // 38: cloudvlan.engine.v1.EngineEvent.occurred_at:type_name -> google.protobuf.Timestamp
-	26, // 39: cloudvlan.engine.v1.ExplainRequest.packet:type_name -> cloudvlan.engine.v1.Packet
-	3,  // 40: cloudvlan.engine.v1.ExplainRequest.direction:type_name -> cloudvlan.engine.v1.Direction
-	29, // 41: cloudvlan.engine.v1.ExplainResponse.hops:type_name -> cloudvlan.engine.v1.Hop
-	47, // 42: cloudvlan.engine.v1.EvaluateRequest.source:type_name -> cloudvlan.entity.v1.NodeRecord
-	47, // 43: cloudvlan.engine.v1.EvaluateRequest.destination:type_name -> cloudvlan.entity.v1.NodeRecord
-	48, // 44: cloudvlan.engine.v1.EvaluateRequest.rules:type_name -> cloudvlan.entity.v1.RuleRecord
-	26, // 45: cloudvlan.engine.v1.EvaluateRequest.packets:type_name -> cloudvlan.engine.v1.Packet
-	36, // 46: cloudvlan.engine.v1.EvaluateRequest.source_view:type_name -> cloudvlan.engine.v1.MapView
-	36, // 47: cloudvlan.engine.v1.EvaluateRequest.destination_views:type_name -> cloudvlan.engine.v1.MapView
-	38, // 48: cloudvlan.engine.v1.EvaluateResponse.verdicts:type_name -> cloudvlan.engine.v1.Verdict
-	37, // 49: cloudvlan.engine.v1.EvaluateResponse.followings:type_name -> cloudvlan.engine.v1.Following
-	47, // 50: cloudvlan.engine.v1.MapView.own:type_name -> cloudvlan.entity.v1.NodeRecord
-	47, // 51: cloudvlan.engine.v1.MapView.peers:type_name -> cloudvlan.entity.v1.NodeRecord
-	48, // 52: cloudvlan.engine.v1.MapView.rules:type_name -> cloudvlan.entity.v1.RuleRecord
-	49, // 53: cloudvlan.engine.v1.MapView.hints:type_name -> cloudvlan.entity.v1.EndpointHint
-	50, // 54: cloudvlan.engine.v1.MapView.stale:type_name -> cloudvlan.entity.v1.StalePolicy
-	28, // 55: cloudvlan.engine.v1.Following.outbound:type_name -> cloudvlan.engine.v1.ExplainResponse
-	28, // 56: cloudvlan.engine.v1.Following.inbound:type_name -> cloudvlan.engine.v1.ExplainResponse
-	51, // 57: cloudvlan.engine.v1.Verdict.action:type_name -> cloudvlan.entity.v1.PolicyAction
-	4,  // 58: cloudvlan.engine.v1.EngineService.GetIdentity:input_type -> cloudvlan.engine.v1.GetIdentityRequest
-	6,  // 59: cloudvlan.engine.v1.EngineService.Prove:input_type -> cloudvlan.engine.v1.ProveRequest
-	8,  // 60: cloudvlan.engine.v1.EngineService.Apply:input_type -> cloudvlan.engine.v1.ApplyRequest
-	15, // 61: cloudvlan.engine.v1.EngineService.Watch:input_type -> cloudvlan.engine.v1.WatchRequest
-	19, // 62: cloudvlan.engine.v1.EngineService.GetStatus:input_type -> cloudvlan.engine.v1.GetStatusRequest
-	27, // 63: cloudvlan.engine.v1.EngineService.Explain:input_type -> cloudvlan.engine.v1.ExplainRequest
-	30, // 64: cloudvlan.engine.v1.EngineService.Ping:input_type -> cloudvlan.engine.v1.PingRequest
-	32, // 65: cloudvlan.engine.v1.EngineService.Shutdown:input_type -> cloudvlan.engine.v1.ShutdownRequest
-	5,  // 66: cloudvlan.engine.v1.EngineService.GetIdentity:output_type -> cloudvlan.engine.v1.GetIdentityResponse
-	7,  // 67: cloudvlan.engine.v1.EngineService.Prove:output_type -> cloudvlan.engine.v1.ProveResponse
-	9,  // 68: cloudvlan.engine.v1.EngineService.Apply:output_type -> cloudvlan.engine.v1.ApplyResponse
-	16, // 69: cloudvlan.engine.v1.EngineService.Watch:output_type -> cloudvlan.engine.v1.WatchResponse
-	20, // 70: cloudvlan.engine.v1.EngineService.GetStatus:output_type -> cloudvlan.engine.v1.GetStatusResponse
-	28, // 71: cloudvlan.engine.v1.EngineService.Explain:output_type -> cloudvlan.engine.v1.ExplainResponse
-	31, // 72: cloudvlan.engine.v1.EngineService.Ping:output_type -> cloudvlan.engine.v1.PingResponse
-	33, // 73: cloudvlan.engine.v1.EngineService.Shutdown:output_type -> cloudvlan.engine.v1.ShutdownResponse
-	66, // [66:74] is the sub-list for method output_type
-	58, // [58:66] is the sub-list for method input_type
-	58, // [58:58] is the sub-list for extension type_name
-	58, // [58:58] is the sub-list for extension extendee
-	0,  // [0:58] is the sub-list for field type_name
+	24, // 30: cloudvlan.engine.v1.EngineStatus.dns:type_name -> cloudvlan.engine.v1.DnsStatus
+	46, // 31: cloudvlan.engine.v1.EngineStatus.own_routes:type_name -> cloudvlan.entity.v1.Prefix
+	23, // 32: cloudvlan.engine.v1.EngineStatus.rules:type_name -> cloudvlan.engine.v1.RuleStatus
+	43, // 33: cloudvlan.engine.v1.DnsStatus.listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
+	47, // 34: cloudvlan.engine.v1.DnsStatus.routes:type_name -> cloudvlan.entity.v1.DnsRoute
+	46, // 35: cloudvlan.engine.v1.PeerStatus.addresses:type_name -> cloudvlan.entity.v1.Prefix
+	43, // 36: cloudvlan.engine.v1.PeerStatus.endpoint:type_name -> cloudvlan.entity.v1.NodeEndpoint
+	45, // 37: cloudvlan.engine.v1.PeerStatus.latest_handshake_at:type_name -> google.protobuf.Timestamp
+	3,  // 38: cloudvlan.engine.v1.PeerStatus.path_mtu_state:type_name -> cloudvlan.engine.v1.PathMtuState
+	45, // 39: cloudvlan.engine.v1.EngineEvent.occurred_at:type_name -> google.protobuf.Timestamp
+	27, // 40: cloudvlan.engine.v1.ExplainRequest.packet:type_name -> cloudvlan.engine.v1.Packet
+	4,  // 41: cloudvlan.engine.v1.ExplainRequest.direction:type_name -> cloudvlan.engine.v1.Direction
+	30, // 42: cloudvlan.engine.v1.ExplainResponse.hops:type_name -> cloudvlan.engine.v1.Hop
+	48, // 43: cloudvlan.engine.v1.EvaluateRequest.source:type_name -> cloudvlan.entity.v1.NodeRecord
+	48, // 44: cloudvlan.engine.v1.EvaluateRequest.destination:type_name -> cloudvlan.entity.v1.NodeRecord
+	49, // 45: cloudvlan.engine.v1.EvaluateRequest.rules:type_name -> cloudvlan.entity.v1.RuleRecord
+	27, // 46: cloudvlan.engine.v1.EvaluateRequest.packets:type_name -> cloudvlan.engine.v1.Packet
+	37, // 47: cloudvlan.engine.v1.EvaluateRequest.source_view:type_name -> cloudvlan.engine.v1.MapView
+	37, // 48: cloudvlan.engine.v1.EvaluateRequest.destination_views:type_name -> cloudvlan.engine.v1.MapView
+	39, // 49: cloudvlan.engine.v1.EvaluateResponse.verdicts:type_name -> cloudvlan.engine.v1.Verdict
+	38, // 50: cloudvlan.engine.v1.EvaluateResponse.followings:type_name -> cloudvlan.engine.v1.Following
+	48, // 51: cloudvlan.engine.v1.MapView.own:type_name -> cloudvlan.entity.v1.NodeRecord
+	48, // 52: cloudvlan.engine.v1.MapView.peers:type_name -> cloudvlan.entity.v1.NodeRecord
+	49, // 53: cloudvlan.engine.v1.MapView.rules:type_name -> cloudvlan.entity.v1.RuleRecord
+	50, // 54: cloudvlan.engine.v1.MapView.hints:type_name -> cloudvlan.entity.v1.EndpointHint
+	51, // 55: cloudvlan.engine.v1.MapView.stale:type_name -> cloudvlan.entity.v1.StalePolicy
+	29, // 56: cloudvlan.engine.v1.Following.outbound:type_name -> cloudvlan.engine.v1.ExplainResponse
+	29, // 57: cloudvlan.engine.v1.Following.inbound:type_name -> cloudvlan.engine.v1.ExplainResponse
+	52, // 58: cloudvlan.engine.v1.Verdict.action:type_name -> cloudvlan.entity.v1.PolicyAction
+	5,  // 59: cloudvlan.engine.v1.EngineService.GetIdentity:input_type -> cloudvlan.engine.v1.GetIdentityRequest
+	7,  // 60: cloudvlan.engine.v1.EngineService.Prove:input_type -> cloudvlan.engine.v1.ProveRequest
+	9,  // 61: cloudvlan.engine.v1.EngineService.Apply:input_type -> cloudvlan.engine.v1.ApplyRequest
+	16, // 62: cloudvlan.engine.v1.EngineService.Watch:input_type -> cloudvlan.engine.v1.WatchRequest
+	20, // 63: cloudvlan.engine.v1.EngineService.GetStatus:input_type -> cloudvlan.engine.v1.GetStatusRequest
+	28, // 64: cloudvlan.engine.v1.EngineService.Explain:input_type -> cloudvlan.engine.v1.ExplainRequest
+	31, // 65: cloudvlan.engine.v1.EngineService.Ping:input_type -> cloudvlan.engine.v1.PingRequest
+	33, // 66: cloudvlan.engine.v1.EngineService.Shutdown:input_type -> cloudvlan.engine.v1.ShutdownRequest
+	6,  // 67: cloudvlan.engine.v1.EngineService.GetIdentity:output_type -> cloudvlan.engine.v1.GetIdentityResponse
+	8,  // 68: cloudvlan.engine.v1.EngineService.Prove:output_type -> cloudvlan.engine.v1.ProveResponse
+	10, // 69: cloudvlan.engine.v1.EngineService.Apply:output_type -> cloudvlan.engine.v1.ApplyResponse
+	17, // 70: cloudvlan.engine.v1.EngineService.Watch:output_type -> cloudvlan.engine.v1.WatchResponse
+	21, // 71: cloudvlan.engine.v1.EngineService.GetStatus:output_type -> cloudvlan.engine.v1.GetStatusResponse
+	29, // 72: cloudvlan.engine.v1.EngineService.Explain:output_type -> cloudvlan.engine.v1.ExplainResponse
+	32, // 73: cloudvlan.engine.v1.EngineService.Ping:output_type -> cloudvlan.engine.v1.PingResponse
+	34, // 74: cloudvlan.engine.v1.EngineService.Shutdown:output_type -> cloudvlan.engine.v1.ShutdownResponse
+	67, // [67:75] is the sub-list for method output_type
+	59, // [59:67] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_cloudvlan_engine_v1_engine_proto_init() }
@@ -3192,7 +3285,7 @@ func file_cloudvlan_engine_v1_engine_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cloudvlan_engine_v1_engine_proto_rawDesc), len(file_cloudvlan_engine_v1_engine_proto_rawDesc)),
-			NumEnums:      4,
+			NumEnums:      5,
 			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -33,6 +33,15 @@ class ForwardProtocol(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FORWARD_PROTOCOL_TCP: _ClassVar[ForwardProtocol]
     FORWARD_PROTOCOL_UDP: _ClassVar[ForwardProtocol]
 
+class PathMtuState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PATH_MTU_STATE_UNSPECIFIED: _ClassVar[PathMtuState]
+    PATH_MTU_STATE_ASSUMED: _ClassVar[PathMtuState]
+    PATH_MTU_STATE_SEARCHING: _ClassVar[PathMtuState]
+    PATH_MTU_STATE_CONFIRMED: _ClassVar[PathMtuState]
+    PATH_MTU_STATE_TOO_NARROW: _ClassVar[PathMtuState]
+    PATH_MTU_STATE_UNPROBED: _ClassVar[PathMtuState]
+
 class Direction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     DIRECTION_UNSPECIFIED: _ClassVar[Direction]
@@ -48,6 +57,12 @@ FORWARD_DIRECTION_FROM_OVERLAY: ForwardDirection
 FORWARD_PROTOCOL_UNSPECIFIED: ForwardProtocol
 FORWARD_PROTOCOL_TCP: ForwardProtocol
 FORWARD_PROTOCOL_UDP: ForwardProtocol
+PATH_MTU_STATE_UNSPECIFIED: PathMtuState
+PATH_MTU_STATE_ASSUMED: PathMtuState
+PATH_MTU_STATE_SEARCHING: PathMtuState
+PATH_MTU_STATE_CONFIRMED: PathMtuState
+PATH_MTU_STATE_TOO_NARROW: PathMtuState
+PATH_MTU_STATE_UNPROBED: PathMtuState
 DIRECTION_UNSPECIFIED: Direction
 DIRECTION_OUTBOUND: Direction
 DIRECTION_INBOUND: Direction
@@ -317,7 +332,7 @@ class DnsStatus(_message.Message):
     def __init__(self, listen: _Optional[_Union[_node_pb2.NodeEndpoint, _Mapping]] = ..., error: _Optional[str] = ..., domain: _Optional[str] = ..., reverse_zones: _Optional[_Iterable[str]] = ..., routes: _Optional[_Iterable[_Union[_netmap_pb2.DnsRoute, _Mapping]]] = ...) -> None: ...
 
 class PeerStatus(_message.Message):
-    __slots__ = ("node_id", "name", "wireguard_public_key", "addresses", "endpoint", "latest_handshake_at", "bytes_received", "bytes_sent")
+    __slots__ = ("node_id", "name", "wireguard_public_key", "addresses", "endpoint", "latest_handshake_at", "bytes_received", "bytes_sent", "path_mtu", "path_mtu_state")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     WIREGUARD_PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -326,6 +341,8 @@ class PeerStatus(_message.Message):
     LATEST_HANDSHAKE_AT_FIELD_NUMBER: _ClassVar[int]
     BYTES_RECEIVED_FIELD_NUMBER: _ClassVar[int]
     BYTES_SENT_FIELD_NUMBER: _ClassVar[int]
+    PATH_MTU_FIELD_NUMBER: _ClassVar[int]
+    PATH_MTU_STATE_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     name: str
     wireguard_public_key: bytes
@@ -334,7 +351,9 @@ class PeerStatus(_message.Message):
     latest_handshake_at: _timestamp_pb2.Timestamp
     bytes_received: int
     bytes_sent: int
-    def __init__(self, node_id: _Optional[str] = ..., name: _Optional[str] = ..., wireguard_public_key: _Optional[bytes] = ..., addresses: _Optional[_Iterable[_Union[_netmap_pb2.Prefix, _Mapping]]] = ..., endpoint: _Optional[_Union[_node_pb2.NodeEndpoint, _Mapping]] = ..., latest_handshake_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., bytes_received: _Optional[int] = ..., bytes_sent: _Optional[int] = ...) -> None: ...
+    path_mtu: int
+    path_mtu_state: PathMtuState
+    def __init__(self, node_id: _Optional[str] = ..., name: _Optional[str] = ..., wireguard_public_key: _Optional[bytes] = ..., addresses: _Optional[_Iterable[_Union[_netmap_pb2.Prefix, _Mapping]]] = ..., endpoint: _Optional[_Union[_node_pb2.NodeEndpoint, _Mapping]] = ..., latest_handshake_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., bytes_received: _Optional[int] = ..., bytes_sent: _Optional[int] = ..., path_mtu: _Optional[int] = ..., path_mtu_state: _Optional[_Union[PathMtuState, str]] = ...) -> None: ...
 
 class EngineEvent(_message.Message):
     __slots__ = ("occurred_at", "name", "node_id", "detail")

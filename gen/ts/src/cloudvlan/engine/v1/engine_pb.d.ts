@@ -801,6 +801,18 @@ export declare type PeerStatus = Message<"cloudvlan.engine.v1.PeerStatus"> & {
    * @generated from field: uint64 bytes_sent = 8;
    */
   bytesSent: bigint;
+
+  /**
+   * Bytes of the largest packet inside the tunnel that the path to this peer carries; 0 while nothing large was sent there.
+   *
+   * @generated from field: uint32 path_mtu = 9;
+   */
+  pathMtu: number;
+
+  /**
+   * @generated from field: cloudvlan.engine.v1.PathMtuState path_mtu_state = 10;
+   */
+  pathMtuState: PathMtuState;
 };
 
 /**
@@ -1373,6 +1385,58 @@ export enum ForwardProtocol {
  * Describes the enum cloudvlan.engine.v1.ForwardProtocol.
  */
 export declare const ForwardProtocolSchema: GenEnum<ForwardProtocol>;
+
+/**
+ * How it is known what a path carries (RFC 8899 section 5.2).
+ *
+ * @generated from enum cloudvlan.engine.v1.PathMtuState
+ */
+export enum PathMtuState {
+  /**
+   * @generated from enum value: PATH_MTU_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Not yet: the size is tried.
+   *
+   * @generated from enum value: PATH_MTU_STATE_ASSUMED = 1;
+   */
+  ASSUMED = 1,
+
+  /**
+   * A probe of this size was answered, and a larger one is tried.
+   *
+   * @generated from enum value: PATH_MTU_STATE_SEARCHING = 2;
+   */
+  SEARCHING = 2,
+
+  /**
+   * A probe of this size was answered, and none that is larger, or none may be.
+   *
+   * @generated from enum value: PATH_MTU_STATE_CONFIRMED = 3;
+   */
+  CONFIRMED = 3,
+
+  /**
+   * As confirmed, and less than IPv6 needs inside the tunnel (1,280 bytes).
+   *
+   * @generated from enum value: PATH_MTU_STATE_TOO_NARROW = 4;
+   */
+  TOO_NARROW = 4,
+
+  /**
+   * The peer answers no probes: the limit of the interface, or what a router told this host.
+   *
+   * @generated from enum value: PATH_MTU_STATE_UNPROBED = 5;
+   */
+  UNPROBED = 5,
+}
+
+/**
+ * Describes the enum cloudvlan.engine.v1.PathMtuState.
+ */
+export declare const PathMtuStateSchema: GenEnum<PathMtuState>;
 
 /**
  * @generated from enum cloudvlan.engine.v1.Direction
