@@ -6,7 +6,7 @@ import { and, asc, count, desc, eq, gt, inArray, lte, sql } from "drizzle-orm";
 import type { PgColumn } from "drizzle-orm/pg-core";
 import { type HeadSettings, headSettingsOf } from "./domain/head-settings.ts";
 import type { Plan, StoredRecord } from "./domain/plan.ts";
-import { KIND, type SharedEntry, type SharedId } from "./domain/record.ts";
+import { KIND } from "./domain/record.ts";
 import type { Scope } from "./domain/scope.ts";
 import { endpoints, logs, maps, presences, records } from "./schema.ts";
 
@@ -27,12 +27,13 @@ export interface LoggedRevision {
 }
 
 /** Ids of a scope, as rows have them. */
-interface InScope {
+export interface InScope {
   readonly tenantId: string;
   readonly cvlanId: string;
 }
 
-function inScope(table: { tenantId: PgColumn; cvlanId: PgColumn }, { tenantId, cvlanId }: InScope) {
+/** Rows of a scope. */
+export function inScope(table: { tenantId: PgColumn; cvlanId: PgColumn }, { tenantId, cvlanId }: InScope) {
   return and(eq(table.tenantId, tenantId), eq(table.cvlanId, cvlanId));
 }
 
@@ -100,16 +101,6 @@ export async function recordsSignedByOthers(
 export type Cursors =
   | { readonly registryCursor: bigint; readonly relayMapCursor: bigint }
   | { readonly policyCursor: bigint };
-
-/** How far registry was followed by workers that take all it tells. */
-export function registryCursor(map: StoredMap): bigint {
-  return map.relayMapCursor < map.registryCursor ? map.relayMapCursor : map.registryCursor;
-}
-
-/** Writes down that relay maps were taken up to `to`, where a worker of the former version was faster with everything else. */
-export async function keepRelayMapCursor(tx: Tx, map: StoredMap, to: bigint): Promise<void> {
-  if (map.relayMapCursor < to) await tx.update(maps).set({ relayMapCursor: to }).where(inScope(maps, map));
-}
 
 /** Has registry read from the start, unless another worker moves the cursor meanwhile. What is in force stays until then. */
 export async function rewindNodes(tx: Tx, keys: KeyProvider, map: StoredMap): Promise<void> {
@@ -221,28 +212,8 @@ export async function writeStanding(tx: Tx, map: StoredMap, { suspended, revisio
   await wakeWorkers(tx, map);
 }
 
-/** Revisions of the shared records, 0 for one that there is none of. */
-export function sharedRevisions({ dnsRevision, relayMapRevision }: StoredMap): Map<SharedId, bigint> {
-  return new Map<SharedId, bigint>([
-    ["dns", dnsRevision],
-    ["relay_map", relayMapRevision],
-  ]);
-}
-
-/** Writes a shared record of a map, whose row is locked. */
-export async function writeShared(
-  tx: Tx,
-  scope: Scope,
-  { id, revision }: SharedEntry,
-  row: StoredRecord,
-): Promise<void> {
-  await putRecords(tx, scope, [row]);
-  const set = id === "dns" ? { dnsRevision: revision } : { relayMapRevision: revision };
-  await tx.update(maps).set(set).where(inScope(maps, scope));
-  await wakeWorkers(tx, scope);
-}
-
-async function putRecords(tx: Tx, scope: InScope, rows: readonly StoredRecord[]): Promise<void> {
+/** Stores rows in place of the former ones of the same objects. */
+export async function putRecords(tx: Tx, scope: InScope, rows: readonly StoredRecord[]): Promise<void> {
   await tx
     .insert(records)
     .values(rows.map((record) => ({ ...scope, ...record })))
@@ -257,7 +228,8 @@ async function putRecords(tx: Tx, scope: InScope, rows: readonly StoredRecord[])
     });
 }
 
-async function wakeWorkers(tx: Tx, { tenantId, cvlanId }: InScope): Promise<void> {
+/** Has every worker look at what was written to a map. */
+export async function wakeWorkers(tx: Tx, { tenantId, cvlanId }: InScope): Promise<void> {
   await tx.execute(sql`select pg_notify(${REVISIONS}, ${`${tenantId} ${cvlanId}`})`);
 }
 

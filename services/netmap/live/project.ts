@@ -17,18 +17,16 @@ import {
 import { headSettingsOf } from "../domain/head-settings.ts";
 import type { Scope } from "../domain/scope.ts";
 import {
-  keepRelayMapCursor,
   readMap,
   readPolicyRecords,
   readRecords,
-  registryCursor,
   rewindNodes,
   settingsOf,
   type StoredMap,
   writePlan,
   writeSettings,
-  writeShared,
 } from "../store.ts";
+import { keepRelayMapCursor, registryCursor, writeShared } from "../shared-store.ts";
 import type { NetmapContext } from "./context.ts";
 import { isCursorAhead } from "./retry.ts";
 

@@ -1,7 +1,8 @@
 import { FIRST_SETTINGS, type HeadSettings } from "../domain/head-settings.ts";
 import type { SharedEntry, SharedId } from "../domain/record.ts";
 import type { Scope } from "../domain/scope.ts";
-import { readRecords, settingsOf, sharedRevisions, type StoredMap } from "../store.ts";
+import { sharedRevisions } from "../shared-store.ts";
+import { readRecords, settingsOf, type StoredMap } from "../store.ts";
 import type { NetmapContext } from "./context.ts";
 import { verifiedShared } from "./load.ts";
 

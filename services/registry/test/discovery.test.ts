@@ -102,11 +102,11 @@ describe("discovery servers", () => {
       );
       await servers().deleteDiscoveryServer({ discoveryServerId: id });
       for (const call of [
-        servers().getDiscoveryServer({ discoveryServerId: id }),
-        servers().updateDiscoveryServer({ discoveryServerId: id, name: "stun-1" }),
-        servers().deleteDiscoveryServer({ discoveryServerId: id }),
+        () => servers().getDiscoveryServer({ discoveryServerId: id }),
+        () => servers().updateDiscoveryServer({ discoveryServerId: id, name: "stun-1" }),
+        () => servers().deleteDiscoveryServer({ discoveryServerId: id }),
       ])
-        assert.equal((await refusalOf(call)).reason, "DISCOVERY_SERVER_NOT_FOUND");
+        assert.equal((await refusalOf(call())).reason, "DISCOVERY_SERVER_NOT_FOUND");
       await regions().deleteRegion({ regionId: moved });
       const actions = await rowsOf(sql`select action from audit_log where object_id = ${id} order by sequence`);
       assert.deepEqual(
@@ -198,6 +198,12 @@ describe("discovery servers", () => {
       await regions().updateRegion({ regionId: elsewhere, name: "us-west" });
       await published();
       assert.equal((await relayMapOf(under, place))?.recordRevision, recordRevision);
+      await regions().updateRegion({ regionId, name: "eu-west" });
+      // A worker of the former version renames regions without looking at servers; the same again mends that.
+      await under.db.platform((tx) => tx.execute(sql`update region set name = 'eu-mid' where id = ${regionId}`));
+      await regions().updateRegion({ regionId, name: "eu-mid" });
+      await published();
+      assert.deepEqual(await told(place), ["eu-mid, 192.0.2.1 3478"]);
       await regions().updateRegion({ regionId, name: "eu-west" });
       await servers().deleteDiscoveryServer({ discoveryServerId: id });
       await regions().deleteRegion({ regionId: elsewhere });
