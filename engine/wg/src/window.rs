@@ -1,7 +1,5 @@
 //! The replay window of a session: whitepaper, section 5.4.6; RFC 6479.
 
-use std::array;
-
 /// Words of the window in use: 8192 counters, and one word that is being entered.
 pub const WORDS: usize = 129;
 /// How far behind the greatest counter a packet may be.
@@ -16,8 +14,15 @@ const fn size_of_words(words: usize) -> u64 {
 pub struct Window<const W: usize> {
     /// One past the greatest counter seen.
     next: u64,
+    words: Words<W>,
+}
+
+/// Bits of counters that were seen.
+enum Words<const W: usize> {
+    /// Of the first 64 counters alone: more than a session carries that only keeps its path open, and most do no more.
+    First(u64),
     /// A ring; the word of a counter is `counter / 64` modulo `W`.
-    words: [u64; W],
+    Ring(Box<[u64; W]>),
 }
 
 impl<const W: usize> Window<W> {
@@ -26,7 +31,7 @@ impl<const W: usize> Window<W> {
     pub fn new() -> Self {
         Self {
             next: 0,
-            words: array::from_fn(|_| 0),
+            words: Words::First(0),
         }
     }
 
@@ -62,8 +67,15 @@ impl<const W: usize> Window<W> {
     }
 
     fn word(&mut self, number: u64) -> Option<&mut u64> {
-        let at = usize::try_from(number % W as u64).ok()?;
-        self.words.get_mut(at)
+        if let (Words::First(first), 1..) = (&self.words, number) {
+            let mut ring = Box::new([0; W]);
+            *ring.first_mut()? = *first;
+            self.words = Words::Ring(ring);
+        }
+        match &mut self.words {
+            Words::First(word) => Some(word),
+            Words::Ring(ring) => ring.get_mut(usize::try_from(number % W as u64).ok()?),
+        }
     }
 }
 
@@ -131,6 +143,15 @@ mod tests {
         assert!(!window.accept(0), "8192 behind");
         assert!(window.accept(1), "8191 behind");
         assert!(!window.accept(1) && !window.accept(8192));
+    }
+
+    #[test]
+    fn a_session_of_few_packets_has_no_ring() {
+        let mut window = Window::<WORDS>::new();
+        assert!((0..64).all(|counter| window.accept(counter)));
+        assert!(matches!(window.words, Words::First(u64::MAX)) && size_of_val(&window) <= 24);
+        assert!(window.accept(64) && !window.accept(0) && !window.accept(63) && !window.accept(64));
+        assert!(matches!(window.words, Words::Ring(_)));
     }
 
     proptest! {
