@@ -25,6 +25,12 @@ describe("the search for the highest rate without loss", () => {
       ),
     ));
 
+  it("tries a rate once more before it is too high", async () => {
+    let tries = 0;
+    const found = await highestRate(20_000, async (rate) => (tries++ % 2 === 0 || rate > 100_000 ? 0.5 : 0));
+    assert.ok(found * NEAR >= 100_000, `${found}`);
+  });
+
   it("says 0 when every rate loses", async () => {
     assert.equal(await highestRate(20_000, async () => 0.5), 0);
   });

@@ -15,10 +15,11 @@ const SECONDS = { full: 1.5, quick: 1 };
 
 /**
  * The highest of the rates that were tried at which next to nothing is lost: up in steps from where it began, then by
- * halves. What a sender gets out counts, not what it was asked for.
+ * halves. A rate that lost something is tried once more: a processor that others had for a moment says nothing of it. What
+ * a sender gets out counts, not what it was asked for.
  */
 export async function highestRate(start: number, lossAt: (rate: number) => Promise<number>): Promise<number> {
-  const holds = async (rate: number): Promise<boolean> => (await lossAt(rate)) < LOSS;
+  const holds = async (rate: number): Promise<boolean> => (await lossAt(rate)) < LOSS || (await lossAt(rate)) < LOSS;
   let good = 0;
   let bad = MOST_RATE;
   for (let rate = start; rate > LEAST_RATE && rate < bad;) {

@@ -6,6 +6,7 @@ mod outgoing;
 mod paths;
 mod probe;
 mod probes;
+mod prompt;
 mod rx;
 mod search;
 mod tx;

@@ -6,14 +6,16 @@ mod control;
 mod link;
 mod path;
 mod poll;
+mod slice;
 mod tun;
 mod udp;
 mod wake;
 
 pub use capture::{Capture, Captured};
-pub use link::{link_mtu, set_link_mtu};
+pub use link::{link_mtu, set_link_mtu, set_queue_length};
 pub use path::{known_path_mtu, path_mtu};
 pub use poll::wait_readable;
+pub use slice::set_slice;
 pub use tun::{MAX_PIECES, Tun, TunError};
 pub use udp::{BATCH, Received, Run, Sent, UdpPort};
 pub use wake::Wake;

@@ -1,4 +1,4 @@
-//! The MTU of an interface (netdevice(7)).
+//! The MTU and the queue of an interface (netdevice(7)).
 
 use crate::checked;
 use std::io;
@@ -29,6 +29,19 @@ pub fn set_link_mtu(name: &str, mtu: u16) -> io::Result<()> {
     let socket = UnixDatagram::unbound()?;
     // SAFETY: SIOCSIFMTU reads the name and the MTU of one `ifreq`, which lives across the call.
     checked(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFMTU as _, &request) }).map(drop)
+}
+
+/// Sets how many packets wait at most until an interface of this network namespace takes them.
+///
+/// # Errors
+/// When there is no such interface.
+pub fn set_queue_length(name: &str, packets: u16) -> io::Result<()> {
+    let mut request = request(name)?;
+    // The length is an int in the same place of the union, which has no name of its own in this crate.
+    request.ifr_ifru.ifru_mtu = packets.into();
+    let socket = UnixDatagram::unbound()?;
+    // SAFETY: SIOCSIFTXQLEN reads the name and the length of one `ifreq`, which lives across the call.
+    checked(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFTXQLEN as _, &request) }).map(drop)
 }
 
 fn request(name: &str) -> io::Result<libc::ifreq> {

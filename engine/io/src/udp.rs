@@ -34,6 +34,14 @@ pub struct Received {
     pub truncated: bool,
 }
 
+impl Received {
+    /// Datagrams.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.len.div_ceil(self.segment.max(1)).max(1)
+    }
+}
+
 /// Datagrams of one size for one address, back to back.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {

@@ -19,6 +19,8 @@ const TURN: usize = 8;
 /// Silence after which a sink that was told to end has seen everything that was under way.
 const SILENCE: Duration = Duration::from_millis(50);
 const NOTICE: Duration = Duration::from_millis(20);
+/// What a sender that was held up makes up for. More would be a burst, which no queue has to hold, and no fixed rate.
+const MADE_UP: Duration = Duration::from_millis(2);
 
 #[derive(clap::Args)]
 pub struct BlastOptions {
@@ -63,16 +65,20 @@ pub fn blast(options: &BlastOptions, out: &mut impl Write) -> io::Result<()> {
         .collect::<io::Result<Vec<_>>>()?;
     let payload = vec![0; options.size];
     let turn = if ports.len() == 1 { ALONE } else { TURN };
+    let pause = options
+        .rate
+        .map(|rate| Duration::from_secs_f64(turn as f64 / f64::from(rate.max(1))));
     let began = Instant::now();
+    let mut due = began;
     let mut sent: u64 = 0;
     for port in ports.iter().cycle() {
-        let elapsed = began.elapsed();
-        if elapsed >= length {
+        let now = Instant::now();
+        if now.duration_since(began) >= length {
             break;
         }
-        if let Some(rate) = options.rate {
-            let due = Duration::from_secs_f64(sent as f64 / f64::from(rate.max(1)));
-            thread::sleep(due.saturating_sub(elapsed).min(length));
+        if let Some(pause) = pause {
+            thread::sleep(due.saturating_duration_since(now).min(length));
+            due = now.checked_sub(MADE_UP).map_or(due, |earliest| due.max(earliest)) + pause;
         }
         let datagrams = std::iter::repeat_n(Run::one(options.to, &payload), turn);
         sent += port.send_batch(datagrams).taken;

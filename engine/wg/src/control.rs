@@ -78,7 +78,7 @@ impl Wg {
             bump(&self.counters.rx_dropped_auth, 1);
             return None;
         }
-        if !self.limiter.is_loaded(now) {
+        if !self.limiter.wants_proof(now) {
             return Some(());
         }
         let mut random = lock(&self.random);
@@ -86,6 +86,7 @@ impl Wg {
         if self.checker.holds(&cookie, packet) {
             return self.limiter.admit(now, from.ip()).then_some(());
         }
+        self.limiter.spare(now);
         let reply = self.checker.reply(cookie, packet, &mut **random)?;
         outputs.push(Output::Datagram {
             to: from,

@@ -36,19 +36,30 @@ pub struct Load {
 pub struct Limiter(Mutex<State>);
 
 struct State {
-    /// Cost in each part of the window; the newest is the one `newest` falls into.
-    parts: [Duration; PARTS],
+    /// What was in each part of the window; the newest is the one `newest` falls into.
+    parts: [Part; PARTS],
     newest: u128,
+    /// What a message cost when the load began.
+    typical: Duration,
     start: Instant,
     loaded_until: Option<Instant>,
     buckets: Buckets,
 }
 
+#[derive(Clone, Copy, Default)]
+struct Part {
+    /// Spent on messages, or spared by cookies.
+    cost: Duration,
+    /// Messages that were worked on without a proof.
+    worked_on: u32,
+}
+
 impl Limiter {
     pub fn new(now: Instant, seed: [u64; 2]) -> Self {
         Self(Mutex::new(State {
-            parts: [Duration::ZERO; PARTS],
+            parts: [Part::default(); PARTS],
             newest: 0,
+            typical: Duration::ZERO,
             start: now,
             loaded_until: None,
             buckets: Buckets::new(now, seed),
@@ -62,18 +73,33 @@ impl Limiter {
     /// Takes notice of what handshakes cost.
     pub fn report(&self, now: Instant, load: Load) {
         let mut state = self.state();
-        state.forget(now);
-        if let Some(part) = state.parts.first_mut() {
-            *part = part.saturating_add(load.spent);
-        }
-        if state.parts.iter().sum::<Duration>() > ENOUGH || load.waiting > ENOUGH_WAITING {
+        state.add(now, load.spent, 0);
+        let cost = state.parts.iter().map(|part| part.cost).sum::<Duration>();
+        if cost > ENOUGH || load.waiting > ENOUGH_WAITING {
+            if !state.is_loaded(now) {
+                let worked_on: u32 = state.parts.iter().map(|part| part.worked_on).sum();
+                state.typical = cost / worked_on.max(1);
+            }
             state.loaded_until = now.checked_add(STICKY);
         }
     }
 
-    /// Whether senders have to prove their address.
-    pub fn is_loaded(&self, now: Instant) -> bool {
-        self.state().loaded_until.is_some_and(|until| now < until)
+    /// Whether the sender of a message has to prove its address; it is worked on otherwise.
+    pub fn wants_proof(&self, now: Instant) -> bool {
+        let mut state = self.state();
+        let loaded = state.is_loaded(now);
+        if !loaded {
+            state.add(now, Duration::ZERO, 1);
+        }
+        loaded
+    }
+
+    /// A message was answered with a cookie. It counts as what it would have cost, so that a flood stays one although it costs
+    /// little now.
+    pub fn spare(&self, now: Instant) {
+        let mut state = self.state();
+        let typical = state.typical;
+        state.add(now, typical, 0);
     }
 
     /// Whether a sender that proved its address may have another handshake.
@@ -83,6 +109,18 @@ impl Limiter {
 }
 
 impl State {
+    fn is_loaded(&self, now: Instant) -> bool {
+        self.loaded_until.is_some_and(|until| now < until)
+    }
+
+    fn add(&mut self, now: Instant, cost: Duration, worked_on: u32) {
+        self.forget(now);
+        if let Some(part) = self.parts.first_mut() {
+            part.cost = part.cost.saturating_add(cost);
+            part.worked_on = part.worked_on.saturating_add(worked_on);
+        }
+    }
+
     /// Moves the window on to `now`.
     fn forget(&mut self, now: Instant) {
         let number = now.saturating_duration_since(self.start).as_nanos() / PART.as_nanos();
@@ -94,7 +132,7 @@ impl State {
         self.parts
             .iter_mut()
             .take(steps)
-            .for_each(|part| *part = Duration::ZERO);
+            .for_each(|part| *part = Part::default());
     }
 }
 
@@ -204,11 +242,11 @@ mod tests {
                     waiting: 0,
                 },
             );
-            limiter.is_loaded(start + Duration::from_millis(at))
+            limiter.state().is_loaded(start + Duration::from_millis(at))
         };
         assert!((0..30).all(|turn| !spend(turn * 100, 9_000)), "nine of a hundred");
         assert!((30..45).any(|turn| spend(turn * 100, 12_000)), "twelve of a hundred");
-        assert!(!limiter.is_loaded(start + Duration::from_secs(6)));
+        assert!(!limiter.state().is_loaded(start + Duration::from_secs(6)));
         assert!(!spend(7_000, 0));
         let waiting = ENOUGH_WAITING + 1;
         limiter.report(
@@ -218,6 +256,31 @@ mod tests {
                 ..Load::default()
             },
         );
-        assert!(limiter.is_loaded(start + Duration::from_secs(8)));
+        assert!(limiter.state().is_loaded(start + Duration::from_secs(8)));
+    }
+
+    /// Cookies make a flood cheap; were it over with that, half of it would be worked on after all.
+    #[test]
+    fn a_flood_is_one_until_it_ends() {
+        let start = Instant::now();
+        let limiter = Limiter::new(start, [7, 8]);
+        let mut proofs = Vec::new();
+        // 5,000 a second, of 25 µs each.
+        for message in 0..50_000u64 {
+            let now = start + Duration::from_micros(200 * message);
+            let spent = if limiter.wants_proof(now) {
+                limiter.spare(now);
+                proofs.push(message);
+                1
+            } else {
+                25
+            };
+            let spent = Duration::from_micros(spent);
+            limiter.report(now, Load { spent, waiting: 0 });
+        }
+        let first = *proofs.first().unwrap();
+        assert!((4_000..4_010).contains(&first), "a tenth of a second's work: {first}");
+        assert_eq!(proofs.len() as u64, 50_000 - first, "from then on of everybody");
+        assert!(!limiter.wants_proof(start + Duration::from_secs(13)));
     }
 }

@@ -4,6 +4,7 @@ use super::judge::{Inbound, Law, is_syn};
 use super::paths::Answers;
 use super::probe::ProbePacket;
 use super::probes::News;
+use super::prompt::Prompt;
 use super::{Line, Message};
 use crate::counters::{Drop, add};
 use cvlan_io::{BATCH, Received, wait_readable};
@@ -55,6 +56,7 @@ pub fn run(line: &Line, control: &SyncSender<Message>) -> io::Result<()> {
     };
     let mut received = [Received::default(); BATCH];
     let mut offered = BATCH;
+    let mut prompt = Prompt::new();
     while !line.stopping.load(Ordering::Relaxed) {
         let [_, woken] = wait_readable([line.udp.as_fd(), line.wake_rx.as_fd()], None)?;
         if woken {
@@ -65,6 +67,7 @@ pub fn run(line: &Line, control: &SyncSender<Message>) -> io::Result<()> {
             let count = line.udp.recv_batch(rooms, &mut received)?;
             let came = received.get(..count).unwrap_or_default();
             desk.work_off(line, control, came);
+            prompt.worked(came.iter().map(Received::count).sum());
             let all = count == offered;
             let together = came.iter().any(|one| one.segment < one.len);
             offered = if together { TOGETHER } else { BATCH };
