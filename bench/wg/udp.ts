@@ -11,12 +11,13 @@ const MOST_RATE = 2_000_000;
 /** A search ends when the next rate is so near. */
 const NEAR = 1.06;
 const STEP = 1.6;
+/** The part of a rate that a sender must get out, who has to share the processors with the tunnel. What it got out is the figure. */
+const REACHED = 0.8;
 const SECONDS = { full: 1.5, quick: 1 };
 
 /**
  * The highest of the rates that were tried at which next to nothing is lost: up in steps from where it began, then by
- * halves. A rate that lost something is tried once more: a processor that others had for a moment says nothing of it. What
- * a sender gets out counts, not what it was asked for.
+ * halves. A rate that lost something is tried once more: a processor that others had for a moment says nothing of it.
  */
 export async function highestRate(start: number, lossAt: (rate: number) => Promise<number>): Promise<number> {
   const holds = async (rate: number): Promise<boolean> => (await lossAt(rate)) < LOSS || (await lossAt(rate)) < LOSS;
@@ -55,14 +56,15 @@ async function measure(rig: Rig, { row, size, flows, figure }: Kind) {
     measure: async () => {
       await using tunnel = await startTunnel(rig.lab, implementation, rig.folder);
       void tunnel;
-      // A rate that the sender does not reach is no rate that was carried.
+      const sent = new Map<number, number>();
       const lossAt = async (rate: number): Promise<number> => {
         const arrived = await datagrams(rig.lab, rig.tools, INNER.right, { size, flows, rate, seconds });
-        return arrived.rate < rate / NEAR ? 1 : arrived.loss;
+        sent.set(rate, arrived.rate);
+        return arrived.rate < rate * REACHED ? 1 : arrived.loss;
       };
       const found = await highestRate(starts.get(implementation.name) ?? 20_000, lossAt);
       starts.set(implementation.name, Math.max(found / STEP, LEAST_RATE * 2));
-      return { rate: figure(found) };
+      return { rate: figure(sent.get(found) ?? 0) };
     },
   }));
   const taken = await interleaved(rig, row, contestants);

@@ -20,7 +20,7 @@ const TURN: usize = 8;
 const SILENCE: Duration = Duration::from_millis(50);
 const NOTICE: Duration = Duration::from_millis(20);
 /// What a sender that was held up makes up for. More would be a burst, which no queue has to hold, and no fixed rate.
-const MADE_UP: Duration = Duration::from_millis(2);
+const MADE_UP: Duration = Duration::from_millis(5);
 
 #[derive(clap::Args)]
 pub struct BlastOptions {
