@@ -5,6 +5,7 @@ import { complaintsOf } from "./checks/command.ts";
 import { breakingProblems, protoProblems } from "./checks/contract.ts";
 import { driftProblems } from "./checks/drift.ts";
 import { importProblems } from "./checks/imports.ts";
+import { mergeProblems } from "./checks/merges.ts";
 import { rpcProblems } from "./checks/rpcs.ts";
 import { runSuites, suiteFolders } from "./mocha.ts";
 import { type Outcome, outcomeOf } from "./outcome.ts";
@@ -27,6 +28,7 @@ export async function stagesOf(root: string): Promise<Stage[]> {
     run: () => runSuites(root, folder),
   }));
   return [
+    check("marks of a merge", () => mergeProblems(root)),
     check("format (oxfmt)", () => complaintsOf(["oxfmt", "--check"], root)),
     check("lint (oxlint)", () => complaintsOf(["oxlint"], root)),
     check("types (tsc)", () => complaintsOf(["tsc", "--project", root], root)),

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtempDisposable, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { bytesOf } from "@cloudvlan/infra/checks/command";
 import { breakingProblems, protoProblems } from "@cloudvlan/infra/checks/contract";
 import { driftProblems } from "@cloudvlan/infra/checks/drift";
 import { importProblems } from "@cloudvlan/infra/checks/imports";
 import { generatorsOf } from "@cloudvlan/infra/gen/generate";
+import { mergeProblems } from "@cloudvlan/infra/checks/merges";
 import { rpcProblems } from "@cloudvlan/infra/checks/rpcs";
 import { copyOfContract, copyOfSources, root } from "./copy.ts";
 
@@ -131,6 +133,22 @@ async function prepend(path: string, line: string): Promise<void> {
   const text = await readFile(path, "utf8").catch(() => "");
   await writeFile(path, `${line}\n${text}`);
 }
+
+describe("marks that a merge left", () => {
+  it("are found where they stand, and nothing else", async () => {
+    assert.deepEqual(await mergeProblems(root), []);
+    await using folder = await mkdtempDisposable(join(tmpdir(), "cv-merge-"));
+    await bytesOf(["git", "init", "--quiet"], folder.path);
+    const marks = ["<<<<<<< HEAD", "one", "=======", "other", ">>>>>>> branch", ""];
+    await writeFile(join(folder.path, "README.md"), marks.join("\n"));
+    await writeFile(join(folder.path, "title.md"), "A title\n========\n");
+    await bytesOf(["git", "add", "."], folder.path);
+    assert.deepEqual(
+      (await mergeProblems(folder.path)).map((line) => line.split(":").slice(0, 2).join(":")),
+      ["README.md:1", "README.md:3", "README.md:5"],
+    );
+  });
+});
 
 describe("an import against the direction", () => {
   const cases: readonly [title: string, file: string, line: string, complaint: RegExp][] = [
