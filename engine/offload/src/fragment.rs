@@ -34,6 +34,11 @@ impl<'a> Fragments<'a> {
         if !cut || payload == 0 || packet.len() <= header {
             return None;
         }
+        // A fragment that would end past the largest packet has no place for its own fragments.
+        let last = usize::from(read(packet, 6)? & OFFSET) + (packet.len() - header - 1) / 8;
+        if last > usize::from(OFFSET) {
+            return None;
+        }
         let mut later = [0; MAX_HEADER];
         later.get_mut(..V4_HEADER)?.copy_from_slice(packet.get(..V4_HEADER)?);
         let later_header = copy_options(packet.get(V4_HEADER..header)?, &mut later)?;
@@ -78,11 +83,7 @@ impl<'a> Fragments<'a> {
         let field = read(self.packet, 6)?;
         let offset = usize::from(field & OFFSET) + index * (self.payload / 8);
         let more = if index + 1 < self.count() { MORE } else { field & MORE };
-        write(
-            room,
-            6,
-            u16::try_from(offset).ok().filter(|offset| *offset <= OFFSET)? | more,
-        )?;
+        write(room, 6, u16::try_from(offset).ok()? | more)?;
         finish_v4(room, header.len(), room.len())
     }
 
@@ -191,6 +192,11 @@ mod tests {
         assert!(Fragments::new(&packet(&[0x94, 200, 0, 0], 100), 64).is_none());
         assert!(Fragments::new(&packet(&[], 100)[..90], 64).is_none());
         assert!(Fragments::new(&[0x60; 100], 64).is_none());
+        let mut past_the_end = packet(&[], 100);
+        write(&mut past_the_end, 6, OFFSET - 11).unwrap();
+        assert!(Fragments::new(&past_the_end, 64).is_none());
+        write(&mut past_the_end, 6, OFFSET - 12).unwrap();
+        assert!(Fragments::new(&past_the_end, 64).is_some());
         for length in 0..70 {
             for byte in 0..=255 {
                 let _ = Fragments::new(&vec![byte; length], 64);

@@ -8,7 +8,7 @@
 
 mod common;
 
-use cvlan_offload::{Ecn, MAX_PACKET, Offload, Refused, Split, VNET_BYTES, Vnet, train};
+use cvlan_offload::{Ecn, Fragments, MAX_PACKET, Offload, Refused, Split, VNET_BYTES, Vnet, clamp_segment_size, train};
 use proptest::prelude::*;
 use std::fs;
 use std::path::PathBuf;
@@ -28,6 +28,20 @@ fn check(bytes: &[u8]) {
     );
     for outer in 0..4 {
         let _ = Ecn::of_class(outer).arrive(&mut slab);
+    }
+    for limit in [68, 576, 1300] {
+        let mut clamped = packet.to_vec();
+        if clamp_segment_size(&mut clamped, limit) {
+            assert!(!clamp_segment_size(&mut clamped, limit));
+        }
+        let Some(fragments) = Fragments::new(packet, limit) else {
+            continue;
+        };
+        for index in 0..fragments.count() {
+            let mut room = vec![0; fragments.len_of(index)];
+            assert!((1..=limit).contains(&room.len()));
+            fragments.write(index, &mut room).unwrap();
+        }
     }
     let Some(vnet) = Vnet::parse(header) else { return };
     assert_eq!(Vnet::parse(&vnet.to_bytes()), Some(vnet));
