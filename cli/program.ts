@@ -10,6 +10,7 @@ import { cvlanCommands } from "./nouns/cvlan.ts";
 import { debugCommands } from "./nouns/debug.ts";
 import { discoveryServerCommands } from "./nouns/discovery-server.ts";
 import { doctorCommand } from "./nouns/doctor.ts";
+import { engineCommands } from "./nouns/engine.ts";
 import { groupCommands } from "./nouns/group.ts";
 import { joinCommand } from "./nouns/join.ts";
 import { keyCommands } from "./nouns/key.ts";
@@ -50,6 +51,7 @@ export function program(io: Io): Command {
   root.commandsGroup("This machine:");
   statusCommand(root, io);
   doctorCommand(root, io);
+  engineCommands(root, io);
   debugCommands(root, io);
   joinCommand(root, io);
   pingCommand(root, io);

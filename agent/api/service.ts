@@ -51,6 +51,10 @@ export function agentRoutes(node: LocalNode): (router: ConnectRouter) => void {
       return { explanation: await engineNow(node).client.explain(question, { signal }) };
     },
     ping: (request, context) => ping(node, request, context),
+    async replaceEngine(_request, { signal }) {
+      const { version, takeover } = await node.engine.wishes.wish(signal);
+      return { engineVersion: version, ...(takeover && { takeover }) };
+    },
   };
   return (router) => router.service(AgentService, implementation);
 }

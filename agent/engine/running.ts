@@ -17,6 +17,8 @@ export interface RunningEngine {
   readonly client: EngineClient;
   /** Declares settings, a map step, or both. Calls are made one after another, each with a greater generation. */
   apply(wanted: { settings?: Settings; updates?: MapUpdate[] }): Promise<MapState | undefined>;
+  /** Resolves when no call of `apply` is under way. */
+  settled(): Promise<void>;
 }
 
 /** Milliseconds for one Apply; a full map of 20,000 records takes the engine seconds to verify on a small machine. */
@@ -46,5 +48,6 @@ export async function reachEngine(
       tail = turn.catch(() => undefined);
       return turn;
     },
+    settled: async () => void (await tail),
   };
 }

@@ -22,12 +22,14 @@ export interface EngineProcess {
  * @param path executable, or a name that is looked up in PATH.
  * @param state the agent's folder; the engine gets `engine` in it, its log is `engine.log`.
  * @param metrics where it shows its figures; nowhere when undefined.
+ * @param takeOver whether it follows the engine that runs, with its sessions where both can.
  * @throws Refusal when there is no such executable.
  */
 export async function spawnEngine(
   path: string,
   state: string,
   metrics: ScrapeAddress | undefined,
+  takeOver: boolean,
 ): Promise<EngineProcess> {
   const logPath = statePath(state, "engine.log");
   await setAsideLongLog(logPath);
@@ -35,7 +37,8 @@ export async function spawnEngine(
   try {
     const { size: start } = await log.stat();
     const shown = metrics === undefined ? [] : ["--metrics", hostPort(metrics)];
-    const child = spawn(path, ["run", "--state", statePath(state, "engine"), ...shown], {
+    const followed = takeOver ? ["--take-over"] : [];
+    const child = spawn(path, ["run", "--state", statePath(state, "engine"), ...shown, ...followed], {
       detached: true,
       stdio: ["ignore", log.fd, log.fd],
     });

@@ -1,9 +1,14 @@
 import { existsSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { testEngine } from "./engine.ts";
 
-// `run --state DIR`, as cvlan-engine is called.
+// `version --build` and `run --state DIR [--take-over]`, as cvlan-engine is called; which build it is says the environment.
+const build = process.env["TEST_BUILD"] ?? "";
+if (process.argv.includes("version")) {
+  process.stdout.write(`${build}\n`);
+  process.exit(build === "" ? 2 : 0);
+}
 const folder = process.argv[process.argv.indexOf("--state") + 1] ?? "";
 if (folder.includes("port-taken")) {
   process.stderr.write(
@@ -11,8 +16,18 @@ if (folder.includes("port-taken")) {
   );
   process.exit(3);
 }
-await writeFile(join(folder, "pid"), String(process.pid));
-await testEngine(folder);
+const note = join(folder, "running");
+let former: { pid: number; instance: string } | undefined;
+if (process.argv.includes("--take-over")) {
+  if (process.env["TEST_BROKEN"]) {
+    process.stderr.write("cvlan-engine: the state that was handed over is not used: it is not whole\n");
+    process.exit(1);
+  }
+  former = JSON.parse(await readFile(note, "utf8")) as { pid: number; instance: string };
+}
+const { instanceId } = await testEngine(folder, { build, former: former?.instance });
+await writeFile(note, JSON.stringify({ pid: process.pid, instance: instanceId }));
+if (former) process.kill(former.pid, "SIGKILL");
 
 // A test that failed leaves nothing behind: the program ends with its folder.
 setInterval(() => {

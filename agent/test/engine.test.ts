@@ -7,6 +7,7 @@ import { EngineService } from "@cloudvlan/gen/engine/v1/engine_pb.js";
 import { systemClock } from "@cloudvlan/kit/clock";
 import { reachEngine } from "../engine/running.ts";
 import { engineLink, superviseEngine } from "../engine/supervise.ts";
+import { spawnEngine } from "../engine/spawn.ts";
 import { engineTransport } from "../engine/transport.ts";
 import { problemBook, reasonOf } from "../state/problems.ts";
 import { testEngine } from "./engine.ts";
@@ -67,13 +68,26 @@ describe("the engine's transport", () => {
 describe("supervision of the engine", function () {
   this.timeout(120_000);
   let binary: string;
+  let older: string;
+  let newer: string;
+  let broken: string;
   let folder: string;
   const pids = new Set<number>();
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "cvlan-engine-"));
-    binary = join(folder, "engine");
+    [binary, older, newer, broken] = ["engine", "older", "newer", "broken"].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+      string,
+    ];
     const program = join(import.meta.dirname, "engine-program.ts");
-    await writeFile(binary, `#!/bin/sh\nexec ${process.execPath} ${program} "$@"\n`, { mode: 0o755 });
+    const write = (path: string, environment: string) =>
+      writeFile(path, `#!/bin/sh\n${environment} exec ${process.execPath} ${program} "$@"\n`, { mode: 0o755 });
+    await write(binary, "");
+    await write(older, `TEST_BUILD=${"a".repeat(64)}`);
+    await write(newer, `TEST_BUILD=${"b".repeat(64)}`);
+    await write(broken, `TEST_BUILD=${"c".repeat(64)} TEST_BROKEN=1`);
   });
   after(async () => {
     for (const pid of pids) kill(pid);
@@ -91,10 +105,13 @@ describe("supervision of the engine", function () {
       stop.signal,
     );
     const pidsNow = () =>
-      lines.flatMap((line) => (line.includes("engine started") ? (JSON.parse(line) as { pid: number }).pid : []));
+      lines.flatMap((line) =>
+        /"engine started( to take over)?"/.test(line) ? (JSON.parse(line) as { pid: number }).pid : [],
+      );
     return {
       link,
       problems,
+      lines,
       pids: () => {
         for (const pid of pidsNow()) pids.add(pid);
         return pidsNow();
@@ -135,6 +152,69 @@ describe("supervision of the engine", function () {
     assert.equal(second.pids().length, 1);
     await second.stop();
     for (const left of second.pids()) kill(left);
+  });
+
+  const loud = (lines: string[]) => lines.filter((line) => /"level":"?(warn|error|[45]0)/.test(line));
+
+  it("has another build follow the one that runs, and the same build again when somebody wishes", async () => {
+    await using state = await temporaryFolder();
+    const first = start(state.path, older);
+    await until("the engine is up", () => first.link.status.get() !== undefined);
+    const instance = first.link.running.get()?.identity.instanceId;
+    await first.stop();
+
+    const second = start(state.path, newer);
+    await until("another is up", () => (second.link.running.get()?.identity.instanceId ?? instance) !== instance);
+    await until("it says whom it followed", () => second.link.status.get()?.takeover?.formerInstanceId === instance);
+    const next = second.link.running.get()?.identity;
+    assert.equal(next?.build, "b".repeat(64));
+
+    const replaced = await second.link.wishes.wish(AbortSignal.timeout(30_000));
+    assert.equal(replaced.takeover?.formerInstanceId, next.instanceId);
+    await until(
+      "the third is followed",
+      () => second.link.status.get()?.takeover?.formerInstanceId === next.instanceId,
+    );
+    assert.equal(second.pids().length, 2);
+    await second.stop();
+
+    const third = start(state.path, newer);
+    await until("it is taken over", () => third.link.status.get() !== undefined);
+    assert.deepEqual(third.pids(), [], "the same build is left alone");
+    await third.stop();
+    assert.deepEqual(
+      [...first.lines, ...second.lines, ...third.lines].filter((line) => loud([line]).length > 0),
+      [],
+    );
+    for (const { pids: started } of [first, second]) for (const pid of started()) kill(pid);
+  });
+
+  it("goes on with the former one when the new one fails, and says why to whom it concerns", async () => {
+    await using state = await temporaryFolder();
+    const first = start(state.path, older);
+    await until("the engine is up", () => first.link.status.get() !== undefined);
+    const instance = first.link.running.get()?.identity.instanceId;
+    await first.stop();
+    const second = start(state.path, broken);
+    await until("the former one goes on", () => second.link.running.get()?.identity.instanceId === instance);
+    assert.match(loud(second.lines).join(""), /not whole.*not replaced/s);
+    await assert.rejects(second.link.wishes.wish(AbortSignal.timeout(30_000)), /not whole/);
+    await until("it still does", () => second.link.running.get()?.identity.instanceId === instance);
+    await second.stop();
+    for (const { pids: started } of [first, second]) for (const pid of started()) kill(pid);
+  });
+
+  it("follows a process that somebody else had take over", async () => {
+    await using state = await temporaryFolder();
+    const first = start(state.path, older);
+    await until("the engine is up", () => first.link.status.get() !== undefined);
+    const instance = first.link.running.get()?.identity.instanceId;
+    const by = await spawnEngine(newer, state.path, undefined, true);
+    pids.add(by.pid);
+    await until("it is followed", () => first.link.status.get()?.takeover?.formerInstanceId === instance);
+    assert.equal(first.pids().length, 1, "no third one was started");
+    assert.deepEqual(loud(first.lines), []);
+    await first.stop();
   });
 
   it("runs it in a session of its own", async () => {

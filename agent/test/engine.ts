@@ -23,14 +23,25 @@ export interface TestEngine extends AsyncDisposable {
   set(change: MessageInitShape<typeof EngineStatusSchema>): void;
 }
 
-/** Serves EngineService on `<folder>/engine.sock`. A head of `BAD` is a bad signature; a step that does not fit, a gap. */
-export async function testEngine(folder: string): Promise<TestEngine> {
+/**
+ * Serves EngineService on `<folder>/engine.sock`, as a build and as the one that follows another instance. A head of `BAD`
+ * is a bad signature; a step that does not fit, a gap.
+ */
+export async function testEngine(
+  folder: string,
+  { build = "", former }: { build?: string; former?: string | undefined } = {},
+): Promise<TestEngine> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const socket = join(folder, "engine.sock");
   await rm(socket, { force: true });
   const instanceId = randomUUID();
   const applied: ApplyRequest[] = [];
-  const status = cell(create(EngineStatusSchema, { instanceId }));
+  const status = cell(
+    create(EngineStatusSchema, {
+      instanceId,
+      ...(former !== undefined && { takeover: { formerInstanceId: former, sessions: 3 } }),
+    }),
+  );
   const set = (change: MessageInitShape<typeof EngineStatusSchema>) => {
     const { $typeName: _type, $unknown: _unknown, ...before } = status.get();
     status.set(create(EngineStatusSchema, { ...before, ...change } as MessageInitShape<typeof EngineStatusSchema>));
@@ -55,6 +66,7 @@ export async function testEngine(folder: string): Promise<TestEngine> {
         controlPublicKey: new Uint8Array(32).fill(2),
         version: "test",
         capabilityVersion: 1,
+        build,
       }),
       prove: ({ transcript }) => ({ wireguardProof: transcript, controlProof: transcript }),
       getStatus: ({ withoutPeers }) => ({ status: told(withoutPeers) }),

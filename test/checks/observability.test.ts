@@ -88,7 +88,7 @@ describe("docs/observability.md", () => {
 describe("the counters of the engine", () => {
   it("are documented, each of them, and no others", async () => {
     const named = (await sources(".rs")).flatMap((text) =>
-      [...text.matchAll(/fn named\b[\s\S]*?\n {4}\}/g)].flatMap(([body]) => [
+      [...text.matchAll(/fn (?:named|all)\b[\s\S]*?\n {4}\}/g)].flatMap(([body]) => [
         ...body.matchAll(/\("([a-z0-9_]+)",\s*&/g),
       ]),
     );

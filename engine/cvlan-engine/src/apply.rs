@@ -101,6 +101,30 @@ pub fn bring_up(engine: &Engine, core: &mut Core, settings: Settings) -> Result<
     Ok(())
 }
 
+/// Goes on with interface and socket of another process, by settings and a map that are in force already.
+pub fn take_up(engine: &Engine, core: &mut Core, interface: Interface, udp: UdpPort) -> Result<(), Failure> {
+    let Some(settings) = core.settings.clone() else {
+        return Err(Failure::precondition(
+            "NO_SETTINGS",
+            "there are no settings",
+            "declare them",
+        ));
+    };
+    refresh_admission(core, SystemTime::now());
+    let prepared = Prepared {
+        settings: Settings {
+            listen_port: udp.port(),
+            ..settings
+        },
+        interface: Arc::new(interface),
+        udp: Arc::new(udp),
+        offers: None,
+    };
+    install(engine, core, prepared, &Step::default())?;
+    engine.dns.follow(core, &Step::default(), || engine.on_failure());
+    Ok(())
+}
+
 /// Lets pass what the age of the map allows.
 pub fn refresh_admission(core: &Core, now: SystemTime) {
     let Some(identity) = &core.identity else { return };
@@ -289,7 +313,7 @@ fn install(engine: &Engine, core: &mut Core, prepared: Prepared, step: &Step) ->
 }
 
 /// Puts the kept map in force: who is no peer any more first, so that nothing more is sealed for them.
-fn put_in_force(core: &mut Core, step: &Step) {
+pub fn put_in_force(core: &mut Core, step: &Step) {
     let (Some(identity), Some(settings)) = (&mut core.identity, &core.settings) else {
         return;
     };

@@ -158,8 +158,27 @@ impl Counters {
     /// All counts by their stable name.
     #[must_use]
     pub fn named(&self, wg: &Wg) -> BTreeMap<String, u64> {
+        let all = self.all(wg).into_iter();
+        let mut named: BTreeMap<_, _> = all
+            .map(|(name, counter)| (name.to_owned(), counter.load(Ordering::Relaxed)))
+            .collect();
+        // Some are found out when a packet is opened, others when it is judged.
+        if let Some(count) = named.get_mut("rx_dropped_malformed") {
+            *count += wg.counters().rx_dropped_malformed.load(Ordering::Relaxed);
+        }
+        named
+    }
+
+    /// Goes on from what another process counted.
+    pub fn adopt(&self, counted: &BTreeMap<String, u64>, wg: &Wg) {
+        for (name, counter) in self.all(wg) {
+            add(counter, counted.get(name).copied().unwrap_or(0));
+        }
+    }
+
+    fn all<'a>(&'a self, wg: &'a Wg) -> Vec<(&'static str, &'a AtomicU64)> {
         let (w, u) = (wg.counters(), &self.userspace);
-        let mut named: BTreeMap<_, _> = [
+        vec![
             ("tx_packets", &self.tx_packets),
             ("tx_bytes_sealed", &self.tx_bytes_sealed),
             ("tx_dropped_malformed", &self.tx_dropped.malformed),
@@ -208,13 +227,5 @@ impl Counters {
             ("handshakes_refused", &w.handshakes_refused),
             ("handshakes_timed_out", &w.handshakes_timed_out),
         ]
-        .into_iter()
-        .map(|(name, counter)| (name.to_owned(), counter.load(Ordering::Relaxed)))
-        .collect();
-        // Some are found out when a packet is opened, others when it is judged.
-        if let Some(count) = named.get_mut("rx_dropped_malformed") {
-            *count += w.rx_dropped_malformed.load(Ordering::Relaxed);
-        }
-        named
     }
 }

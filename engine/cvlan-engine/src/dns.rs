@@ -28,6 +28,9 @@ pub struct DnsSettings {
     pub fallback: Vec<SocketAddr>,
 }
 
+/// Where names are answered, over UDP and TCP.
+pub type Sockets = (UdpSocket, TcpListener);
+
 /// The answering of names; lives as long as the engine.
 #[derive(Default)]
 pub struct Dns {
@@ -41,6 +44,8 @@ struct State {
     map: Option<Arc<Map>>,
     zone: Option<Arc<Zone>>,
     running: Option<Running>,
+    /// Of another process, or of before a pause; used where they fit.
+    kept: Option<Sockets>,
     /// Why there is no socket, and since when.
     trouble: Option<(String, Instant)>,
 }
@@ -84,7 +89,9 @@ impl Dns {
         if let Some(former) = state.running.take() {
             former.stop();
         }
-        match bind(settings.listen)
+        let kept = state.kept.take().filter(|kept| is_at(kept, settings.listen));
+        match kept
+            .map_or_else(|| bind(settings.listen), Ok)
             .and_then(|sockets| Running::start(sockets, plan, self.counters.clone(), on_failure()))
         {
             Ok(running) => {
@@ -122,6 +129,17 @@ impl Dns {
             reverse_zones: zone.reverse_zones().to_vec(),
             routes: dns.map_or_else(Vec::new, |dns| dns.routes.iter().map(Into::into).collect()),
         })
+    }
+
+    /// Answers nobody until [`Dns::follow`] is called again; what is asked meanwhile waits in the sockets.
+    pub fn pause(&self) -> Option<Sockets> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.running.take().map(Running::pause)
+    }
+
+    /// Sockets to go on with.
+    pub fn inherit(&self, sockets: Option<Sockets>) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).kept = sockets;
     }
 
     /// Answers nobody any more; the port is free when this returns.
@@ -208,7 +226,12 @@ fn changed_zone(zone: &Zone, former: &Map, map: &Map, diff: &MapDiff) -> Option<
     Some(zone)
 }
 
-fn bind(listen: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
+fn is_at((udp, tcp): &Sockets, listen: SocketAddr) -> bool {
+    let is = |local: io::Result<SocketAddr>| local.is_ok_and(|local| local == listen);
+    is(udp.local_addr()) && is(tcp.local_addr())
+}
+
+fn bind(listen: SocketAddr) -> io::Result<Sockets> {
     let sockets = (UdpSocket::bind(listen)?, TcpListener::bind(listen)?);
     sockets.0.set_nonblocking(true)?;
     sockets.1.set_nonblocking(true)?;

@@ -6,6 +6,7 @@ use crate::events::Events;
 use crate::explain;
 use crate::failure::Failure;
 use crate::forward::{Forwarder, Injector, Shared};
+use crate::handover::HandoverError;
 use crate::identity::Identity;
 use crate::interface::Interface;
 use crate::keys::{Keys, Proofs};
@@ -19,7 +20,7 @@ use cloudvlan_gen::cloudvlan::engine::v1 as pb;
 use cvlan_io::{Tun, TunError};
 use rand_core::{OsRng, RngCore};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime};
 use tokio::sync::{mpsc, watch};
 
@@ -42,6 +43,7 @@ pub struct Engine {
     stopping: watch::Sender<bool>,
     /// Set anew by each declaration.
     declared: watch::Sender<()>,
+    takeover: OnceLock<pb::Takeover>,
 }
 
 /// What the control socket changes, one caller at a time.
@@ -53,6 +55,8 @@ pub(crate) struct Core {
     pub forwarder: Option<Forwarder>,
     /// While the interface is the engine's own stack.
     pub userspace: Option<Userspace>,
+    /// Another process goes on: nothing is declared here any more.
+    pub handed_over: bool,
 }
 
 impl Engine {
@@ -63,6 +67,21 @@ impl Engine {
     /// When the folder, the keys or the settings must not be used. That the interface or the port cannot be had is told
     /// as an event and in the log: the daemon declares its settings again and hears it too.
     pub fn open(
+        path: &Path,
+        tun_source: TunSource,
+        spans: Spans,
+        ended: mpsc::UnboundedSender<String>,
+    ) -> Result<Arc<Self>, Failure> {
+        let engine = Self::new(path, tun_source, spans, ended)?;
+        engine.come_up()?;
+        Ok(engine)
+    }
+
+    /// One that does nothing yet: for [`Engine::succeed`].
+    ///
+    /// # Errors
+    /// When the folder must not be used.
+    pub fn new(
         path: &Path,
         tun_source: TunSource,
         spans: Spans,
@@ -80,9 +99,28 @@ impl Engine {
             ended,
             stopping: watch::Sender::new(false),
             declared: watch::Sender::new(()),
+            takeover: OnceLock::new(),
         });
-        engine.come_up()?;
         Ok(engine)
+    }
+
+    /// Reads what the folder holds, as far as it needs nothing of the machine.
+    pub(crate) fn load(&self, core: &mut Core) -> Result<(), HandoverError> {
+        let keys = Keys::load(&self.state).map_err(|error| HandoverError::State(error.to_string()))?;
+        let keys = keys.ok_or_else(|| HandoverError::State("the folder holds no keys".to_owned()))?;
+        let settings = Settings::load(&self.state).map_err(|error| HandoverError::State(error.to_string()))?;
+        let settings = settings.ok_or_else(|| HandoverError::State("the folder holds no settings".to_owned()))?;
+        let identity = Identity::open(&self.state, keys, self.events.clone());
+        core.identity = Some(identity.map_err(|failure| HandoverError::State(failure.to_string()))?);
+        core.settings = Some(settings);
+        apply::put_in_force(core, &Step::default());
+        Ok(())
+    }
+
+    /// Says how this process came to its sessions; once.
+    pub fn came_by(&self, takeover: pb::Takeover) {
+        // There is one way into a process.
+        let _ = self.takeover.set(takeover);
     }
 
     fn come_up(&self) -> Result<(), Failure> {
@@ -170,6 +208,7 @@ impl Engine {
         status.counters.extend(self.dns.counters());
         status.counters.insert("spans_dropped".to_owned(), self.spans.dropped());
         status.dns = self.dns.status();
+        status.takeover = self.takeover.get().cloned();
         status
     }
 
@@ -233,9 +272,13 @@ impl Engine {
         self.stopping.subscribe()
     }
 
+    pub(crate) fn end_streams(&self) {
+        self.stopping.send_replace(true);
+    }
+
     /// Stops forwarding and ends the streams; the interface is gone when this returns.
     pub fn shut_down(&self) {
-        self.stopping.send_replace(true);
+        self.end_streams();
         let (forwarder, userspace) = {
             let mut core = self.core();
             (core.forwarder.take(), core.userspace.take())
@@ -258,6 +301,10 @@ impl Engine {
     }
 
     pub(crate) fn identity<'a>(&self, core: &'a mut Core) -> Result<&'a mut Identity, Failure> {
+        if core.handed_over {
+            let remedy = "ask again: the process that goes on answers";
+            return Err(Failure::host("HANDED_OVER", "another engine took over", remedy));
+        }
         match core.identity {
             Some(ref mut identity) => Ok(identity),
             ref mut none => {
@@ -268,7 +315,7 @@ impl Engine {
     }
 
     /// Each change of the core replaces one part whole, so what a panic left is still something that was wanted.
-    fn core(&self) -> MutexGuard<'_, Core> {
+    pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

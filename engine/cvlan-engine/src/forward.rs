@@ -211,6 +211,7 @@ pub struct Forwarder {
     line: Arc<Line>,
     to_control: SyncSender<Message>,
     threads: Vec<JoinHandle<()>>,
+    control: Option<JoinHandle<()>>,
 }
 
 /// What one run of the threads has in common.
@@ -257,6 +258,7 @@ impl Forwarder {
             line: line.clone(),
             to_control: to_control.clone(),
             threads: Vec::new(),
+            control: None,
         };
         let threads = forwarder.spawn_all(&line, &to_control, messages);
         if let Err(error) = threads {
@@ -273,27 +275,33 @@ impl Forwarder {
         messages: Receiver<Message>,
     ) -> io::Result<()> {
         let of_tx = line.clone();
-        self.spawn("tx", move || tx::run(&of_tx))?;
+        let tx = self.spawn("tx", move || tx::run(&of_tx))?;
+        self.threads.push(tx);
         let (of_rx, control) = (line.clone(), to_control.clone());
-        self.spawn("rx", move || rx::run(&of_rx, &control))?;
+        let rx = self.spawn("rx", move || rx::run(&of_rx, &control))?;
+        self.threads.push(rx);
         let (of_control, own) = (line.clone(), to_control.clone());
-        self.spawn("control", move || {
+        let control = self.spawn("control", move || {
             control::run(&of_control, &messages, own);
             Ok(())
-        })
+        })?;
+        self.control = Some(control);
+        Ok(())
     }
 
-    fn spawn(&mut self, name: &'static str, run: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+    fn spawn(
+        &self,
+        name: &'static str,
+        run: impl FnOnce() -> io::Result<()> + Send + 'static,
+    ) -> io::Result<JoinHandle<()>> {
         let guard = Guard {
             line: self.line.clone(),
             name,
             error: None,
         };
-        let thread = thread::Builder::new()
+        thread::Builder::new()
             .name(format!("cvlan-{name}"))
-            .spawn(move || guard.ended_with(run()))?;
-        self.threads.push(thread);
-        Ok(())
+            .spawn(move || guard.ended_with(run()))
     }
 
     /// The interface.
@@ -314,17 +322,17 @@ impl Forwarder {
         Injector(self.to_control.clone())
     }
 
-    /// Ends the threads; nothing is forwarded when this returns.
+    /// Ends the threads once they have worked off what they had read; nothing is forwarded when this returns.
     pub fn stop(self) {
         self.line.stopping.store(true, Ordering::Relaxed);
         self.line.wake_tx.wake();
         self.line.wake_rx.wake();
-        // A full queue is being worked off; the thread is gone when the other end is.
+        // A panic was told to `on_failure` by the guard.
+        let join = |thread: JoinHandle<()>| drop(thread.join());
+        self.threads.into_iter().for_each(join);
+        // What the others found is worked off before. A full queue is waited for; the thread is gone when the other end is.
         let _ = self.to_control.send(Message::Stop);
-        for thread in self.threads {
-            // A panic was told to `on_failure` by the guard.
-            let _ = thread.join();
-        }
+        self.control.into_iter().for_each(join);
     }
 }
 

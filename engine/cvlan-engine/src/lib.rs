@@ -3,6 +3,7 @@
 //! [`Engine`] is what the control socket drives; [`server`] is the socket. Packets flow on the threads of [`forward`].
 
 mod apply;
+mod build;
 mod counters;
 mod dns;
 mod echo;
@@ -11,6 +12,7 @@ mod events;
 mod explain;
 mod failure;
 pub mod forward;
+pub mod handover;
 mod identity;
 mod interface;
 mod keys;
@@ -29,6 +31,7 @@ mod uapi_socket;
 mod userspace;
 mod workers;
 
+pub use build::build;
 pub use counters::{Counters, Drop, Dropped};
 pub use echo::Echo;
 pub use engine::{CAPABILITY_VERSION, Engine, TunSource};

@@ -45,12 +45,22 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().or_else(alone)
 }
 
-/// Serves until the process ends.
+/// A listener for [`serve`].
 ///
 /// # Errors
 /// When the address cannot be had.
-pub async fn serve(engine: Arc<Engine>, at: SocketAddr) -> io::Result<()> {
-    let listener = TcpListener::bind(at).await?;
+pub fn listen(at: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let listener = std::net::TcpListener::bind(at)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Serves until the process ends.
+///
+/// # Errors
+/// When the listener cannot be watched.
+pub fn serve(engine: Arc<Engine>, listener: std::net::TcpListener) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     tokio::spawn(async move {
         loop {

@@ -3,6 +3,7 @@
 mod ping;
 mod watch;
 
+use crate::build::build;
 use crate::engine::{CAPABILITY_VERSION, Engine};
 use crate::failure::Failure;
 use crate::spans::Parent;
@@ -81,6 +82,7 @@ impl EngineService for Service {
                 control_public_key: control.to_vec(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 capability_version: CAPABILITY_VERSION,
+                build: build().to_owned(),
             })
         })
         .await

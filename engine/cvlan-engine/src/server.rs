@@ -8,7 +8,7 @@ use std::fs::{self, Permissions};
 use std::future::Future;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::UnixStream as BlockingStream;
+use std::os::unix::net::{UnixListener as BlockingListener, UnixStream as BlockingStream};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::net::{UnixListener, UnixStream};
@@ -27,11 +27,11 @@ const MAX_STREAMS: u32 = 64;
 /// # Errors
 /// `AddrInUse` when a live engine answers there, `AlreadyExists` when something else than a socket is there, and when the
 /// folder is open to others.
-pub fn bind(path: &Path) -> io::Result<UnixListener> {
+pub fn bind(path: &Path) -> io::Result<BlockingListener> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     StateDir::open(folder.unwrap_or(Path::new("."))).map_err(io::Error::other)?;
     clear(path)?;
-    let listener = UnixListener::bind(path)?;
+    let listener = BlockingListener::bind(path)?;
     // Until here the folder, which nobody else may enter, has protected it.
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
     Ok(listener)
@@ -68,12 +68,12 @@ fn remove_socket(path: &Path) -> io::Result<()> {
 /// When the listener breaks.
 pub async fn serve(
     engine: Arc<Engine>,
-    listener: UnixListener,
+    listener: BlockingListener,
     asked: Arc<Notify>,
     end: impl Future<Output = ()>,
-) -> Result<(), tonic::transport::Error> {
+) -> io::Result<()> {
     let service = EngineServiceServer::new(Service::new(engine, asked)).max_decoding_message_size(MAX_MESSAGE);
-    let connections = UnixListenerStream::new(listener).filter(|connection| match connection {
+    let connections = UnixListenerStream::new(listening(listener)?).filter(|connection| match connection {
         Ok(stream) => permitted(stream),
         Err(_) => true,
     });
@@ -82,6 +82,16 @@ pub async fn serve(
         .add_service(service)
         .serve_with_incoming_shutdown(connections, end)
         .await
+        .map_err(io::Error::other)
+}
+
+/// A listener as the runtime takes it.
+///
+/// # Errors
+/// When it cannot be watched.
+pub(crate) fn listening(listener: BlockingListener) -> io::Result<UnixListener> {
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
 }
 
 /// By what the kernel says of the other end, never by what it says of itself.

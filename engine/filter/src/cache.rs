@@ -95,9 +95,14 @@ impl<K: PartialEq, V> Cache<K, V> {
         }
     }
 
-    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         let sets = self.sets.iter().flatten();
-        sets.flat_map(|set| set.iter().flatten()).map(|(_, value)| value)
+        sets.flat_map(|set| set.iter().flatten())
+            .map(|(key, value)| (key, value))
+    }
+
+    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+        self.iter().map(|(_, value)| value)
     }
 
     /// The high bits choose the set, by multiplication instead of division.

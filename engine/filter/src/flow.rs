@@ -152,7 +152,7 @@ pub(crate) struct Flow {
 
 /// How far a conversation is; later phases are kept rather than earlier ones when room is short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Phase {
+pub enum Phase {
     /// Ended (TCP FIN or RST).
     Closing,
     /// Only its initiator spoke.

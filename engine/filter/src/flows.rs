@@ -1,21 +1,51 @@
 //! The flow table: fixed in size, shared by the threads that move packets.
 
 use std::hash::{Hash, Hasher};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use cvlan_wire::{IcmpKind, Meta, PeerHandle, Transport};
+use cvlan_wire::{IcmpKind, Meta, PeerHandle, Protocol, RuleId, Transport};
 use siphasher::sip::SipHasher13;
 
 use crate::Direction;
 use crate::cache::Cache;
 use crate::entry::Entry;
+pub use crate::flow::Phase as Stage;
 use crate::flow::{Admission, Basis, Flow, Judgement, Key, Phase, starts_flow};
 use crate::fragments::{FragmentKey, Fragments};
 use crate::policy::Compiled;
 
 /// Locks of the table: enough that two threads rarely meet at one.
 const SHARDS: usize = 64;
+
+/// Less than the generation of any policy in force.
+const JUDGED_BY_NOBODY: u64 = 0;
+
+/// A flow as one process tells another of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowState {
+    /// Whose the far address is.
+    pub node: PeerHandle,
+    /// IP protocol.
+    pub protocol: Protocol,
+    /// Address of this node or behind it.
+    pub own: IpAddr,
+    /// Address of the other node or behind it.
+    pub far: IpAddr,
+    /// Of the own address; for ICMP the identifier.
+    pub own_port: u16,
+    /// Of the far address; for ICMP the identifier.
+    pub far_port: u16,
+    /// Which way its first packet went.
+    pub initiator: Direction,
+    /// The rule that allowed it.
+    pub rule: RuleId,
+    /// Since its last packet.
+    pub age: Duration,
+    /// How far it is.
+    pub stage: Stage,
+}
 
 /// What the policy allowed, so that answers pass.
 ///
@@ -49,6 +79,54 @@ impl Flows {
     /// True when there is no flow.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The flows that live, for the process that follows this one. Fragments under way are not among them.
+    pub fn tell(&self, now: Instant) -> Vec<FlowState> {
+        let mut told = Vec::new();
+        for shard in &self.shards {
+            let shard = lock(shard);
+            let live = shard.iter().filter(|(key, flow)| !flow.is_expired(key.protocol, now));
+            told.extend(live.map(|(key, flow)| FlowState {
+                node: key.peer,
+                protocol: key.protocol,
+                own: key.own,
+                far: key.far,
+                own_port: key.own_port,
+                far_port: key.far_port,
+                initiator: flow.initiator,
+                rule: flow.rule(),
+                age: now.saturating_duration_since(flow.last_seen),
+                stage: flow.phase,
+            }));
+        }
+        told
+    }
+
+    /// Remembers a flow that another process told of; false when its rule is no longer there. Each is judged anew with its
+    /// next packet: what the policy of this process does not allow does not pass, whatever the other one let.
+    pub fn adopt(&self, policy: &Compiled, told: &FlowState, now: Instant) -> bool {
+        let (Some(entry), Some(last_seen)) = (policy.entry(&told.rule), now.checked_sub(told.age)) else {
+            return false;
+        };
+        let key = Key {
+            peer: told.node,
+            protocol: told.protocol,
+            own: told.own,
+            far: told.far,
+            own_port: told.own_port,
+            far_port: told.far_port,
+        };
+        let flow = Flow {
+            initiator: told.initiator,
+            entry: entry.clone(),
+            generation: JUDGED_BY_NOBODY,
+            last_seen,
+            phase: told.stage,
+        };
+        let hash = self.hash(&key);
+        let held = self.shard(hash).map(lock);
+        held.is_some_and(|mut shard| shard.insert(hash, key, flow, |key| key.peer, |key, flow| flow.standing(key, now)))
     }
 
     /// Decides about a packet and remembers what must be remembered. `node` is whose the far address is.

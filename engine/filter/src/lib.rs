@@ -17,7 +17,7 @@ mod ports;
 
 pub use entry::RuleCount;
 pub use flow::{Admission, Basis, Judgement};
-pub use flows::Flows;
+pub use flows::{FlowState, Flows, Stage};
 pub use policy::{Compiled, Verdict};
 
 /// Which way a packet goes, seen from this node.

@@ -199,6 +199,10 @@ impl Compiled {
         self.rules.get(id).map(|entry| &*entry.rule)
     }
 
+    pub(crate) fn entry(&self, id: &RuleId) -> Option<&Arc<Entry>> {
+        self.rules.get(id)
+    }
+
     /// Counts packets that passed by a verdict of this rule on one of their flow, without a judgement of their own.
     pub fn count_more(&self, rule: &RuleId, direction: Direction, packets: u64, bytes: u64) {
         if let Some(entry) = self.rules.get(rule) {

@@ -89,6 +89,48 @@ fn answers_pass_and_nothing_else() {
     assert_eq!(engine.flows.len(), 1);
 }
 
+/// The same table in another process, whose policy is given.
+fn told_to(engine: &Engine, rules: &[Rule]) -> Engine {
+    let next = Engine {
+        now: engine.now,
+        ..Engine::new(rules)
+    };
+    for told in engine.flows.tell(engine.now) {
+        next.flows.adopt(&next.policy, &told, next.now);
+    }
+    next
+}
+
+#[test]
+fn flows_that_were_told_go_on_as_far_as_the_policy_there_allows_them() {
+    let rule = one_way(RuleProtocol::Tcp, &[(443, 443)]);
+    let mut engine = Engine::new(std::slice::from_ref(&rule));
+    let (there, back) = (syn((A, 5000), (B, 443)), tcp((B, 443), (A, 5000), ACK));
+    assert!(engine.send(&there) && engine.receive(&back));
+    assert!(engine.send(&syn((A, 5001), (B, 443))));
+    engine.wait(100);
+    let next = told_to(&engine, std::slice::from_ref(&rule));
+    assert_eq!(next.flows.len(), 2);
+    assert!(
+        next.receive(&back),
+        "the answer passes before anything was sent from there"
+    );
+    assert!(!next.receive(&syn((B, 443), (A, 5000))), "who began it is known");
+    engine.wait(30);
+    let later = told_to(&engine, std::slice::from_ref(&rule));
+    assert_eq!(
+        later.flows.len(),
+        1,
+        "one that only one side spoke in for two minutes is over"
+    );
+    assert_eq!(told_to(&engine, &[]).flows.len(), 0, "the rule is not there");
+    let narrower = one_way(RuleProtocol::Tcp, &[(444, 444)]);
+    assert!(
+        !told_to(&engine, &[narrower]).receive(&back),
+        "the rule of that id allows something else there"
+    );
+}
+
 #[test]
 fn a_connection_is_picked_up_in_the_middle_from_the_allowed_end() {
     let engine = Engine::new(&[one_way(RuleProtocol::Tcp, &[])]);

@@ -1,8 +1,9 @@
-//! TUN, UDP in batches, wakeups, capture and probes of a path. The only crate of the engine with unsafe code; what it gives is safe.
+//! TUN, UDP in batches, wakeups, capture, probes of a path, and what one process hands to another. The only crate of the engine with unsafe code; what it gives is safe.
 
 mod address;
 mod capture;
 mod control;
+mod handed;
 mod link;
 mod path;
 mod poll;
@@ -12,6 +13,9 @@ mod udp;
 mod wake;
 
 pub use capture::{Capture, Captured};
+pub use handed::{
+    MAX_DESCRIPTORS, anonymous_memory, is_sealed, monotonic, receive_descriptors, seal, send_descriptors,
+};
 pub use link::{link_mtu, set_link_mtu, set_queue_length};
 pub use path::{known_path_mtu, path_mtu};
 pub use poll::wait_readable;

@@ -129,6 +129,45 @@ impl Tun {
         Ok(Self { file, offload })
     }
 
+    /// Takes the interface `name` from the process that made it, by its descriptor: addresses, routes and what waits in it stay.
+    ///
+    /// # Errors
+    /// When the descriptor is of something else.
+    pub fn adopt(fd: OwnedFd, name: &str) -> io::Result<Self> {
+        let strange = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
+        // SAFETY: `ifreq` is plain data, for which all zeroes is a value.
+        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+        // SAFETY: TUNGETIFF writes one `ifreq`, which lives across the call.
+        checked(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNGETIFF as _, &mut request) })?;
+        let held = request.ifr_name.iter().map(|byte| byte.cast_unsigned());
+        if !held.take_while(|byte| *byte != 0).eq(name.bytes()) {
+            return Err(strange("the interface that was handed over has another name"));
+        }
+        // SAFETY: the call succeeded, so the kernel wrote this member; a short has no invalid values.
+        let flags = libc::c_int::from(unsafe { request.ifr_ifru.ifru_flags });
+        if flags & libc::IFF_TUN == 0 || flags & libc::IFF_NO_PI == 0 {
+            return Err(strange("the interface that was handed over gives no bare IP packets"));
+        }
+        let file = File::from(fd);
+        if flags & libc::IFF_VNET_HDR == 0 {
+            return Ok(Self {
+                file,
+                offload: Offload::None,
+            });
+        }
+        // Asked for again, so that what is agreed is what this process makes use of.
+        let mut refused = strange("the interface that was handed over offloads nothing that is made use of");
+        for step in LADDER.into_iter().filter(|step| *step != Offload::None) {
+            let bits = libc::c_ulong::from(bits(step));
+            // SAFETY: TUNSETOFFLOAD takes its bits by value.
+            match checked(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETOFFLOAD as _, bits) }) {
+                Ok(_) => return Ok(Self { file, offload: step }),
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+
     /// Takes a descriptor that gives and takes one IP packet at a time: a TUN that somebody else made, or one end of a
     /// datagram socket pair.
     ///

@@ -118,6 +118,38 @@ impl UdpPort {
         }
     }
 
+    /// Takes a socket of [`UdpPort::bind`] from the process that bound it; what waits in it stays.
+    ///
+    /// # Errors
+    /// When it is no bound UDP socket.
+    pub fn adopt(fd: OwnedFd) -> io::Result<Self> {
+        if int(&fd, libc::SOL_SOCKET, libc::SO_PROTOCOL)? != libc::IPPROTO_UDP {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "what was handed over is no UDP socket",
+            ));
+        }
+        let segments = int(&fd, libc::SOL_UDP, libc::UDP_SEGMENT).is_ok();
+        let v6 = int(&fd, libc::SOL_SOCKET, libc::SO_DOMAIN)? == libc::AF_INET6;
+        let bound = UdpSocket::from(fd);
+        let local = bound.local_addr()?;
+        if local.port() == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the UDP socket that was handed over is not bound",
+            ));
+        }
+        let port = Self {
+            fd: bound.into(),
+            v6,
+            local,
+            segments: AtomicBool::new(segments),
+            cutting: Mutex::default(),
+        };
+        port.let_cut(false);
+        Ok(port)
+    }
+
     /// Marks what is sent, for the routing policy of the host (`SO_MARK`); 0 is no mark.
     ///
     /// # Errors
@@ -454,4 +486,13 @@ pub(crate) fn set_int(fd: &OwnedFd, level: libc::c_int, option: libc::c_int, val
         )
     })
     .map(drop)
+}
+
+fn int(fd: &OwnedFd, level: libc::c_int, option: libc::c_int) -> io::Result<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    let mut length = socklen_of::<libc::c_int>();
+    let pointer: *mut libc::c_int = &mut value;
+    // SAFETY: `pointer` points to one int, whose size is given in `length`; both are alive and writable across the call.
+    checked(unsafe { libc::getsockopt(fd.as_raw_fd(), level, option, pointer.cast(), &mut length) })?;
+    Ok(value)
 }

@@ -8,13 +8,17 @@
     reason = "a test fails by panicking"
 )]
 
-use cvlan_io::{BATCH, Received, Run, Tun, TunError, UdpPort, Wake, path_mtu, wait_readable};
+use cvlan_io::{
+    BATCH, MAX_DESCRIPTORS, Received, Run, Tun, TunError, UdpPort, Wake, anonymous_memory, is_sealed, monotonic,
+    path_mtu, receive_descriptors, seal, send_descriptors, wait_readable,
+};
 use cvlan_offload::{Ecn, Offload, Vnet};
+use std::io::{Read, Seek, Write};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const LONG: Option<Duration> = Some(Duration::from_secs(20));
 
@@ -231,4 +235,82 @@ fn no_system_call_touches_memory_that_it_was_not_given() {
             eprintln!("skipped: needs the Debian package valgrind");
         }
     }
+}
+
+#[test]
+fn descriptors_cross_a_unix_socket_with_their_bytes() {
+    let (one, other) = UnixStream::pair().unwrap();
+    let memories: Vec<_> = (0..MAX_DESCRIPTORS).map(|_| anonymous_memory().unwrap()).collect();
+    for (number, mut memory) in (0u8..).zip(&memories) {
+        memory.write_all(&[number]).unwrap();
+    }
+    let fds: Vec<_> = memories.iter().map(|memory| memory.as_fd()).collect();
+    send_descriptors(one.as_fd(), b"first", &fds).unwrap();
+    send_descriptors(one.as_fd(), b"second", &[]).unwrap();
+    let too_many: Vec<_> = fds.iter().chain(&fds).copied().collect();
+    assert!(send_descriptors(one.as_fd(), b"x", &too_many).is_err());
+    let (mut room, mut came) = ([0; 64], Vec::new());
+    assert_eq!(
+        receive_descriptors(other.as_fd(), &mut room[..5], &mut came).unwrap(),
+        5
+    );
+    assert_eq!((&room[..5], came.len()), (&b"first"[..], MAX_DESCRIPTORS));
+    for (number, fd) in (0u8..).zip(came) {
+        let mut memory = std::fs::File::from(fd);
+        memory.rewind().unwrap();
+        let mut bytes = Vec::new();
+        memory.read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes, [number]);
+    }
+    let mut none = Vec::new();
+    assert_eq!(receive_descriptors(other.as_fd(), &mut room, &mut none).unwrap(), 6);
+    assert!(none.is_empty());
+    drop(one);
+    assert_eq!(receive_descriptors(other.as_fd(), &mut room, &mut none).unwrap(), 0);
+}
+
+#[test]
+fn sealed_memory_does_not_change() {
+    let mut memory = anonymous_memory().unwrap();
+    memory.write_all(b"as it is").unwrap();
+    assert!(!is_sealed(&memory));
+    seal(&memory).unwrap();
+    assert!(is_sealed(&memory) && seal(&memory).is_err());
+    memory.rewind().unwrap();
+    assert!(memory.write_all(b"x").is_err() && memory.set_len(1).is_err() && memory.set_len(1 << 20).is_err());
+    let file = tempfile();
+    assert!(!is_sealed(&file) && seal(&file).is_err());
+}
+
+/// A file of the file system, which may not be sealed.
+fn tempfile() -> std::fs::File {
+    std::fs::File::open(std::env::current_exe().unwrap()).unwrap()
+}
+
+#[test]
+fn the_clock_of_all_processes_is_the_one_of_instants() {
+    let (clock, instant) = (monotonic(), Instant::now());
+    std::thread::sleep(Duration::from_millis(20));
+    let (later, passed) = (monotonic(), instant.elapsed());
+    assert!(later - clock >= passed.saturating_sub(Duration::from_millis(5)));
+}
+
+#[test]
+fn a_socket_that_was_handed_over_goes_on_receiving() {
+    let (a, b) = (UdpPort::bind(0, true).unwrap(), UdpPort::bind(0, true).unwrap());
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, b.port()));
+    assert_eq!(a.send_batch(std::iter::once(Run::one(to, b"waits"))).taken, 1);
+    let c = UdpPort::adopt(b.as_fd().try_clone_to_owned().unwrap()).unwrap();
+    assert_eq!((c.port(), c.sends_runs()), (b.port(), b.sends_runs()));
+    drop(b);
+    assert_eq!(wait_readable([c.as_fd()], LONG).unwrap(), [true]);
+    let (mut room, mut received) = ([0; 2048], [Received::default(); BATCH]);
+    assert_eq!(c.recv_batch(std::iter::once(&mut room[..]), &mut received).unwrap(), 1);
+    assert_eq!(&room[..received[0].len], b"waits");
+    let stranger = UnixDatagram::unbound().unwrap();
+    assert!(UdpPort::adopt(stranger.into()).is_err());
+    assert!(
+        Tun::adopt(a.as_fd().try_clone_to_owned().unwrap(), "x").is_err(),
+        "a socket is no interface"
+    );
 }

@@ -79,6 +79,22 @@ impl Checker {
         }
     }
 
+    /// The secret that counts now, and since when it does.
+    pub fn tell_secret(&self, now: Instant) -> Option<(Zeroizing<[u8; 32]>, Duration)> {
+        let secret = self.secret.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = now.saturating_duration_since(secret.made?);
+        (age < COOKIE_LIFE).then(|| (secret.bytes.clone(), age))
+    }
+
+    /// Goes on with a secret, so that the cookies made from it count.
+    pub fn adopt_secret(&self, bytes: Zeroizing<[u8; 32]>, made: Instant) {
+        let mut secret = self.secret.lock().unwrap_or_else(PoisonError::into_inner);
+        *secret = Secret {
+            bytes,
+            made: Some(made),
+        };
+    }
+
     /// Whether the sender holds this cookie.
     pub fn holds(&self, cookie: &Mac, message: &[u8]) -> bool {
         split_macs(message).is_some_and(|(body, mac1, mac2)| {
@@ -122,6 +138,17 @@ impl Jar {
             None => [0; MAC_BYTES],
         };
         Some(())
+    }
+
+    /// The cookie that is held, and since when.
+    pub fn tell(&self, now: Instant) -> Option<(Mac, Duration)> {
+        self.cookie
+            .map(|(cookie, made)| (cookie, now.saturating_duration_since(made)))
+    }
+
+    /// Holds a cookie that came at another time.
+    pub fn adopt(&mut self, cookie: Mac, made: Instant) {
+        self.cookie = Some((cookie, made));
     }
 
     /// Takes a cookie from the peer of this key, one for each message that we sent it.

@@ -16,6 +16,7 @@ mod cookie;
 mod counters;
 mod declare;
 mod frame;
+mod handover;
 mod limiter;
 mod noise;
 mod open;
@@ -35,6 +36,7 @@ pub use config::{PeerConfig, PeerId, PresharedKey, Refused, StaticKey, usable_en
 pub use control::{Event, Output};
 pub use counters::{Counters, PeerStats};
 pub use frame::{DATA_OVERHEAD, FrameKind, classify};
+pub use handover::{BadState, CommonState, PeerState, SessionState};
 pub use limiter::Load;
 pub use noise::timestamp::Epoch;
 pub use open::Opened;
@@ -50,7 +52,7 @@ use queue::Budget;
 use rand_core::{CryptoRng, CryptoRngCore, OsRng, RngCore};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use strangers::Strangers;
 use table::Table;
 use timers::{Stamp, Timers};
@@ -59,6 +61,8 @@ use timers::{Stamp, Timers};
 pub const QUEUE_PACKETS: usize = 64;
 /// Bytes that wait for sessions of all peers together.
 pub const QUEUE_BYTES: usize = 8 << 20;
+/// What another process noted so long before this one began is still told apart.
+const RECALL: Duration = Duration::from_secs(24 * 3600);
 /// Candidate endpoints kept of one peer.
 pub const MAX_CANDIDATES: usize = 16;
 
@@ -118,7 +122,7 @@ impl Wg {
                 stamper: Stamper::default(),
             }),
             random: Mutex::new(random),
-            start: epoch.instant,
+            start: epoch.instant.checked_sub(RECALL).unwrap_or(epoch.instant),
             declaring: Mutex::default(),
             counters: Counters::default(),
         }

@@ -1,8 +1,10 @@
 //! The keys of one session: whitepaper, sections 5.4.5, 5.4.6 and 6.1.
 
 use crate::frame::{self, HEADER_BYTES};
+use crate::handover::SessionState;
 use crate::noise::aead::{Aead, TAG_BYTES};
 use crate::noise::handshake::Established;
+use crate::noise::hash::Key;
 use crate::window::{WORDS, Window};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -44,6 +46,8 @@ pub struct Session {
     receive: Aead,
     next: AtomicU64,
     window: Mutex<Window<WORDS>>,
+    /// The ciphers do not give their keys; the process that follows this one needs them.
+    keys: (Key, Key),
 }
 
 impl Session {
@@ -59,7 +63,42 @@ impl Session {
             receive: Aead::new(&keys.receive)?,
             next: AtomicU64::new(0),
             window: Mutex::new(Window::new()),
+            keys: (keys.send.clone(), keys.receive.clone()),
         })
+    }
+
+    /// Goes on where another process ended; `None` when that cannot be.
+    pub fn adopt(created: Instant, told: SessionState) -> Option<Self> {
+        let keys = Established {
+            send: told.send,
+            receive: told.receive,
+            remote_index: told.remote,
+        };
+        let mut session = Self::new(created, told.local, told.initiator, &keys)?;
+        session.confirmed = AtomicBool::new(told.confirmed);
+        session.next = AtomicU64::new(told.next);
+        session.window = Mutex::new(Window::restore(told.seen_next, &told.seen)?);
+        Some(session)
+    }
+
+    /// Everything that the next process needs. Nothing may be sealed or opened here from then on, unless that process never
+    /// comes to do so.
+    pub fn tell(&self, now: Instant) -> SessionState {
+        let window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let (seen_next, seen) = window.tell();
+        let (send, receive) = self.keys.clone();
+        SessionState {
+            local: self.local,
+            remote: self.remote,
+            initiator: self.initiator,
+            confirmed: self.confirmed.load(Ordering::Relaxed),
+            age: self.age(now),
+            send,
+            receive,
+            next: self.next.load(Ordering::Relaxed),
+            seen_next,
+            seen,
+        }
     }
 
     fn age(&self, now: Instant) -> Duration {

@@ -117,6 +117,18 @@ impl Table {
         }
     }
 
+    /// Takes this very index; false when it is somebody's.
+    pub fn claim_index(&self, index: u32, receiver: Receiver) -> bool {
+        let shard = self.by_index.write(index);
+        shard.is_some_and(|mut shard| match shard.entry(index) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(receiver);
+                true
+            }
+            Entry::Occupied(_) => false,
+        })
+    }
+
     /// Lets an index lead elsewhere.
     pub fn redirect(&self, index: u32, receiver: Receiver) {
         if let Some(mut shard) = self.by_index.write(index) {

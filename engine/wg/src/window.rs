@@ -35,6 +35,24 @@ impl<const W: usize> Window<W> {
         }
     }
 
+    /// What [`Window::tell`] told; `None` when it was told of a window of another size.
+    pub fn restore(next: u64, words: &[u64]) -> Option<Self> {
+        let words = match words {
+            [first] if next <= 64 => Words::First(*first),
+            ring => Words::Ring(Box::new(ring.try_into().ok()?)),
+        };
+        Some(Self { next, words })
+    }
+
+    /// One past the greatest counter seen, and the ring, or its first word alone while there is no ring.
+    pub fn tell(&self) -> (u64, Vec<u64>) {
+        let words = match &self.words {
+            Words::First(word) => vec![*word],
+            Words::Ring(ring) => ring.to_vec(),
+        };
+        (self.next, words)
+    }
+
     /// True once for each counter, and never for one that fell behind the window. Called with authentic counters below
     /// [`crate::session::REJECT_AFTER_MESSAGES`] only, by one thread at a time: to look and to note are one step.
     pub fn accept(&mut self, counter: u64) -> bool {

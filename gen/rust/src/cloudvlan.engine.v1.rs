@@ -14,6 +14,9 @@ pub struct GetIdentityResponse {
     pub version: ::prost::alloc::string::String,
     #[prost(uint32, tag = "5")]
     pub capability_version: u32,
+    /// SHA-256 of the executable, lower-case hex; empty of an engine that hands nothing over, and where it cannot be read.
+    #[prost(string, tag = "6")]
+    pub build: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ProveRequest {
@@ -253,6 +256,27 @@ pub struct EngineStatus {
     /// Servers that the map names for finding ways to peers (`RelayMap`).
     #[prost(uint32, tag = "17")]
     pub relay_map_servers: u32,
+    /// Unset of a process that was started while none ran.
+    #[prost(message, optional, tag = "18")]
+    pub takeover: ::core::option::Option<Takeover>,
+}
+/// How a process followed the one before it on the same folder.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Takeover {
+    #[prost(string, tag = "1")]
+    pub former_instance_id: ::prost::alloc::string::String,
+    /// Peers whose session went on without a handshake.
+    #[prost(uint32, tag = "2")]
+    pub sessions: u32,
+    /// Allowed flows that went on.
+    #[prost(uint32, tag = "3")]
+    pub flows: u32,
+    /// From the moment at which the former one stopped its packets to that at which this one began; they waited meanwhile.
+    #[prost(uint64, tag = "4")]
+    pub gap_us: u64,
+    /// Why it was an ordinary restart, without sessions and flows; empty when it was none.
+    #[prost(string, tag = "5")]
+    pub ordinary: ::prost::alloc::string::String,
 }
 /// What one rule decided, by itself or for the flows that it allowed; segments that come as one packet count as one.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -24,10 +24,10 @@ export async function openStream(lab: Lab, from: SiteNode, to: SiteNode, folder:
   const server = script(to, "stream-server.ts", address, String(PORT));
   const client = script(from, "stream-client.ts", address, String(PORT));
   await server.start();
-  await until("the stream's server listens", async () => (await server.output()).includes("listening"));
+  await until("the stream's server listens", async () => (await server.said()).includes("listening"));
   await client.start();
   const count = async (): Promise<number> => {
-    const said = (await client.output()).trimEnd();
+    const said = (await client.said()).trimEnd();
     if (said.includes("broken")) throw new Error(`the stream broke: ${said.slice(said.lastIndexOf("broken"))}`);
     return said === "" ? 0 : said.split("\n").length;
   };

@@ -46,6 +46,8 @@ pub struct Running {
     /// None tells the thread to end.
     plan: watch::Sender<Option<Plan>>,
     thread: JoinHandle<()>,
+    /// The same sockets that the thread answers on.
+    sockets: super::Sockets,
 }
 
 impl Running {
@@ -57,6 +59,7 @@ impl Running {
         on_failure: Box<dyn Fn(String) + Send + Sync>,
     ) -> io::Result<Self> {
         let listen = udp.local_addr()?;
+        let sockets = (udp.try_clone()?, tcp.try_clone()?);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -77,6 +80,7 @@ impl Running {
             listen,
             plan: plans,
             thread,
+            sockets,
         })
     }
 
@@ -101,9 +105,15 @@ impl Running {
 
     /// The port is free when this returns.
     pub fn stop(self) {
+        drop(self.pause());
+    }
+
+    /// Nobody answers when this returns; the sockets stay.
+    pub fn pause(self) -> super::Sockets {
         self.plan.send_replace(None);
         // A panic was told to `on_failure`.
         let _ = self.thread.join();
+        self.sockets
     }
 }
 

@@ -58,10 +58,11 @@ fn work(line: &Line, messages: &Receiver<Message>) {
             wall: SystemTime::now(),
         });
         let mut turn = 0;
+        let mut last = false;
         let mut load = Load::default();
         while let Some(current) = message {
             match current {
-                Message::Stop => return,
+                Message::Stop => last = true,
                 Message::Handshake { from, bytes } => {
                     let begun = Instant::now();
                     wg.handshake(begun, from, &bytes, &mut outputs);
@@ -77,7 +78,11 @@ fn work(line: &Line, messages: &Receiver<Message>) {
                 Message::Timer => {}
             }
             turn += 1;
-            message = if turn < TURN { messages.try_recv().ok() } else { None };
+            message = if turn < TURN && !last {
+                messages.try_recv().ok()
+            } else {
+                None
+            };
         }
         let now = Instant::now();
         wg.report_load(now, load);
@@ -87,6 +92,9 @@ fn work(line: &Line, messages: &Receiver<Message>) {
                 probes.moved(line, *peer, now);
             }
             carry_out(line, output, &mut outgoing);
+        }
+        if last {
+            return;
         }
         probes.poll(line, Instant::now());
     }

@@ -84,18 +84,9 @@ impl Node {
             .arg(&state)
             .spawn()
             .unwrap();
-        let endpoint = Endpoint::try_from(format!("unix://{}/engine.sock", state.display())).unwrap();
-        let deadline = Instant::now() + CEILING;
-        let client = loop {
-            if let Ok(channel) = endpoint.connect().await {
-                break EngineServiceClient::new(channel);
-            }
-            assert!(Instant::now() < deadline, "the control socket never answered");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        };
         let mut node = Self {
             program,
-            client,
+            client: reach(&state).await,
             namespace,
             number,
             state,
@@ -103,6 +94,11 @@ impl Node {
         // The socket is there before the engine has come up; the first answer comes after.
         node.status().await;
         node
+    }
+
+    /// Speaks with whoever serves the socket now.
+    pub async fn reach(&mut self) {
+        self.client = reach(&self.state).await;
     }
 
     pub async fn record(&mut self) -> entity::NodeRecord {
@@ -185,6 +181,18 @@ impl Node {
     }
 }
 
+async fn reach(state: &Path) -> Client {
+    let endpoint = Endpoint::try_from(format!("unix://{}/engine.sock", state.display())).unwrap();
+    let deadline = Instant::now() + CEILING;
+    loop {
+        if let Ok(channel) = endpoint.connect().await {
+            return EngineServiceClient::new(channel);
+        }
+        assert!(Instant::now() < deadline, "the control socket never answered");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 impl Drop for Node {
     fn drop(&mut self) {
         self.program.kill().ok();
@@ -194,6 +202,11 @@ impl Drop for Node {
 
 /// Two engines that know one another and may say anything to one another; `None` where there is no privilege.
 pub async fn pair() -> Option<(Cable, TempDir, Node, Node)> {
+    pair_by(&[rule(1, PolicyAction::Allow, PolicyProtocol::Any)]).await
+}
+
+/// Two engines that know one another, with these rules.
+pub async fn pair_by(rules: &[entity::RuleRecord]) -> Option<(Cable, TempDir, Node, Node)> {
     let cable = Cable::new()?;
     let folder = TempDir::new().unwrap();
     let tenant = Tenant::new(1, SystemTime::now() - Duration::from_secs(60));
@@ -201,11 +214,11 @@ pub async fn pair() -> Option<(Cable, TempDir, Node, Node)> {
     let mut b = Node::start(cable.namespace(2), 2, folder.path()).await;
     let nodes = [a.record().await, b.record().await];
     let hints = vec![a.settle(&tenant).await, b.settle(&tenant).await];
-    let allow = rule(1, PolicyAction::Allow, PolicyProtocol::Any);
     for node in [&mut a, &mut b] {
         let step = entity::MapUpdate {
             hints: hints.clone(),
-            ..tenant.full(1, &nodes, std::slice::from_ref(&allow))
+            dns: tenant.sign_dns(&cvlan_testkit::dns(1, &[])),
+            ..tenant.full(1, &nodes, rules)
         };
         let request = pb::ApplyRequest {
             generation: 2,

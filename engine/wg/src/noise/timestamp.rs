@@ -54,6 +54,16 @@ pub struct Stamper {
 }
 
 impl Stamper {
+    /// Time since 1970 in the newest label.
+    pub fn last(&self) -> Duration {
+        self.last
+    }
+
+    /// Labels from now on are greater than that of this time.
+    pub fn raise(&mut self, last: Duration) {
+        self.last = self.last.max(last);
+    }
+
     pub fn stamp(&mut self, wall: SystemTime) -> Timestamp {
         let since = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
         let coarse = Duration::new(since.as_secs(), since.subsec_nanos() / GRAIN * GRAIN);

@@ -192,6 +192,26 @@ impl World {
         }
     }
 
+    /// Another process goes on for a party, from what the former one told; the wire notices nothing.
+    pub fn replace(&mut self, party: usize, peers: &[usize]) {
+        let now = self.now();
+        let epoch = Epoch {
+            instant: now,
+            wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) + self.elapsed,
+        };
+        let seed = self.dice.next_u64();
+        let private = StaticKey::new([u8::try_from(party).unwrap() + 1; 32].into());
+        let next = Wg::with_random(&private, epoch, Dice::new(seed));
+        let configs = peers.iter().map(|&peer| self.config(peer)).collect();
+        assert_eq!(next.set_peers(now, configs), []);
+        let former = &self.parties[party].wg;
+        next.adopt_common(now, former.tell_common(now)).unwrap();
+        for told in former.tell_peers(now) {
+            assert!(next.adopt_peer(now, told).unwrap());
+        }
+        self.parties[party].wg = next;
+    }
+
     pub fn move_to(&mut self, party: usize, address: SocketAddr) {
         self.parties[party].address = address;
     }

@@ -304,6 +304,95 @@ func (CheckVerdict) EnumDescriptor() ([]byte, []int) {
 	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{4}
 }
 
+type ReplaceEngineRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplaceEngineRequest) Reset() {
+	*x = ReplaceEngineRequest{}
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplaceEngineRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplaceEngineRequest) ProtoMessage() {}
+
+func (x *ReplaceEngineRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplaceEngineRequest.ProtoReflect.Descriptor instead.
+func (*ReplaceEngineRequest) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{0}
+}
+
+type ReplaceEngineResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the process that runs now.
+	EngineVersion string       `protobuf:"bytes,1,opt,name=engine_version,json=engineVersion,proto3" json:"engine_version,omitempty"`
+	Takeover      *v1.Takeover `protobuf:"bytes,2,opt,name=takeover,proto3" json:"takeover,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplaceEngineResponse) Reset() {
+	*x = ReplaceEngineResponse{}
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplaceEngineResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplaceEngineResponse) ProtoMessage() {}
+
+func (x *ReplaceEngineResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplaceEngineResponse.ProtoReflect.Descriptor instead.
+func (*ReplaceEngineResponse) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ReplaceEngineResponse) GetEngineVersion() string {
+	if x != nil {
+		return x.EngineVersion
+	}
+	return ""
+}
+
+func (x *ReplaceEngineResponse) GetTakeover() *v1.Takeover {
+	if x != nil {
+		return x.Takeover
+	}
+	return nil
+}
+
 type JoinRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// `cvlan1.…`
@@ -316,7 +405,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[0]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -328,7 +417,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[0]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -341,7 +430,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{0}
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *JoinRequest) GetJoinString() string {
@@ -367,7 +456,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[1]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -379,7 +468,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[1]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -392,7 +481,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{1}
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *JoinResponse) GetStatus() *AgentStatus {
@@ -410,7 +499,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[2]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -422,7 +511,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[2]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -435,7 +524,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{2}
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{4}
 }
 
 type GetStatusResponse struct {
@@ -447,7 +536,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[3]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -459,7 +548,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[3]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -472,7 +561,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{3}
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetStatusResponse) GetStatus() *AgentStatus {
@@ -525,7 +614,7 @@ type AgentStatus struct {
 
 func (x *AgentStatus) Reset() {
 	*x = AgentStatus{}
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[4]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -537,7 +626,7 @@ func (x *AgentStatus) String() string {
 func (*AgentStatus) ProtoMessage() {}
 
 func (x *AgentStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[4]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -550,7 +639,7 @@ func (x *AgentStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentStatus.ProtoReflect.Descriptor instead.
 func (*AgentStatus) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{4}
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AgentStatus) GetState() AgentState {
@@ -721,7 +810,7 @@ type PeerSummary struct {
 
 func (x *PeerSummary) Reset() {
 	*x = PeerSummary{}
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[5]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +822,7 @@ func (x *PeerSummary) String() string {
 func (*PeerSummary) ProtoMessage() {}
 
 func (x *PeerSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[5]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +835,7 @@ func (x *PeerSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerSummary.ProtoReflect.Descriptor instead.
 func (*PeerSummary) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{5}
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PeerSummary) GetNodeId() string {
@@ -790,7 +879,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[6]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -802,7 +891,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[6]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -815,7 +904,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{6}
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Problem) GetPart() string {
@@ -847,7 +936,7 @@ type WatchStatusRequest struct {
 
 func (x *WatchStatusRequest) Reset() {
 	*x = WatchStatusRequest{}
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[7]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -859,7 +948,7 @@ func (x *WatchStatusRequest) String() string {
 func (*WatchStatusRequest) ProtoMessage() {}
 
 func (x *WatchStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[7]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -872,7 +961,7 @@ func (x *WatchStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchStatusRequest.ProtoReflect.Descriptor instead.
 func (*WatchStatusRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{7}
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{9}
 }
 
 type WatchStatusResponse struct {
@@ -884,7 +973,7 @@ type WatchStatusResponse struct {
 
 func (x *WatchStatusResponse) Reset() {
 	*x = WatchStatusResponse{}
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[8]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -896,7 +985,7 @@ func (x *WatchStatusResponse) String() string {
 func (*WatchStatusResponse) ProtoMessage() {}
 
 func (x *WatchStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[8]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -909,7 +998,7 @@ func (x *WatchStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchStatusResponse.ProtoReflect.Descriptor instead.
 func (*WatchStatusResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{8}
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *WatchStatusResponse) GetStatus() *AgentStatus {
@@ -927,7 +1016,7 @@ type DiagnoseRequest struct {
 
 func (x *DiagnoseRequest) Reset() {
 	*x = DiagnoseRequest{}
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[9]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +1028,7 @@ func (x *DiagnoseRequest) String() string {
 func (*DiagnoseRequest) ProtoMessage() {}
 
 func (x *DiagnoseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[9]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -952,7 +1041,7 @@ func (x *DiagnoseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiagnoseRequest.ProtoReflect.Descriptor instead.
 func (*DiagnoseRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{9}
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{11}
 }
 
 type DiagnoseResponse struct {
@@ -964,7 +1053,7 @@ type DiagnoseResponse struct {
 
 func (x *DiagnoseResponse) Reset() {
 	*x = DiagnoseResponse{}
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[10]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -976,7 +1065,7 @@ func (x *DiagnoseResponse) String() string {
 func (*DiagnoseResponse) ProtoMessage() {}
 
 func (x *DiagnoseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[10]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -989,7 +1078,7 @@ func (x *DiagnoseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiagnoseResponse.ProtoReflect.Descriptor instead.
 func (*DiagnoseResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{10}
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DiagnoseResponse) GetCheck() *Check {
@@ -1015,7 +1104,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[11]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1027,7 +1116,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[11]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1040,7 +1129,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{11}
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Check) GetName() string {
@@ -1079,7 +1168,7 @@ type CollectDebugRequest struct {
 
 func (x *CollectDebugRequest) Reset() {
 	*x = CollectDebugRequest{}
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[12]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1091,7 +1180,7 @@ func (x *CollectDebugRequest) String() string {
 func (*CollectDebugRequest) ProtoMessage() {}
 
 func (x *CollectDebugRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[12]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1104,7 +1193,7 @@ func (x *CollectDebugRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectDebugRequest.ProtoReflect.Descriptor instead.
 func (*CollectDebugRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{12}
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{14}
 }
 
 type CollectDebugResponse struct {
@@ -1121,7 +1210,7 @@ type CollectDebugResponse struct {
 
 func (x *CollectDebugResponse) Reset() {
 	*x = CollectDebugResponse{}
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[13]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1133,7 +1222,7 @@ func (x *CollectDebugResponse) String() string {
 func (*CollectDebugResponse) ProtoMessage() {}
 
 func (x *CollectDebugResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[13]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1146,7 +1235,7 @@ func (x *CollectDebugResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectDebugResponse.ProtoReflect.Descriptor instead.
 func (*CollectDebugResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{13}
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CollectDebugResponse) GetConfig() map[string]string {
@@ -1186,7 +1275,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[14]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1198,7 +1287,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[14]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1211,7 +1300,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{14}
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ExplainRequest) GetDestination() string {
@@ -1251,7 +1340,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[15]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1263,7 +1352,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[15]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1276,7 +1365,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{15}
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ExplainResponse) GetExplanation() *v1.ExplainResponse {
@@ -1298,7 +1387,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[16]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1310,7 +1399,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[16]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1323,7 +1412,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{16}
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PingRequest) GetDestination() string {
@@ -1365,7 +1454,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[17]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1377,7 +1466,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[17]
+	mi := &file_cloudvlan_agent_v1_agent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1390,7 +1479,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{17}
+	return file_cloudvlan_agent_v1_agent_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PingResponse) GetAddress() string {
@@ -1411,7 +1500,11 @@ var File_cloudvlan_agent_v1_agent_proto protoreflect.FileDescriptor
 
 const file_cloudvlan_agent_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x1ecloudvlan/agent/v1/agent.proto\x12\x12cloudvlan.agent.v1\x1a cloudvlan/engine/v1/engine.proto\x1a\"cloudvlan/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"I\n" +
+	"\x1ecloudvlan/agent/v1/agent.proto\x12\x12cloudvlan.agent.v1\x1a cloudvlan/engine/v1/engine.proto\x1a\"cloudvlan/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x16\n" +
+	"\x14ReplaceEngineRequest\"y\n" +
+	"\x15ReplaceEngineResponse\x12%\n" +
+	"\x0eengine_version\x18\x01 \x01(\tR\rengineVersion\x129\n" +
+	"\btakeover\x18\x02 \x01(\v2\x1d.cloudvlan.engine.v1.TakeoverR\btakeover\"I\n" +
 	"\vJoinRequest\x12$\n" +
 	"\vjoin_string\x18\x01 \x01(\tB\x03\x80\x01\x01R\n" +
 	"joinString\x12\x14\n" +
@@ -1523,7 +1616,7 @@ const file_cloudvlan_agent_v1_agent_proto_rawDesc = "" +
 	"\x10CHECK_VERDICT_OK\x10\x01\x12\x16\n" +
 	"\x12CHECK_VERDICT_WARN\x10\x02\x12\x16\n" +
 	"\x12CHECK_VERDICT_FAIL\x10\x03\x12\x19\n" +
-	"\x15CHECK_VERDICT_SKIPPED\x10\x042\xcc\x05\n" +
+	"\x15CHECK_VERDICT_SKIPPED\x10\x042\xbe\x06\n" +
 	"\fAgentService\x12V\n" +
 	"\x04Join\x12\x1f.cloudvlan.agent.v1.JoinRequest\x1a .cloudvlan.agent.v1.JoinResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x04\x90\x02\x02\x12e\n" +
 	"\tGetStatus\x12$.cloudvlan.agent.v1.GetStatusRequest\x1a%.cloudvlan.agent.v1.GetStatusResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x04\x90\x02\x01\x12m\n" +
@@ -1532,7 +1625,9 @@ const file_cloudvlan_agent_v1_agent_proto_rawDesc = "" +
 	"\fCollectDebug\x12'.cloudvlan.agent.v1.CollectDebugRequest\x1a(.cloudvlan.agent.v1.CollectDebugResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x04\x90\x02\x01\x12_\n" +
 	"\aExplain\x12\".cloudvlan.agent.v1.ExplainRequest\x1a#.cloudvlan.agent.v1.ExplainResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x04\x90\x02\x01\x12W\n" +
 	"\x04Ping\x12\x1f.cloudvlan.agent.v1.PingRequest\x1a .cloudvlan.agent.v1.PingResponse\"\n" +
-	"\x8a\xb5\x18\x06\b\x01\x10\x040\x010\x01B\xbb\x01\n" +
+	"\x8a\xb5\x18\x06\b\x01\x10\x040\x010\x01\x12p\n" +
+	"\rReplaceEngine\x12(.cloudvlan.agent.v1.ReplaceEngineRequest\x1a).cloudvlan.agent.v1.ReplaceEngineResponse\"\n" +
+	"\x8a\xb5\x18\x06\b\x01\x10\x040\x01B\xbb\x01\n" +
 	"\x16com.cloudvlan.agent.v1B\n" +
 	"AgentProtoP\x01Z+cloudvlan/gen/go/cloudvlan/agent/v1;agentv1\xa2\x02\x03CAX\xaa\x02\x12Cloudvlan.Agent.V1\xca\x02\x12Cloudvlan\\Agent\\V1\xe2\x02\x1eCloudvlan\\Agent\\V1\\GPBMetadata\xea\x02\x14Cloudvlan::Agent::V1b\x06proto3"
 
@@ -1549,73 +1644,79 @@ func file_cloudvlan_agent_v1_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_cloudvlan_agent_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_cloudvlan_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_cloudvlan_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_cloudvlan_agent_v1_agent_proto_goTypes = []any{
 	(Health)(0),                   // 0: cloudvlan.agent.v1.Health
 	(PeerState)(0),                // 1: cloudvlan.agent.v1.PeerState
 	(AgentState)(0),               // 2: cloudvlan.agent.v1.AgentState
 	(ControllerState)(0),          // 3: cloudvlan.agent.v1.ControllerState
 	(CheckVerdict)(0),             // 4: cloudvlan.agent.v1.CheckVerdict
-	(*JoinRequest)(nil),           // 5: cloudvlan.agent.v1.JoinRequest
-	(*JoinResponse)(nil),          // 6: cloudvlan.agent.v1.JoinResponse
-	(*GetStatusRequest)(nil),      // 7: cloudvlan.agent.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),     // 8: cloudvlan.agent.v1.GetStatusResponse
-	(*AgentStatus)(nil),           // 9: cloudvlan.agent.v1.AgentStatus
-	(*PeerSummary)(nil),           // 10: cloudvlan.agent.v1.PeerSummary
-	(*Problem)(nil),               // 11: cloudvlan.agent.v1.Problem
-	(*WatchStatusRequest)(nil),    // 12: cloudvlan.agent.v1.WatchStatusRequest
-	(*WatchStatusResponse)(nil),   // 13: cloudvlan.agent.v1.WatchStatusResponse
-	(*DiagnoseRequest)(nil),       // 14: cloudvlan.agent.v1.DiagnoseRequest
-	(*DiagnoseResponse)(nil),      // 15: cloudvlan.agent.v1.DiagnoseResponse
-	(*Check)(nil),                 // 16: cloudvlan.agent.v1.Check
-	(*CollectDebugRequest)(nil),   // 17: cloudvlan.agent.v1.CollectDebugRequest
-	(*CollectDebugResponse)(nil),  // 18: cloudvlan.agent.v1.CollectDebugResponse
-	(*ExplainRequest)(nil),        // 19: cloudvlan.agent.v1.ExplainRequest
-	(*ExplainResponse)(nil),       // 20: cloudvlan.agent.v1.ExplainResponse
-	(*PingRequest)(nil),           // 21: cloudvlan.agent.v1.PingRequest
-	(*PingResponse)(nil),          // 22: cloudvlan.agent.v1.PingResponse
-	nil,                           // 23: cloudvlan.agent.v1.CollectDebugResponse.ConfigEntry
-	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
-	(*v1.EngineStatus)(nil),       // 25: cloudvlan.engine.v1.EngineStatus
-	(*v1.ExplainResponse)(nil),    // 26: cloudvlan.engine.v1.ExplainResponse
-	(*v1.PingResponse)(nil),       // 27: cloudvlan.engine.v1.PingResponse
+	(*ReplaceEngineRequest)(nil),  // 5: cloudvlan.agent.v1.ReplaceEngineRequest
+	(*ReplaceEngineResponse)(nil), // 6: cloudvlan.agent.v1.ReplaceEngineResponse
+	(*JoinRequest)(nil),           // 7: cloudvlan.agent.v1.JoinRequest
+	(*JoinResponse)(nil),          // 8: cloudvlan.agent.v1.JoinResponse
+	(*GetStatusRequest)(nil),      // 9: cloudvlan.agent.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),     // 10: cloudvlan.agent.v1.GetStatusResponse
+	(*AgentStatus)(nil),           // 11: cloudvlan.agent.v1.AgentStatus
+	(*PeerSummary)(nil),           // 12: cloudvlan.agent.v1.PeerSummary
+	(*Problem)(nil),               // 13: cloudvlan.agent.v1.Problem
+	(*WatchStatusRequest)(nil),    // 14: cloudvlan.agent.v1.WatchStatusRequest
+	(*WatchStatusResponse)(nil),   // 15: cloudvlan.agent.v1.WatchStatusResponse
+	(*DiagnoseRequest)(nil),       // 16: cloudvlan.agent.v1.DiagnoseRequest
+	(*DiagnoseResponse)(nil),      // 17: cloudvlan.agent.v1.DiagnoseResponse
+	(*Check)(nil),                 // 18: cloudvlan.agent.v1.Check
+	(*CollectDebugRequest)(nil),   // 19: cloudvlan.agent.v1.CollectDebugRequest
+	(*CollectDebugResponse)(nil),  // 20: cloudvlan.agent.v1.CollectDebugResponse
+	(*ExplainRequest)(nil),        // 21: cloudvlan.agent.v1.ExplainRequest
+	(*ExplainResponse)(nil),       // 22: cloudvlan.agent.v1.ExplainResponse
+	(*PingRequest)(nil),           // 23: cloudvlan.agent.v1.PingRequest
+	(*PingResponse)(nil),          // 24: cloudvlan.agent.v1.PingResponse
+	nil,                           // 25: cloudvlan.agent.v1.CollectDebugResponse.ConfigEntry
+	(*v1.Takeover)(nil),           // 26: cloudvlan.engine.v1.Takeover
+	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
+	(*v1.EngineStatus)(nil),       // 28: cloudvlan.engine.v1.EngineStatus
+	(*v1.ExplainResponse)(nil),    // 29: cloudvlan.engine.v1.ExplainResponse
+	(*v1.PingResponse)(nil),       // 30: cloudvlan.engine.v1.PingResponse
 }
 var file_cloudvlan_agent_v1_agent_proto_depIdxs = []int32{
-	9,  // 0: cloudvlan.agent.v1.JoinResponse.status:type_name -> cloudvlan.agent.v1.AgentStatus
-	9,  // 1: cloudvlan.agent.v1.GetStatusResponse.status:type_name -> cloudvlan.agent.v1.AgentStatus
-	2,  // 2: cloudvlan.agent.v1.AgentStatus.state:type_name -> cloudvlan.agent.v1.AgentState
-	3,  // 3: cloudvlan.agent.v1.AgentStatus.controller:type_name -> cloudvlan.agent.v1.ControllerState
-	24, // 4: cloudvlan.agent.v1.AgentStatus.certificate_not_after:type_name -> google.protobuf.Timestamp
-	25, // 5: cloudvlan.agent.v1.AgentStatus.engine:type_name -> cloudvlan.engine.v1.EngineStatus
-	11, // 6: cloudvlan.agent.v1.AgentStatus.problems:type_name -> cloudvlan.agent.v1.Problem
-	0,  // 7: cloudvlan.agent.v1.AgentStatus.health:type_name -> cloudvlan.agent.v1.Health
-	10, // 8: cloudvlan.agent.v1.AgentStatus.peers:type_name -> cloudvlan.agent.v1.PeerSummary
-	1,  // 9: cloudvlan.agent.v1.PeerSummary.state:type_name -> cloudvlan.agent.v1.PeerState
-	9,  // 10: cloudvlan.agent.v1.WatchStatusResponse.status:type_name -> cloudvlan.agent.v1.AgentStatus
-	16, // 11: cloudvlan.agent.v1.DiagnoseResponse.check:type_name -> cloudvlan.agent.v1.Check
-	4,  // 12: cloudvlan.agent.v1.Check.verdict:type_name -> cloudvlan.agent.v1.CheckVerdict
-	23, // 13: cloudvlan.agent.v1.CollectDebugResponse.config:type_name -> cloudvlan.agent.v1.CollectDebugResponse.ConfigEntry
-	26, // 14: cloudvlan.agent.v1.ExplainResponse.explanation:type_name -> cloudvlan.engine.v1.ExplainResponse
-	27, // 15: cloudvlan.agent.v1.PingResponse.reply:type_name -> cloudvlan.engine.v1.PingResponse
-	5,  // 16: cloudvlan.agent.v1.AgentService.Join:input_type -> cloudvlan.agent.v1.JoinRequest
-	7,  // 17: cloudvlan.agent.v1.AgentService.GetStatus:input_type -> cloudvlan.agent.v1.GetStatusRequest
-	12, // 18: cloudvlan.agent.v1.AgentService.WatchStatus:input_type -> cloudvlan.agent.v1.WatchStatusRequest
-	14, // 19: cloudvlan.agent.v1.AgentService.Diagnose:input_type -> cloudvlan.agent.v1.DiagnoseRequest
-	17, // 20: cloudvlan.agent.v1.AgentService.CollectDebug:input_type -> cloudvlan.agent.v1.CollectDebugRequest
-	19, // 21: cloudvlan.agent.v1.AgentService.Explain:input_type -> cloudvlan.agent.v1.ExplainRequest
-	21, // 22: cloudvlan.agent.v1.AgentService.Ping:input_type -> cloudvlan.agent.v1.PingRequest
-	6,  // 23: cloudvlan.agent.v1.AgentService.Join:output_type -> cloudvlan.agent.v1.JoinResponse
-	8,  // 24: cloudvlan.agent.v1.AgentService.GetStatus:output_type -> cloudvlan.agent.v1.GetStatusResponse
-	13, // 25: cloudvlan.agent.v1.AgentService.WatchStatus:output_type -> cloudvlan.agent.v1.WatchStatusResponse
-	15, // 26: cloudvlan.agent.v1.AgentService.Diagnose:output_type -> cloudvlan.agent.v1.DiagnoseResponse
-	18, // 27: cloudvlan.agent.v1.AgentService.CollectDebug:output_type -> cloudvlan.agent.v1.CollectDebugResponse
-	20, // 28: cloudvlan.agent.v1.AgentService.Explain:output_type -> cloudvlan.agent.v1.ExplainResponse
-	22, // 29: cloudvlan.agent.v1.AgentService.Ping:output_type -> cloudvlan.agent.v1.PingResponse
-	23, // [23:30] is the sub-list for method output_type
-	16, // [16:23] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	26, // 0: cloudvlan.agent.v1.ReplaceEngineResponse.takeover:type_name -> cloudvlan.engine.v1.Takeover
+	11, // 1: cloudvlan.agent.v1.JoinResponse.status:type_name -> cloudvlan.agent.v1.AgentStatus
+	11, // 2: cloudvlan.agent.v1.GetStatusResponse.status:type_name -> cloudvlan.agent.v1.AgentStatus
+	2,  // 3: cloudvlan.agent.v1.AgentStatus.state:type_name -> cloudvlan.agent.v1.AgentState
+	3,  // 4: cloudvlan.agent.v1.AgentStatus.controller:type_name -> cloudvlan.agent.v1.ControllerState
+	27, // 5: cloudvlan.agent.v1.AgentStatus.certificate_not_after:type_name -> google.protobuf.Timestamp
+	28, // 6: cloudvlan.agent.v1.AgentStatus.engine:type_name -> cloudvlan.engine.v1.EngineStatus
+	13, // 7: cloudvlan.agent.v1.AgentStatus.problems:type_name -> cloudvlan.agent.v1.Problem
+	0,  // 8: cloudvlan.agent.v1.AgentStatus.health:type_name -> cloudvlan.agent.v1.Health
+	12, // 9: cloudvlan.agent.v1.AgentStatus.peers:type_name -> cloudvlan.agent.v1.PeerSummary
+	1,  // 10: cloudvlan.agent.v1.PeerSummary.state:type_name -> cloudvlan.agent.v1.PeerState
+	11, // 11: cloudvlan.agent.v1.WatchStatusResponse.status:type_name -> cloudvlan.agent.v1.AgentStatus
+	18, // 12: cloudvlan.agent.v1.DiagnoseResponse.check:type_name -> cloudvlan.agent.v1.Check
+	4,  // 13: cloudvlan.agent.v1.Check.verdict:type_name -> cloudvlan.agent.v1.CheckVerdict
+	25, // 14: cloudvlan.agent.v1.CollectDebugResponse.config:type_name -> cloudvlan.agent.v1.CollectDebugResponse.ConfigEntry
+	29, // 15: cloudvlan.agent.v1.ExplainResponse.explanation:type_name -> cloudvlan.engine.v1.ExplainResponse
+	30, // 16: cloudvlan.agent.v1.PingResponse.reply:type_name -> cloudvlan.engine.v1.PingResponse
+	7,  // 17: cloudvlan.agent.v1.AgentService.Join:input_type -> cloudvlan.agent.v1.JoinRequest
+	9,  // 18: cloudvlan.agent.v1.AgentService.GetStatus:input_type -> cloudvlan.agent.v1.GetStatusRequest
+	14, // 19: cloudvlan.agent.v1.AgentService.WatchStatus:input_type -> cloudvlan.agent.v1.WatchStatusRequest
+	16, // 20: cloudvlan.agent.v1.AgentService.Diagnose:input_type -> cloudvlan.agent.v1.DiagnoseRequest
+	19, // 21: cloudvlan.agent.v1.AgentService.CollectDebug:input_type -> cloudvlan.agent.v1.CollectDebugRequest
+	21, // 22: cloudvlan.agent.v1.AgentService.Explain:input_type -> cloudvlan.agent.v1.ExplainRequest
+	23, // 23: cloudvlan.agent.v1.AgentService.Ping:input_type -> cloudvlan.agent.v1.PingRequest
+	5,  // 24: cloudvlan.agent.v1.AgentService.ReplaceEngine:input_type -> cloudvlan.agent.v1.ReplaceEngineRequest
+	8,  // 25: cloudvlan.agent.v1.AgentService.Join:output_type -> cloudvlan.agent.v1.JoinResponse
+	10, // 26: cloudvlan.agent.v1.AgentService.GetStatus:output_type -> cloudvlan.agent.v1.GetStatusResponse
+	15, // 27: cloudvlan.agent.v1.AgentService.WatchStatus:output_type -> cloudvlan.agent.v1.WatchStatusResponse
+	17, // 28: cloudvlan.agent.v1.AgentService.Diagnose:output_type -> cloudvlan.agent.v1.DiagnoseResponse
+	20, // 29: cloudvlan.agent.v1.AgentService.CollectDebug:output_type -> cloudvlan.agent.v1.CollectDebugResponse
+	22, // 30: cloudvlan.agent.v1.AgentService.Explain:output_type -> cloudvlan.agent.v1.ExplainResponse
+	24, // 31: cloudvlan.agent.v1.AgentService.Ping:output_type -> cloudvlan.agent.v1.PingResponse
+	6,  // 32: cloudvlan.agent.v1.AgentService.ReplaceEngine:output_type -> cloudvlan.agent.v1.ReplaceEngineResponse
+	25, // [25:33] is the sub-list for method output_type
+	17, // [17:25] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_cloudvlan_agent_v1_agent_proto_init() }
@@ -1623,15 +1724,15 @@ func file_cloudvlan_agent_v1_agent_proto_init() {
 	if File_cloudvlan_agent_v1_agent_proto != nil {
 		return
 	}
-	file_cloudvlan_agent_v1_agent_proto_msgTypes[4].OneofWrappers = []any{}
-	file_cloudvlan_agent_v1_agent_proto_msgTypes[5].OneofWrappers = []any{}
+	file_cloudvlan_agent_v1_agent_proto_msgTypes[6].OneofWrappers = []any{}
+	file_cloudvlan_agent_v1_agent_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cloudvlan_agent_v1_agent_proto_rawDesc), len(file_cloudvlan_agent_v1_agent_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -339,8 +339,10 @@ type GetIdentityResponse struct {
 	ControlPublicKey   []byte `protobuf:"bytes,3,opt,name=control_public_key,json=controlPublicKey,proto3" json:"control_public_key,omitempty"`
 	Version            string `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
 	CapabilityVersion  uint32 `protobuf:"varint,5,opt,name=capability_version,json=capabilityVersion,proto3" json:"capability_version,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// SHA-256 of the executable, lower-case hex; empty of an engine that hands nothing over, and where it cannot be read.
+	Build         string `protobuf:"bytes,6,opt,name=build,proto3" json:"build,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetIdentityResponse) Reset() {
@@ -406,6 +408,13 @@ func (x *GetIdentityResponse) GetCapabilityVersion() uint32 {
 		return x.CapabilityVersion
 	}
 	return 0
+}
+
+func (x *GetIdentityResponse) GetBuild() string {
+	if x != nil {
+		return x.Build
+	}
+	return ""
 }
 
 type ProveRequest struct {
@@ -1480,8 +1489,10 @@ type EngineStatus struct {
 	Rules []*RuleStatus `protobuf:"bytes,16,rep,name=rules,proto3" json:"rules,omitempty"`
 	// Servers that the map names for finding ways to peers (`RelayMap`).
 	RelayMapServers uint32 `protobuf:"varint,17,opt,name=relay_map_servers,json=relayMapServers,proto3" json:"relay_map_servers,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Unset of a process that was started while none ran.
+	Takeover      *Takeover `protobuf:"bytes,18,opt,name=takeover,proto3" json:"takeover,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EngineStatus) Reset() {
@@ -1633,6 +1644,94 @@ func (x *EngineStatus) GetRelayMapServers() uint32 {
 	return 0
 }
 
+func (x *EngineStatus) GetTakeover() *Takeover {
+	if x != nil {
+		return x.Takeover
+	}
+	return nil
+}
+
+// How a process followed the one before it on the same folder.
+type Takeover struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	FormerInstanceId string                 `protobuf:"bytes,1,opt,name=former_instance_id,json=formerInstanceId,proto3" json:"former_instance_id,omitempty"`
+	// Peers whose session went on without a handshake.
+	Sessions uint32 `protobuf:"varint,2,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	// Allowed flows that went on.
+	Flows uint32 `protobuf:"varint,3,opt,name=flows,proto3" json:"flows,omitempty"`
+	// From the moment at which the former one stopped its packets to that at which this one began; they waited meanwhile.
+	GapUs uint64 `protobuf:"varint,4,opt,name=gap_us,json=gapUs,proto3" json:"gap_us,omitempty"`
+	// Why it was an ordinary restart, without sessions and flows; empty when it was none.
+	Ordinary      string `protobuf:"bytes,5,opt,name=ordinary,proto3" json:"ordinary,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Takeover) Reset() {
+	*x = Takeover{}
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Takeover) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Takeover) ProtoMessage() {}
+
+func (x *Takeover) ProtoReflect() protoreflect.Message {
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Takeover.ProtoReflect.Descriptor instead.
+func (*Takeover) Descriptor() ([]byte, []int) {
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Takeover) GetFormerInstanceId() string {
+	if x != nil {
+		return x.FormerInstanceId
+	}
+	return ""
+}
+
+func (x *Takeover) GetSessions() uint32 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+func (x *Takeover) GetFlows() uint32 {
+	if x != nil {
+		return x.Flows
+	}
+	return 0
+}
+
+func (x *Takeover) GetGapUs() uint64 {
+	if x != nil {
+		return x.GapUs
+	}
+	return 0
+}
+
+func (x *Takeover) GetOrdinary() string {
+	if x != nil {
+		return x.Ordinary
+	}
+	return ""
+}
+
 // What one rule decided, by itself or for the flows that it allowed; segments that come as one packet count as one.
 type RuleStatus struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -1648,7 +1747,7 @@ type RuleStatus struct {
 
 func (x *RuleStatus) Reset() {
 	*x = RuleStatus{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[18]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1660,7 +1759,7 @@ func (x *RuleStatus) String() string {
 func (*RuleStatus) ProtoMessage() {}
 
 func (x *RuleStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[18]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1673,7 +1772,7 @@ func (x *RuleStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RuleStatus.ProtoReflect.Descriptor instead.
 func (*RuleStatus) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{18}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RuleStatus) GetRuleId() []byte {
@@ -1720,7 +1819,7 @@ type DnsStatus struct {
 
 func (x *DnsStatus) Reset() {
 	*x = DnsStatus{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[19]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1732,7 +1831,7 @@ func (x *DnsStatus) String() string {
 func (*DnsStatus) ProtoMessage() {}
 
 func (x *DnsStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[19]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1745,7 +1844,7 @@ func (x *DnsStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DnsStatus.ProtoReflect.Descriptor instead.
 func (*DnsStatus) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{19}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DnsStatus) GetListen() *v1.NodeEndpoint {
@@ -1804,7 +1903,7 @@ type PeerStatus struct {
 
 func (x *PeerStatus) Reset() {
 	*x = PeerStatus{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[20]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1816,7 +1915,7 @@ func (x *PeerStatus) String() string {
 func (*PeerStatus) ProtoMessage() {}
 
 func (x *PeerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[20]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1829,7 +1928,7 @@ func (x *PeerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerStatus.ProtoReflect.Descriptor instead.
 func (*PeerStatus) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{20}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PeerStatus) GetNodeId() string {
@@ -1915,7 +2014,7 @@ type EngineEvent struct {
 
 func (x *EngineEvent) Reset() {
 	*x = EngineEvent{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[21]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1927,7 +2026,7 @@ func (x *EngineEvent) String() string {
 func (*EngineEvent) ProtoMessage() {}
 
 func (x *EngineEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[21]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1940,7 +2039,7 @@ func (x *EngineEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EngineEvent.ProtoReflect.Descriptor instead.
 func (*EngineEvent) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{21}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *EngineEvent) GetOccurredAt() *timestamppb.Timestamp {
@@ -1987,7 +2086,7 @@ type Packet struct {
 
 func (x *Packet) Reset() {
 	*x = Packet{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[22]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1999,7 +2098,7 @@ func (x *Packet) String() string {
 func (*Packet) ProtoMessage() {}
 
 func (x *Packet) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[22]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2012,7 +2111,7 @@ func (x *Packet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Packet.ProtoReflect.Descriptor instead.
 func (*Packet) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{22}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Packet) GetSource() []byte {
@@ -2060,7 +2159,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[23]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2072,7 +2171,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[23]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2085,7 +2184,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{23}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ExplainRequest) GetPacket() *Packet {
@@ -2113,7 +2212,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[24]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2125,7 +2224,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[24]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2138,7 +2237,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{24}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ExplainResponse) GetForwarded() bool {
@@ -2178,7 +2277,7 @@ type Hop struct {
 
 func (x *Hop) Reset() {
 	*x = Hop{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[25]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2190,7 +2289,7 @@ func (x *Hop) String() string {
 func (*Hop) ProtoMessage() {}
 
 func (x *Hop) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[25]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2203,7 +2302,7 @@ func (x *Hop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hop.ProtoReflect.Descriptor instead.
 func (*Hop) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{25}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Hop) GetName() string {
@@ -2285,7 +2384,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[26]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2297,7 +2396,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[26]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2310,7 +2409,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{26}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PingRequest) GetDestination() []byte {
@@ -2354,7 +2453,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[27]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2366,7 +2465,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[27]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2379,7 +2478,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{27}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PingResponse) GetSequence() uint32 {
@@ -2411,7 +2510,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[28]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2423,7 +2522,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[28]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2436,7 +2535,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{28}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{29}
 }
 
 type ShutdownResponse struct {
@@ -2447,7 +2546,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[29]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2459,7 +2558,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[29]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2472,7 +2571,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{29}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{30}
 }
 
 // Input of `cvlan-engine evaluate`: judges packets without interfaces or keys, either by `source`, `destination` and
@@ -2495,7 +2594,7 @@ type EvaluateRequest struct {
 
 func (x *EvaluateRequest) Reset() {
 	*x = EvaluateRequest{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[30]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2507,7 +2606,7 @@ func (x *EvaluateRequest) String() string {
 func (*EvaluateRequest) ProtoMessage() {}
 
 func (x *EvaluateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[30]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2520,7 +2619,7 @@ func (x *EvaluateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateRequest.ProtoReflect.Descriptor instead.
 func (*EvaluateRequest) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{30}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *EvaluateRequest) GetSource() *v1.NodeRecord {
@@ -2577,7 +2676,7 @@ type EvaluateResponse struct {
 
 func (x *EvaluateResponse) Reset() {
 	*x = EvaluateResponse{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[31]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2589,7 +2688,7 @@ func (x *EvaluateResponse) String() string {
 func (*EvaluateResponse) ProtoMessage() {}
 
 func (x *EvaluateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[31]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2602,7 +2701,7 @@ func (x *EvaluateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateResponse.ProtoReflect.Descriptor instead.
 func (*EvaluateResponse) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{31}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *EvaluateResponse) GetVerdicts() []*Verdict {
@@ -2637,7 +2736,7 @@ type MapView struct {
 
 func (x *MapView) Reset() {
 	*x = MapView{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[32]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2649,7 +2748,7 @@ func (x *MapView) String() string {
 func (*MapView) ProtoMessage() {}
 
 func (x *MapView) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[32]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2662,7 +2761,7 @@ func (x *MapView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MapView.ProtoReflect.Descriptor instead.
 func (*MapView) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{32}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *MapView) GetOwn() *v1.NodeRecord {
@@ -2728,7 +2827,7 @@ type Following struct {
 
 func (x *Following) Reset() {
 	*x = Following{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[33]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2740,7 +2839,7 @@ func (x *Following) String() string {
 func (*Following) ProtoMessage() {}
 
 func (x *Following) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[33]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2753,7 +2852,7 @@ func (x *Following) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Following.ProtoReflect.Descriptor instead.
 func (*Following) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{33}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Following) GetOutbound() *ExplainResponse {
@@ -2790,7 +2889,7 @@ type Verdict struct {
 
 func (x *Verdict) Reset() {
 	*x = Verdict{}
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[34]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2802,7 +2901,7 @@ func (x *Verdict) String() string {
 func (*Verdict) ProtoMessage() {}
 
 func (x *Verdict) ProtoReflect() protoreflect.Message {
-	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[34]
+	mi := &file_cloudvlan_engine_v1_engine_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2815,7 +2914,7 @@ func (x *Verdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
 func (*Verdict) Descriptor() ([]byte, []int) {
-	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{34}
+	return file_cloudvlan_engine_v1_engine_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Verdict) GetAllowed() bool {
@@ -2851,14 +2950,15 @@ var File_cloudvlan_engine_v1_engine_proto protoreflect.FileDescriptor
 const file_cloudvlan_engine_v1_engine_proto_rawDesc = "" +
 	"\n" +
 	" cloudvlan/engine/v1/engine.proto\x12\x13cloudvlan.engine.v1\x1a cloudvlan/entity/v1/netmap.proto\x1a\x1ecloudvlan/entity/v1/node.proto\x1a cloudvlan/entity/v1/policy.proto\x1a\"cloudvlan/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x14\n" +
-	"\x12GetIdentityRequest\"\xdf\x01\n" +
+	"\x12GetIdentityRequest\"\xf5\x01\n" +
 	"\x13GetIdentityResponse\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x120\n" +
 	"\x14wireguard_public_key\x18\x02 \x01(\fR\x12wireguardPublicKey\x12,\n" +
 	"\x12control_public_key\x18\x03 \x01(\fR\x10controlPublicKey\x12\x18\n" +
 	"\aversion\x18\x04 \x01(\tR\aversion\x12-\n" +
-	"\x12capability_version\x18\x05 \x01(\rR\x11capabilityVersion\"~\n" +
+	"\x12capability_version\x18\x05 \x01(\rR\x11capabilityVersion\x12\x14\n" +
+	"\x05build\x18\x06 \x01(\tR\x05build\"~\n" +
 	"\fProveRequest\x12,\n" +
 	"\x11server_public_key\x18\x01 \x01(\fB\x00R\x0fserverPublicKey\x12\x1e\n" +
 	"\tchallenge\x18\x02 \x01(\fB\x00R\tchallenge\x12 \n" +
@@ -2949,7 +3049,7 @@ const file_cloudvlan_engine_v1_engine_proto_rawDesc = "" +
 	"\x10GetStatusRequest\x12#\n" +
 	"\rwithout_peers\x18\x01 \x01(\bR\fwithoutPeers\"N\n" +
 	"\x11GetStatusResponse\x129\n" +
-	"\x06status\x18\x01 \x01(\v2!.cloudvlan.engine.v1.EngineStatusR\x06status\"\xfc\x06\n" +
+	"\x06status\x18\x01 \x01(\v2!.cloudvlan.engine.v1.EngineStatusR\x06status\"\xb7\a\n" +
 	"\fEngineStatus\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12\x1e\n" +
@@ -2975,10 +3075,17 @@ const file_cloudvlan_engine_v1_engine_proto_rawDesc = "" +
 	"\n" +
 	"own_routes\x18\x0f \x03(\v2\x1b.cloudvlan.entity.v1.PrefixR\townRoutes\x125\n" +
 	"\x05rules\x18\x10 \x03(\v2\x1f.cloudvlan.engine.v1.RuleStatusR\x05rules\x12*\n" +
-	"\x11relay_map_servers\x18\x11 \x01(\rR\x0frelayMapServers\x1a;\n" +
+	"\x11relay_map_servers\x18\x11 \x01(\rR\x0frelayMapServers\x129\n" +
+	"\btakeover\x18\x12 \x01(\v2\x1d.cloudvlan.engine.v1.TakeoverR\btakeover\x1a;\n" +
 	"\rCountersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"i\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x9d\x01\n" +
+	"\bTakeover\x12,\n" +
+	"\x12former_instance_id\x18\x01 \x01(\tR\x10formerInstanceId\x12\x1a\n" +
+	"\bsessions\x18\x02 \x01(\rR\bsessions\x12\x14\n" +
+	"\x05flows\x18\x03 \x01(\rR\x05flows\x12\x15\n" +
+	"\x06gap_us\x18\x04 \x01(\x04R\x05gapUs\x12\x1a\n" +
+	"\bordinary\x18\x05 \x01(\tR\bordinary\"i\n" +
 	"\n" +
 	"RuleStatus\x12\x17\n" +
 	"\arule_id\x18\x01 \x01(\fR\x06ruleId\x12\x12\n" +
@@ -3129,7 +3236,7 @@ func file_cloudvlan_engine_v1_engine_proto_rawDescGZIP() []byte {
 }
 
 var file_cloudvlan_engine_v1_engine_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_cloudvlan_engine_v1_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_cloudvlan_engine_v1_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_cloudvlan_engine_v1_engine_proto_goTypes = []any{
 	(InterfaceKind)(0),            // 0: cloudvlan.engine.v1.InterfaceKind
 	(ForwardDirection)(0),         // 1: cloudvlan.engine.v1.ForwardDirection
@@ -3154,118 +3261,120 @@ var file_cloudvlan_engine_v1_engine_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),      // 20: cloudvlan.engine.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),     // 21: cloudvlan.engine.v1.GetStatusResponse
 	(*EngineStatus)(nil),          // 22: cloudvlan.engine.v1.EngineStatus
-	(*RuleStatus)(nil),            // 23: cloudvlan.engine.v1.RuleStatus
-	(*DnsStatus)(nil),             // 24: cloudvlan.engine.v1.DnsStatus
-	(*PeerStatus)(nil),            // 25: cloudvlan.engine.v1.PeerStatus
-	(*EngineEvent)(nil),           // 26: cloudvlan.engine.v1.EngineEvent
-	(*Packet)(nil),                // 27: cloudvlan.engine.v1.Packet
-	(*ExplainRequest)(nil),        // 28: cloudvlan.engine.v1.ExplainRequest
-	(*ExplainResponse)(nil),       // 29: cloudvlan.engine.v1.ExplainResponse
-	(*Hop)(nil),                   // 30: cloudvlan.engine.v1.Hop
-	(*PingRequest)(nil),           // 31: cloudvlan.engine.v1.PingRequest
-	(*PingResponse)(nil),          // 32: cloudvlan.engine.v1.PingResponse
-	(*ShutdownRequest)(nil),       // 33: cloudvlan.engine.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),      // 34: cloudvlan.engine.v1.ShutdownResponse
-	(*EvaluateRequest)(nil),       // 35: cloudvlan.engine.v1.EvaluateRequest
-	(*EvaluateResponse)(nil),      // 36: cloudvlan.engine.v1.EvaluateResponse
-	(*MapView)(nil),               // 37: cloudvlan.engine.v1.MapView
-	(*Following)(nil),             // 38: cloudvlan.engine.v1.Following
-	(*Verdict)(nil),               // 39: cloudvlan.engine.v1.Verdict
-	nil,                           // 40: cloudvlan.engine.v1.Span.AttributesEntry
-	nil,                           // 41: cloudvlan.engine.v1.EngineStatus.CountersEntry
-	(*v1.MapUpdate)(nil),          // 42: cloudvlan.entity.v1.MapUpdate
-	(*v1.NodeEndpoint)(nil),       // 43: cloudvlan.entity.v1.NodeEndpoint
-	(*v1.DnsUpstream)(nil),        // 44: cloudvlan.entity.v1.DnsUpstream
-	(*timestamppb.Timestamp)(nil), // 45: google.protobuf.Timestamp
-	(*v1.Prefix)(nil),             // 46: cloudvlan.entity.v1.Prefix
-	(*v1.DnsRoute)(nil),           // 47: cloudvlan.entity.v1.DnsRoute
-	(*v1.NodeRecord)(nil),         // 48: cloudvlan.entity.v1.NodeRecord
-	(*v1.RuleRecord)(nil),         // 49: cloudvlan.entity.v1.RuleRecord
-	(*v1.EndpointHint)(nil),       // 50: cloudvlan.entity.v1.EndpointHint
-	(v1.StalePolicy)(0),           // 51: cloudvlan.entity.v1.StalePolicy
-	(v1.PolicyAction)(0),          // 52: cloudvlan.entity.v1.PolicyAction
+	(*Takeover)(nil),              // 23: cloudvlan.engine.v1.Takeover
+	(*RuleStatus)(nil),            // 24: cloudvlan.engine.v1.RuleStatus
+	(*DnsStatus)(nil),             // 25: cloudvlan.engine.v1.DnsStatus
+	(*PeerStatus)(nil),            // 26: cloudvlan.engine.v1.PeerStatus
+	(*EngineEvent)(nil),           // 27: cloudvlan.engine.v1.EngineEvent
+	(*Packet)(nil),                // 28: cloudvlan.engine.v1.Packet
+	(*ExplainRequest)(nil),        // 29: cloudvlan.engine.v1.ExplainRequest
+	(*ExplainResponse)(nil),       // 30: cloudvlan.engine.v1.ExplainResponse
+	(*Hop)(nil),                   // 31: cloudvlan.engine.v1.Hop
+	(*PingRequest)(nil),           // 32: cloudvlan.engine.v1.PingRequest
+	(*PingResponse)(nil),          // 33: cloudvlan.engine.v1.PingResponse
+	(*ShutdownRequest)(nil),       // 34: cloudvlan.engine.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),      // 35: cloudvlan.engine.v1.ShutdownResponse
+	(*EvaluateRequest)(nil),       // 36: cloudvlan.engine.v1.EvaluateRequest
+	(*EvaluateResponse)(nil),      // 37: cloudvlan.engine.v1.EvaluateResponse
+	(*MapView)(nil),               // 38: cloudvlan.engine.v1.MapView
+	(*Following)(nil),             // 39: cloudvlan.engine.v1.Following
+	(*Verdict)(nil),               // 40: cloudvlan.engine.v1.Verdict
+	nil,                           // 41: cloudvlan.engine.v1.Span.AttributesEntry
+	nil,                           // 42: cloudvlan.engine.v1.EngineStatus.CountersEntry
+	(*v1.MapUpdate)(nil),          // 43: cloudvlan.entity.v1.MapUpdate
+	(*v1.NodeEndpoint)(nil),       // 44: cloudvlan.entity.v1.NodeEndpoint
+	(*v1.DnsUpstream)(nil),        // 45: cloudvlan.entity.v1.DnsUpstream
+	(*timestamppb.Timestamp)(nil), // 46: google.protobuf.Timestamp
+	(*v1.Prefix)(nil),             // 47: cloudvlan.entity.v1.Prefix
+	(*v1.DnsRoute)(nil),           // 48: cloudvlan.entity.v1.DnsRoute
+	(*v1.NodeRecord)(nil),         // 49: cloudvlan.entity.v1.NodeRecord
+	(*v1.RuleRecord)(nil),         // 50: cloudvlan.entity.v1.RuleRecord
+	(*v1.EndpointHint)(nil),       // 51: cloudvlan.entity.v1.EndpointHint
+	(v1.StalePolicy)(0),           // 52: cloudvlan.entity.v1.StalePolicy
+	(v1.PolicyAction)(0),          // 53: cloudvlan.entity.v1.PolicyAction
 }
 var file_cloudvlan_engine_v1_engine_proto_depIdxs = []int32{
 	11, // 0: cloudvlan.engine.v1.ApplyRequest.settings:type_name -> cloudvlan.engine.v1.Settings
-	42, // 1: cloudvlan.engine.v1.ApplyRequest.updates:type_name -> cloudvlan.entity.v1.MapUpdate
+	43, // 1: cloudvlan.engine.v1.ApplyRequest.updates:type_name -> cloudvlan.entity.v1.MapUpdate
 	15, // 2: cloudvlan.engine.v1.ApplyResponse.map:type_name -> cloudvlan.engine.v1.MapState
 	14, // 3: cloudvlan.engine.v1.Settings.membership:type_name -> cloudvlan.engine.v1.Membership
 	0,  // 4: cloudvlan.engine.v1.Settings.interface_kind:type_name -> cloudvlan.engine.v1.InterfaceKind
-	43, // 5: cloudvlan.engine.v1.Settings.dns_listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
-	44, // 6: cloudvlan.engine.v1.Settings.dns_fallback:type_name -> cloudvlan.entity.v1.DnsUpstream
-	43, // 7: cloudvlan.engine.v1.Settings.proxy_listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
+	44, // 5: cloudvlan.engine.v1.Settings.dns_listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
+	45, // 6: cloudvlan.engine.v1.Settings.dns_fallback:type_name -> cloudvlan.entity.v1.DnsUpstream
+	44, // 7: cloudvlan.engine.v1.Settings.proxy_listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
 	12, // 8: cloudvlan.engine.v1.Settings.forwards:type_name -> cloudvlan.engine.v1.PortForward
 	1,  // 9: cloudvlan.engine.v1.PortForward.direction:type_name -> cloudvlan.engine.v1.ForwardDirection
 	2,  // 10: cloudvlan.engine.v1.PortForward.protocol:type_name -> cloudvlan.engine.v1.ForwardProtocol
 	13, // 11: cloudvlan.engine.v1.PortForward.listen:type_name -> cloudvlan.engine.v1.PortForwardEnd
 	13, // 12: cloudvlan.engine.v1.PortForward.target:type_name -> cloudvlan.engine.v1.PortForwardEnd
-	45, // 13: cloudvlan.engine.v1.MapState.head_issued_at:type_name -> google.protobuf.Timestamp
-	45, // 14: cloudvlan.engine.v1.MapState.head_expires_at:type_name -> google.protobuf.Timestamp
+	46, // 13: cloudvlan.engine.v1.MapState.head_issued_at:type_name -> google.protobuf.Timestamp
+	46, // 14: cloudvlan.engine.v1.MapState.head_expires_at:type_name -> google.protobuf.Timestamp
 	19, // 15: cloudvlan.engine.v1.WatchResponse.opened:type_name -> cloudvlan.engine.v1.Opened
 	22, // 16: cloudvlan.engine.v1.WatchResponse.status:type_name -> cloudvlan.engine.v1.EngineStatus
-	26, // 17: cloudvlan.engine.v1.WatchResponse.event:type_name -> cloudvlan.engine.v1.EngineEvent
+	27, // 17: cloudvlan.engine.v1.WatchResponse.event:type_name -> cloudvlan.engine.v1.EngineEvent
 	18, // 18: cloudvlan.engine.v1.WatchResponse.span:type_name -> cloudvlan.engine.v1.Span
-	45, // 19: cloudvlan.engine.v1.Span.started_at:type_name -> google.protobuf.Timestamp
-	45, // 20: cloudvlan.engine.v1.Span.ended_at:type_name -> google.protobuf.Timestamp
-	40, // 21: cloudvlan.engine.v1.Span.attributes:type_name -> cloudvlan.engine.v1.Span.AttributesEntry
+	46, // 19: cloudvlan.engine.v1.Span.started_at:type_name -> google.protobuf.Timestamp
+	46, // 20: cloudvlan.engine.v1.Span.ended_at:type_name -> google.protobuf.Timestamp
+	41, // 21: cloudvlan.engine.v1.Span.attributes:type_name -> cloudvlan.engine.v1.Span.AttributesEntry
 	22, // 22: cloudvlan.engine.v1.GetStatusResponse.status:type_name -> cloudvlan.engine.v1.EngineStatus
 	15, // 23: cloudvlan.engine.v1.EngineStatus.map:type_name -> cloudvlan.engine.v1.MapState
 	14, // 24: cloudvlan.engine.v1.EngineStatus.membership:type_name -> cloudvlan.engine.v1.Membership
-	46, // 25: cloudvlan.engine.v1.EngineStatus.addresses:type_name -> cloudvlan.entity.v1.Prefix
-	46, // 26: cloudvlan.engine.v1.EngineStatus.routes:type_name -> cloudvlan.entity.v1.Prefix
-	25, // 27: cloudvlan.engine.v1.EngineStatus.peers:type_name -> cloudvlan.engine.v1.PeerStatus
-	41, // 28: cloudvlan.engine.v1.EngineStatus.counters:type_name -> cloudvlan.engine.v1.EngineStatus.CountersEntry
+	47, // 25: cloudvlan.engine.v1.EngineStatus.addresses:type_name -> cloudvlan.entity.v1.Prefix
+	47, // 26: cloudvlan.engine.v1.EngineStatus.routes:type_name -> cloudvlan.entity.v1.Prefix
+	26, // 27: cloudvlan.engine.v1.EngineStatus.peers:type_name -> cloudvlan.engine.v1.PeerStatus
+	42, // 28: cloudvlan.engine.v1.EngineStatus.counters:type_name -> cloudvlan.engine.v1.EngineStatus.CountersEntry
 	0,  // 29: cloudvlan.engine.v1.EngineStatus.interface_kind:type_name -> cloudvlan.engine.v1.InterfaceKind
-	24, // 30: cloudvlan.engine.v1.EngineStatus.dns:type_name -> cloudvlan.engine.v1.DnsStatus
-	46, // 31: cloudvlan.engine.v1.EngineStatus.own_routes:type_name -> cloudvlan.entity.v1.Prefix
-	23, // 32: cloudvlan.engine.v1.EngineStatus.rules:type_name -> cloudvlan.engine.v1.RuleStatus
-	43, // 33: cloudvlan.engine.v1.DnsStatus.listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
-	47, // 34: cloudvlan.engine.v1.DnsStatus.routes:type_name -> cloudvlan.entity.v1.DnsRoute
-	46, // 35: cloudvlan.engine.v1.PeerStatus.addresses:type_name -> cloudvlan.entity.v1.Prefix
-	43, // 36: cloudvlan.engine.v1.PeerStatus.endpoint:type_name -> cloudvlan.entity.v1.NodeEndpoint
-	45, // 37: cloudvlan.engine.v1.PeerStatus.latest_handshake_at:type_name -> google.protobuf.Timestamp
-	3,  // 38: cloudvlan.engine.v1.PeerStatus.path_mtu_state:type_name -> cloudvlan.engine.v1.PathMtuState
-	45, // 39: cloudvlan.engine.v1.EngineEvent.occurred_at:type_name -> google.protobuf.Timestamp
-	27, // 40: cloudvlan.engine.v1.ExplainRequest.packet:type_name -> cloudvlan.engine.v1.Packet
-	4,  // 41: cloudvlan.engine.v1.ExplainRequest.direction:type_name -> cloudvlan.engine.v1.Direction
-	30, // 42: cloudvlan.engine.v1.ExplainResponse.hops:type_name -> cloudvlan.engine.v1.Hop
-	48, // 43: cloudvlan.engine.v1.EvaluateRequest.source:type_name -> cloudvlan.entity.v1.NodeRecord
-	48, // 44: cloudvlan.engine.v1.EvaluateRequest.destination:type_name -> cloudvlan.entity.v1.NodeRecord
-	49, // 45: cloudvlan.engine.v1.EvaluateRequest.rules:type_name -> cloudvlan.entity.v1.RuleRecord
-	27, // 46: cloudvlan.engine.v1.EvaluateRequest.packets:type_name -> cloudvlan.engine.v1.Packet
-	37, // 47: cloudvlan.engine.v1.EvaluateRequest.source_view:type_name -> cloudvlan.engine.v1.MapView
-	37, // 48: cloudvlan.engine.v1.EvaluateRequest.destination_views:type_name -> cloudvlan.engine.v1.MapView
-	39, // 49: cloudvlan.engine.v1.EvaluateResponse.verdicts:type_name -> cloudvlan.engine.v1.Verdict
-	38, // 50: cloudvlan.engine.v1.EvaluateResponse.followings:type_name -> cloudvlan.engine.v1.Following
-	48, // 51: cloudvlan.engine.v1.MapView.own:type_name -> cloudvlan.entity.v1.NodeRecord
-	48, // 52: cloudvlan.engine.v1.MapView.peers:type_name -> cloudvlan.entity.v1.NodeRecord
-	49, // 53: cloudvlan.engine.v1.MapView.rules:type_name -> cloudvlan.entity.v1.RuleRecord
-	50, // 54: cloudvlan.engine.v1.MapView.hints:type_name -> cloudvlan.entity.v1.EndpointHint
-	51, // 55: cloudvlan.engine.v1.MapView.stale:type_name -> cloudvlan.entity.v1.StalePolicy
-	29, // 56: cloudvlan.engine.v1.Following.outbound:type_name -> cloudvlan.engine.v1.ExplainResponse
-	29, // 57: cloudvlan.engine.v1.Following.inbound:type_name -> cloudvlan.engine.v1.ExplainResponse
-	52, // 58: cloudvlan.engine.v1.Verdict.action:type_name -> cloudvlan.entity.v1.PolicyAction
-	5,  // 59: cloudvlan.engine.v1.EngineService.GetIdentity:input_type -> cloudvlan.engine.v1.GetIdentityRequest
-	7,  // 60: cloudvlan.engine.v1.EngineService.Prove:input_type -> cloudvlan.engine.v1.ProveRequest
-	9,  // 61: cloudvlan.engine.v1.EngineService.Apply:input_type -> cloudvlan.engine.v1.ApplyRequest
-	16, // 62: cloudvlan.engine.v1.EngineService.Watch:input_type -> cloudvlan.engine.v1.WatchRequest
-	20, // 63: cloudvlan.engine.v1.EngineService.GetStatus:input_type -> cloudvlan.engine.v1.GetStatusRequest
-	28, // 64: cloudvlan.engine.v1.EngineService.Explain:input_type -> cloudvlan.engine.v1.ExplainRequest
-	31, // 65: cloudvlan.engine.v1.EngineService.Ping:input_type -> cloudvlan.engine.v1.PingRequest
-	33, // 66: cloudvlan.engine.v1.EngineService.Shutdown:input_type -> cloudvlan.engine.v1.ShutdownRequest
-	6,  // 67: cloudvlan.engine.v1.EngineService.GetIdentity:output_type -> cloudvlan.engine.v1.GetIdentityResponse
-	8,  // 68: cloudvlan.engine.v1.EngineService.Prove:output_type -> cloudvlan.engine.v1.ProveResponse
-	10, // 69: cloudvlan.engine.v1.EngineService.Apply:output_type -> cloudvlan.engine.v1.ApplyResponse
-	17, // 70: cloudvlan.engine.v1.EngineService.Watch:output_type -> cloudvlan.engine.v1.WatchResponse
-	21, // 71: cloudvlan.engine.v1.EngineService.GetStatus:output_type -> cloudvlan.engine.v1.GetStatusResponse
-	29, // 72: cloudvlan.engine.v1.EngineService.Explain:output_type -> cloudvlan.engine.v1.ExplainResponse
-	32, // 73: cloudvlan.engine.v1.EngineService.Ping:output_type -> cloudvlan.engine.v1.PingResponse
-	34, // 74: cloudvlan.engine.v1.EngineService.Shutdown:output_type -> cloudvlan.engine.v1.ShutdownResponse
-	67, // [67:75] is the sub-list for method output_type
-	59, // [59:67] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	25, // 30: cloudvlan.engine.v1.EngineStatus.dns:type_name -> cloudvlan.engine.v1.DnsStatus
+	47, // 31: cloudvlan.engine.v1.EngineStatus.own_routes:type_name -> cloudvlan.entity.v1.Prefix
+	24, // 32: cloudvlan.engine.v1.EngineStatus.rules:type_name -> cloudvlan.engine.v1.RuleStatus
+	23, // 33: cloudvlan.engine.v1.EngineStatus.takeover:type_name -> cloudvlan.engine.v1.Takeover
+	44, // 34: cloudvlan.engine.v1.DnsStatus.listen:type_name -> cloudvlan.entity.v1.NodeEndpoint
+	48, // 35: cloudvlan.engine.v1.DnsStatus.routes:type_name -> cloudvlan.entity.v1.DnsRoute
+	47, // 36: cloudvlan.engine.v1.PeerStatus.addresses:type_name -> cloudvlan.entity.v1.Prefix
+	44, // 37: cloudvlan.engine.v1.PeerStatus.endpoint:type_name -> cloudvlan.entity.v1.NodeEndpoint
+	46, // 38: cloudvlan.engine.v1.PeerStatus.latest_handshake_at:type_name -> google.protobuf.Timestamp
+	3,  // 39: cloudvlan.engine.v1.PeerStatus.path_mtu_state:type_name -> cloudvlan.engine.v1.PathMtuState
+	46, // 40: cloudvlan.engine.v1.EngineEvent.occurred_at:type_name -> google.protobuf.Timestamp
+	28, // 41: cloudvlan.engine.v1.ExplainRequest.packet:type_name -> cloudvlan.engine.v1.Packet
+	4,  // 42: cloudvlan.engine.v1.ExplainRequest.direction:type_name -> cloudvlan.engine.v1.Direction
+	31, // 43: cloudvlan.engine.v1.ExplainResponse.hops:type_name -> cloudvlan.engine.v1.Hop
+	49, // 44: cloudvlan.engine.v1.EvaluateRequest.source:type_name -> cloudvlan.entity.v1.NodeRecord
+	49, // 45: cloudvlan.engine.v1.EvaluateRequest.destination:type_name -> cloudvlan.entity.v1.NodeRecord
+	50, // 46: cloudvlan.engine.v1.EvaluateRequest.rules:type_name -> cloudvlan.entity.v1.RuleRecord
+	28, // 47: cloudvlan.engine.v1.EvaluateRequest.packets:type_name -> cloudvlan.engine.v1.Packet
+	38, // 48: cloudvlan.engine.v1.EvaluateRequest.source_view:type_name -> cloudvlan.engine.v1.MapView
+	38, // 49: cloudvlan.engine.v1.EvaluateRequest.destination_views:type_name -> cloudvlan.engine.v1.MapView
+	40, // 50: cloudvlan.engine.v1.EvaluateResponse.verdicts:type_name -> cloudvlan.engine.v1.Verdict
+	39, // 51: cloudvlan.engine.v1.EvaluateResponse.followings:type_name -> cloudvlan.engine.v1.Following
+	49, // 52: cloudvlan.engine.v1.MapView.own:type_name -> cloudvlan.entity.v1.NodeRecord
+	49, // 53: cloudvlan.engine.v1.MapView.peers:type_name -> cloudvlan.entity.v1.NodeRecord
+	50, // 54: cloudvlan.engine.v1.MapView.rules:type_name -> cloudvlan.entity.v1.RuleRecord
+	51, // 55: cloudvlan.engine.v1.MapView.hints:type_name -> cloudvlan.entity.v1.EndpointHint
+	52, // 56: cloudvlan.engine.v1.MapView.stale:type_name -> cloudvlan.entity.v1.StalePolicy
+	30, // 57: cloudvlan.engine.v1.Following.outbound:type_name -> cloudvlan.engine.v1.ExplainResponse
+	30, // 58: cloudvlan.engine.v1.Following.inbound:type_name -> cloudvlan.engine.v1.ExplainResponse
+	53, // 59: cloudvlan.engine.v1.Verdict.action:type_name -> cloudvlan.entity.v1.PolicyAction
+	5,  // 60: cloudvlan.engine.v1.EngineService.GetIdentity:input_type -> cloudvlan.engine.v1.GetIdentityRequest
+	7,  // 61: cloudvlan.engine.v1.EngineService.Prove:input_type -> cloudvlan.engine.v1.ProveRequest
+	9,  // 62: cloudvlan.engine.v1.EngineService.Apply:input_type -> cloudvlan.engine.v1.ApplyRequest
+	16, // 63: cloudvlan.engine.v1.EngineService.Watch:input_type -> cloudvlan.engine.v1.WatchRequest
+	20, // 64: cloudvlan.engine.v1.EngineService.GetStatus:input_type -> cloudvlan.engine.v1.GetStatusRequest
+	29, // 65: cloudvlan.engine.v1.EngineService.Explain:input_type -> cloudvlan.engine.v1.ExplainRequest
+	32, // 66: cloudvlan.engine.v1.EngineService.Ping:input_type -> cloudvlan.engine.v1.PingRequest
+	34, // 67: cloudvlan.engine.v1.EngineService.Shutdown:input_type -> cloudvlan.engine.v1.ShutdownRequest
+	6,  // 68: cloudvlan.engine.v1.EngineService.GetIdentity:output_type -> cloudvlan.engine.v1.GetIdentityResponse
+	8,  // 69: cloudvlan.engine.v1.EngineService.Prove:output_type -> cloudvlan.engine.v1.ProveResponse
+	10, // 70: cloudvlan.engine.v1.EngineService.Apply:output_type -> cloudvlan.engine.v1.ApplyResponse
+	17, // 71: cloudvlan.engine.v1.EngineService.Watch:output_type -> cloudvlan.engine.v1.WatchResponse
+	21, // 72: cloudvlan.engine.v1.EngineService.GetStatus:output_type -> cloudvlan.engine.v1.GetStatusResponse
+	30, // 73: cloudvlan.engine.v1.EngineService.Explain:output_type -> cloudvlan.engine.v1.ExplainResponse
+	33, // 74: cloudvlan.engine.v1.EngineService.Ping:output_type -> cloudvlan.engine.v1.PingResponse
+	35, // 75: cloudvlan.engine.v1.EngineService.Shutdown:output_type -> cloudvlan.engine.v1.ShutdownResponse
+	68, // [68:76] is the sub-list for method output_type
+	60, // [60:68] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_cloudvlan_engine_v1_engine_proto_init() }
@@ -3279,14 +3388,14 @@ func file_cloudvlan_engine_v1_engine_proto_init() {
 		(*WatchResponse_Event)(nil),
 		(*WatchResponse_Span)(nil),
 	}
-	file_cloudvlan_engine_v1_engine_proto_msgTypes[27].OneofWrappers = []any{}
+	file_cloudvlan_engine_v1_engine_proto_msgTypes[28].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cloudvlan_engine_v1_engine_proto_rawDesc), len(file_cloudvlan_engine_v1_engine_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   37,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

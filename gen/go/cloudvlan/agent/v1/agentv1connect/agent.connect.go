@@ -51,6 +51,9 @@ const (
 	AgentServiceExplainProcedure = "/cloudvlan.agent.v1.AgentService/Explain"
 	// AgentServicePingProcedure is the fully-qualified name of the AgentService's Ping RPC.
 	AgentServicePingProcedure = "/cloudvlan.agent.v1.AgentService/Ping"
+	// AgentServiceReplaceEngineProcedure is the fully-qualified name of the AgentService's
+	// ReplaceEngine RPC.
+	AgentServiceReplaceEngineProcedure = "/cloudvlan.agent.v1.AgentService/ReplaceEngine"
 )
 
 // AgentServiceClient is a client for the cloudvlan.agent.v1.AgentService service.
@@ -68,6 +71,9 @@ type AgentServiceClient interface {
 	Explain(context.Context, *connect.Request[v1.ExplainRequest]) (*connect.Response[v1.ExplainResponse], error)
 	// Pings a peer by name or overlay address through the tunnel.
 	Ping(context.Context, *connect.Request[v1.PingRequest]) (*connect.ServerStreamForClient[v1.PingResponse], error)
+	// Starts the engine's executable in place of the process that runs, also when it is the same build. Sessions and allowed
+	// flows go on where both can hand over; where they cannot it is an ordinary restart, and the answer says why.
+	ReplaceEngine(context.Context, *connect.Request[v1.ReplaceEngineRequest]) (*connect.Response[v1.ReplaceEngineResponse], error)
 }
 
 // NewAgentServiceClient constructs a client for the cloudvlan.agent.v1.AgentService service. By
@@ -129,18 +135,25 @@ func NewAgentServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(agentServiceMethods.ByName("Ping")),
 			connect.WithClientOptions(opts...),
 		),
+		replaceEngine: connect.NewClient[v1.ReplaceEngineRequest, v1.ReplaceEngineResponse](
+			httpClient,
+			baseURL+AgentServiceReplaceEngineProcedure,
+			connect.WithSchema(agentServiceMethods.ByName("ReplaceEngine")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // agentServiceClient implements AgentServiceClient.
 type agentServiceClient struct {
-	join         *connect.Client[v1.JoinRequest, v1.JoinResponse]
-	getStatus    *connect.Client[v1.GetStatusRequest, v1.GetStatusResponse]
-	watchStatus  *connect.Client[v1.WatchStatusRequest, v1.WatchStatusResponse]
-	diagnose     *connect.Client[v1.DiagnoseRequest, v1.DiagnoseResponse]
-	collectDebug *connect.Client[v1.CollectDebugRequest, v1.CollectDebugResponse]
-	explain      *connect.Client[v1.ExplainRequest, v1.ExplainResponse]
-	ping         *connect.Client[v1.PingRequest, v1.PingResponse]
+	join          *connect.Client[v1.JoinRequest, v1.JoinResponse]
+	getStatus     *connect.Client[v1.GetStatusRequest, v1.GetStatusResponse]
+	watchStatus   *connect.Client[v1.WatchStatusRequest, v1.WatchStatusResponse]
+	diagnose      *connect.Client[v1.DiagnoseRequest, v1.DiagnoseResponse]
+	collectDebug  *connect.Client[v1.CollectDebugRequest, v1.CollectDebugResponse]
+	explain       *connect.Client[v1.ExplainRequest, v1.ExplainResponse]
+	ping          *connect.Client[v1.PingRequest, v1.PingResponse]
+	replaceEngine *connect.Client[v1.ReplaceEngineRequest, v1.ReplaceEngineResponse]
 }
 
 // Join calls cloudvlan.agent.v1.AgentService.Join.
@@ -178,6 +191,11 @@ func (c *agentServiceClient) Ping(ctx context.Context, req *connect.Request[v1.P
 	return c.ping.CallServerStream(ctx, req)
 }
 
+// ReplaceEngine calls cloudvlan.agent.v1.AgentService.ReplaceEngine.
+func (c *agentServiceClient) ReplaceEngine(ctx context.Context, req *connect.Request[v1.ReplaceEngineRequest]) (*connect.Response[v1.ReplaceEngineResponse], error) {
+	return c.replaceEngine.CallUnary(ctx, req)
+}
+
 // AgentServiceHandler is an implementation of the cloudvlan.agent.v1.AgentService service.
 type AgentServiceHandler interface {
 	// Enrols this machine. Repeating it after a lost answer completes the same join.
@@ -193,6 +211,9 @@ type AgentServiceHandler interface {
 	Explain(context.Context, *connect.Request[v1.ExplainRequest]) (*connect.Response[v1.ExplainResponse], error)
 	// Pings a peer by name or overlay address through the tunnel.
 	Ping(context.Context, *connect.Request[v1.PingRequest], *connect.ServerStream[v1.PingResponse]) error
+	// Starts the engine's executable in place of the process that runs, also when it is the same build. Sessions and allowed
+	// flows go on where both can hand over; where they cannot it is an ordinary restart, and the answer says why.
+	ReplaceEngine(context.Context, *connect.Request[v1.ReplaceEngineRequest]) (*connect.Response[v1.ReplaceEngineResponse], error)
 }
 
 // NewAgentServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -250,6 +271,12 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(agentServiceMethods.ByName("Ping")),
 		connect.WithHandlerOptions(opts...),
 	)
+	agentServiceReplaceEngineHandler := connect.NewUnaryHandler(
+		AgentServiceReplaceEngineProcedure,
+		svc.ReplaceEngine,
+		connect.WithSchema(agentServiceMethods.ByName("ReplaceEngine")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/cloudvlan.agent.v1.AgentService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case AgentServiceJoinProcedure:
@@ -266,6 +293,8 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 			agentServiceExplainHandler.ServeHTTP(w, r)
 		case AgentServicePingProcedure:
 			agentServicePingHandler.ServeHTTP(w, r)
+		case AgentServiceReplaceEngineProcedure:
+			agentServiceReplaceEngineHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -301,4 +330,8 @@ func (UnimplementedAgentServiceHandler) Explain(context.Context, *connect.Reques
 
 func (UnimplementedAgentServiceHandler) Ping(context.Context, *connect.Request[v1.PingRequest], *connect.ServerStream[v1.PingResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.agent.v1.AgentService.Ping is not implemented"))
+}
+
+func (UnimplementedAgentServiceHandler) ReplaceEngine(context.Context, *connect.Request[v1.ReplaceEngineRequest]) (*connect.Response[v1.ReplaceEngineResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("cloudvlan.agent.v1.AgentService.ReplaceEngine is not implemented"))
 }

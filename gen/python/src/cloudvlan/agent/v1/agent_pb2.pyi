@@ -71,6 +71,18 @@ CHECK_VERDICT_WARN: CheckVerdict
 CHECK_VERDICT_FAIL: CheckVerdict
 CHECK_VERDICT_SKIPPED: CheckVerdict
 
+class ReplaceEngineRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ReplaceEngineResponse(_message.Message):
+    __slots__ = ("engine_version", "takeover")
+    ENGINE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    TAKEOVER_FIELD_NUMBER: _ClassVar[int]
+    engine_version: str
+    takeover: _engine_pb2.Takeover
+    def __init__(self, engine_version: _Optional[str] = ..., takeover: _Optional[_Union[_engine_pb2.Takeover, _Mapping]] = ...) -> None: ...
+
 class JoinRequest(_message.Message):
     __slots__ = ("join_string", "name")
     JOIN_STRING_FIELD_NUMBER: _ClassVar[int]

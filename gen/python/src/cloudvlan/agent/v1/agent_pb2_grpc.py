@@ -70,6 +70,11 @@ class AgentServiceStub:
                 request_serializer=cloudvlan_dot_agent_dot_v1_dot_agent__pb2.PingRequest.SerializeToString,
                 response_deserializer=cloudvlan_dot_agent_dot_v1_dot_agent__pb2.PingResponse.FromString,
                 _registered_method=True)
+        self.ReplaceEngine = channel.unary_unary(
+                '/cloudvlan.agent.v1.AgentService/ReplaceEngine',
+                request_serializer=cloudvlan_dot_agent_dot_v1_dot_agent__pb2.ReplaceEngineRequest.SerializeToString,
+                response_deserializer=cloudvlan_dot_agent_dot_v1_dot_agent__pb2.ReplaceEngineResponse.FromString,
+                _registered_method=True)
 
 
 class AgentServiceServicer:
@@ -124,6 +129,14 @@ class AgentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReplaceEngine(self, request, context):
+        """Starts the engine's executable in place of the process that runs, also when it is the same build. Sessions and allowed
+        flows go on where both can hand over; where they cannot it is an ordinary restart, and the answer says why.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -161,6 +174,11 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.Ping,
                     request_deserializer=cloudvlan_dot_agent_dot_v1_dot_agent__pb2.PingRequest.FromString,
                     response_serializer=cloudvlan_dot_agent_dot_v1_dot_agent__pb2.PingResponse.SerializeToString,
+            ),
+            'ReplaceEngine': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplaceEngine,
+                    request_deserializer=cloudvlan_dot_agent_dot_v1_dot_agent__pb2.ReplaceEngineRequest.FromString,
+                    response_serializer=cloudvlan_dot_agent_dot_v1_dot_agent__pb2.ReplaceEngineResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -353,6 +371,33 @@ class AgentService:
             '/cloudvlan.agent.v1.AgentService/Ping',
             cloudvlan_dot_agent_dot_v1_dot_agent__pb2.PingRequest.SerializeToString,
             cloudvlan_dot_agent_dot_v1_dot_agent__pb2.PingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplaceEngine(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cloudvlan.agent.v1.AgentService/ReplaceEngine',
+            cloudvlan_dot_agent_dot_v1_dot_agent__pb2.ReplaceEngineRequest.SerializeToString,
+            cloudvlan_dot_agent_dot_v1_dot_agent__pb2.ReplaceEngineResponse.FromString,
             options,
             channel_credentials,
             insecure,

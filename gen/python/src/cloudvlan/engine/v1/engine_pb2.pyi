@@ -72,18 +72,20 @@ class GetIdentityRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetIdentityResponse(_message.Message):
-    __slots__ = ("instance_id", "wireguard_public_key", "control_public_key", "version", "capability_version")
+    __slots__ = ("instance_id", "wireguard_public_key", "control_public_key", "version", "capability_version", "build")
     INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
     WIREGUARD_PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
     CONTROL_PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CAPABILITY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    BUILD_FIELD_NUMBER: _ClassVar[int]
     instance_id: str
     wireguard_public_key: bytes
     control_public_key: bytes
     version: str
     capability_version: int
-    def __init__(self, instance_id: _Optional[str] = ..., wireguard_public_key: _Optional[bytes] = ..., control_public_key: _Optional[bytes] = ..., version: _Optional[str] = ..., capability_version: _Optional[int] = ...) -> None: ...
+    build: str
+    def __init__(self, instance_id: _Optional[str] = ..., wireguard_public_key: _Optional[bytes] = ..., control_public_key: _Optional[bytes] = ..., version: _Optional[str] = ..., capability_version: _Optional[int] = ..., build: _Optional[str] = ...) -> None: ...
 
 class ProveRequest(_message.Message):
     __slots__ = ("server_public_key", "challenge", "transcript")
@@ -261,7 +263,7 @@ class GetStatusResponse(_message.Message):
     def __init__(self, status: _Optional[_Union[EngineStatus, _Mapping]] = ...) -> None: ...
 
 class EngineStatus(_message.Message):
-    __slots__ = ("instance_id", "generation", "interface_name", "listen_port", "mtu", "map", "membership", "name", "addresses", "routes", "peers", "counters", "interface_kind", "dns", "own_routes", "rules", "relay_map_servers")
+    __slots__ = ("instance_id", "generation", "interface_name", "listen_port", "mtu", "map", "membership", "name", "addresses", "routes", "peers", "counters", "interface_kind", "dns", "own_routes", "rules", "relay_map_servers", "takeover")
     class CountersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -286,6 +288,7 @@ class EngineStatus(_message.Message):
     OWN_ROUTES_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
     RELAY_MAP_SERVERS_FIELD_NUMBER: _ClassVar[int]
+    TAKEOVER_FIELD_NUMBER: _ClassVar[int]
     instance_id: str
     generation: int
     interface_name: str
@@ -303,7 +306,22 @@ class EngineStatus(_message.Message):
     own_routes: _containers.RepeatedCompositeFieldContainer[_netmap_pb2.Prefix]
     rules: _containers.RepeatedCompositeFieldContainer[RuleStatus]
     relay_map_servers: int
-    def __init__(self, instance_id: _Optional[str] = ..., generation: _Optional[int] = ..., interface_name: _Optional[str] = ..., listen_port: _Optional[int] = ..., mtu: _Optional[int] = ..., map: _Optional[_Union[MapState, _Mapping]] = ..., membership: _Optional[_Union[Membership, _Mapping]] = ..., name: _Optional[str] = ..., addresses: _Optional[_Iterable[_Union[_netmap_pb2.Prefix, _Mapping]]] = ..., routes: _Optional[_Iterable[_Union[_netmap_pb2.Prefix, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[PeerStatus, _Mapping]]] = ..., counters: _Optional[_Mapping[str, int]] = ..., interface_kind: _Optional[_Union[InterfaceKind, str]] = ..., dns: _Optional[_Union[DnsStatus, _Mapping]] = ..., own_routes: _Optional[_Iterable[_Union[_netmap_pb2.Prefix, _Mapping]]] = ..., rules: _Optional[_Iterable[_Union[RuleStatus, _Mapping]]] = ..., relay_map_servers: _Optional[int] = ...) -> None: ...
+    takeover: Takeover
+    def __init__(self, instance_id: _Optional[str] = ..., generation: _Optional[int] = ..., interface_name: _Optional[str] = ..., listen_port: _Optional[int] = ..., mtu: _Optional[int] = ..., map: _Optional[_Union[MapState, _Mapping]] = ..., membership: _Optional[_Union[Membership, _Mapping]] = ..., name: _Optional[str] = ..., addresses: _Optional[_Iterable[_Union[_netmap_pb2.Prefix, _Mapping]]] = ..., routes: _Optional[_Iterable[_Union[_netmap_pb2.Prefix, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[PeerStatus, _Mapping]]] = ..., counters: _Optional[_Mapping[str, int]] = ..., interface_kind: _Optional[_Union[InterfaceKind, str]] = ..., dns: _Optional[_Union[DnsStatus, _Mapping]] = ..., own_routes: _Optional[_Iterable[_Union[_netmap_pb2.Prefix, _Mapping]]] = ..., rules: _Optional[_Iterable[_Union[RuleStatus, _Mapping]]] = ..., relay_map_servers: _Optional[int] = ..., takeover: _Optional[_Union[Takeover, _Mapping]] = ...) -> None: ...
+
+class Takeover(_message.Message):
+    __slots__ = ("former_instance_id", "sessions", "flows", "gap_us", "ordinary")
+    FORMER_INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    FLOWS_FIELD_NUMBER: _ClassVar[int]
+    GAP_US_FIELD_NUMBER: _ClassVar[int]
+    ORDINARY_FIELD_NUMBER: _ClassVar[int]
+    former_instance_id: str
+    sessions: int
+    flows: int
+    gap_us: int
+    ordinary: str
+    def __init__(self, former_instance_id: _Optional[str] = ..., sessions: _Optional[int] = ..., flows: _Optional[int] = ..., gap_us: _Optional[int] = ..., ordinary: _Optional[str] = ...) -> None: ...
 
 class RuleStatus(_message.Message):
     __slots__ = ("rule_id", "name", "packets", "bytes")

@@ -6,13 +6,48 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
+import type { EngineStatus, ExplainResponse as ExplainResponse$1, PingResponse as PingResponse$1, Takeover } from "../../engine/v1/engine_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import type { EngineStatus, ExplainResponse as ExplainResponse$1, PingResponse as PingResponse$1 } from "../../engine/v1/engine_pb.js";
 
 /**
  * Describes the file cloudvlan/agent/v1/agent.proto.
  */
 export declare const file_cloudvlan_agent_v1_agent: GenFile;
+
+/**
+ * @generated from message cloudvlan.agent.v1.ReplaceEngineRequest
+ */
+export declare type ReplaceEngineRequest = Message<"cloudvlan.agent.v1.ReplaceEngineRequest"> & {
+};
+
+/**
+ * Describes the message cloudvlan.agent.v1.ReplaceEngineRequest.
+ * Use `create(ReplaceEngineRequestSchema)` to create a new message.
+ */
+export declare const ReplaceEngineRequestSchema: GenMessage<ReplaceEngineRequest>;
+
+/**
+ * @generated from message cloudvlan.agent.v1.ReplaceEngineResponse
+ */
+export declare type ReplaceEngineResponse = Message<"cloudvlan.agent.v1.ReplaceEngineResponse"> & {
+  /**
+   * Of the process that runs now.
+   *
+   * @generated from field: string engine_version = 1;
+   */
+  engineVersion: string;
+
+  /**
+   * @generated from field: cloudvlan.engine.v1.Takeover takeover = 2;
+   */
+  takeover?: Takeover | undefined;
+};
+
+/**
+ * Describes the message cloudvlan.agent.v1.ReplaceEngineResponse.
+ * Use `create(ReplaceEngineResponseSchema)` to create a new message.
+ */
+export declare const ReplaceEngineResponseSchema: GenMessage<ReplaceEngineResponse>;
 
 /**
  * @generated from message cloudvlan.agent.v1.JoinRequest
@@ -798,6 +833,17 @@ export declare const AgentService: GenService<{
     methodKind: "server_streaming";
     input: typeof PingRequestSchema;
     output: typeof PingResponseSchema;
+  },
+  /**
+   * Starts the engine's executable in place of the process that runs, also when it is the same build. Sessions and allowed
+   * flows go on where both can hand over; where they cannot it is an ordinary restart, and the answer says why.
+   *
+   * @generated from rpc cloudvlan.agent.v1.AgentService.ReplaceEngine
+   */
+  replaceEngine: {
+    methodKind: "unary";
+    input: typeof ReplaceEngineRequestSchema;
+    output: typeof ReplaceEngineResponseSchema;
   },
 }>;
 

@@ -58,6 +58,13 @@ export declare type GetIdentityResponse = Message<"cloudvlan.engine.v1.GetIdenti
    * @generated from field: uint32 capability_version = 5;
    */
   capabilityVersion: number;
+
+  /**
+   * SHA-256 of the executable, lower-case hex; empty of an engine that hands nothing over, and where it cannot be read.
+   *
+   * @generated from field: string build = 6;
+   */
+  build: string;
 };
 
 /**
@@ -667,6 +674,13 @@ export declare type EngineStatus = Message<"cloudvlan.engine.v1.EngineStatus"> &
    * @generated from field: uint32 relay_map_servers = 17;
    */
   relayMapServers: number;
+
+  /**
+   * Unset of a process that was started while none ran.
+   *
+   * @generated from field: cloudvlan.engine.v1.Takeover takeover = 18;
+   */
+  takeover?: Takeover | undefined;
 };
 
 /**
@@ -674,6 +688,52 @@ export declare type EngineStatus = Message<"cloudvlan.engine.v1.EngineStatus"> &
  * Use `create(EngineStatusSchema)` to create a new message.
  */
 export declare const EngineStatusSchema: GenMessage<EngineStatus>;
+
+/**
+ * How a process followed the one before it on the same folder.
+ *
+ * @generated from message cloudvlan.engine.v1.Takeover
+ */
+export declare type Takeover = Message<"cloudvlan.engine.v1.Takeover"> & {
+  /**
+   * @generated from field: string former_instance_id = 1;
+   */
+  formerInstanceId: string;
+
+  /**
+   * Peers whose session went on without a handshake.
+   *
+   * @generated from field: uint32 sessions = 2;
+   */
+  sessions: number;
+
+  /**
+   * Allowed flows that went on.
+   *
+   * @generated from field: uint32 flows = 3;
+   */
+  flows: number;
+
+  /**
+   * From the moment at which the former one stopped its packets to that at which this one began; they waited meanwhile.
+   *
+   * @generated from field: uint64 gap_us = 4;
+   */
+  gapUs: bigint;
+
+  /**
+   * Why it was an ordinary restart, without sessions and flows; empty when it was none.
+   *
+   * @generated from field: string ordinary = 5;
+   */
+  ordinary: string;
+};
+
+/**
+ * Describes the message cloudvlan.engine.v1.Takeover.
+ * Use `create(TakeoverSchema)` to create a new message.
+ */
+export declare const TakeoverSchema: GenMessage<Takeover>;
 
 /**
  * What one rule decided, by itself or for the flows that it allowed; segments that come as one packet count as one.
