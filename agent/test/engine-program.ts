@@ -16,17 +16,18 @@ if (folder.includes("port-taken")) {
   );
   process.exit(3);
 }
-const note = join(folder, "running");
+const [pidFile, instanceFile] = [join(folder, "pid"), join(folder, "instance")];
 let former: { pid: number; instance: string } | undefined;
 if (process.argv.includes("--take-over")) {
   if (process.env["TEST_BROKEN"]) {
     process.stderr.write("cvlan-engine: the state that was handed over is not used: it is not whole\n");
     process.exit(1);
   }
-  former = JSON.parse(await readFile(note, "utf8")) as { pid: number; instance: string };
+  former = { pid: Number(await readFile(pidFile, "utf8")), instance: await readFile(instanceFile, "utf8") };
 }
 const { instanceId } = await testEngine(folder, { build, former: former?.instance });
-await writeFile(note, JSON.stringify({ pid: process.pid, instance: instanceId }));
+await writeFile(instanceFile, instanceId);
+await writeFile(pidFile, String(process.pid));
 if (former) process.kill(former.pid, "SIGKILL");
 
 // A test that failed leaves nothing behind: the program ends with its folder.

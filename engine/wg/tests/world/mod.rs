@@ -209,7 +209,10 @@ impl World {
         for told in former.tell_peers(now) {
             assert!(next.adopt_peer(now, told).unwrap());
         }
-        self.parties[party].wg = next;
+        let party = &mut self.parties[party];
+        next.set_waker(Some(party.woken.clone().into()));
+        party.sleeps_until = next.next_deadline(now);
+        party.wg = next;
     }
 
     pub fn move_to(&mut self, party: usize, address: SocketAddr) {
