@@ -6,7 +6,7 @@ import { type Cell, cell, present } from "../state/cell.ts";
 import { listenAddress } from "../resolver/listen.ts";
 import type { Membership } from "../state/membership.ts";
 import type { Cause } from "../state/cause.ts";
-import type { Problems } from "../state/problems.ts";
+import { explainError, type Problems } from "../state/problems.ts";
 import { type BackoffBounds, fullJitter, sleep } from "../time/backoff.ts";
 import { type InterfaceSettings, offersOf } from "./offers.ts";
 import type { RunningEngine } from "./running.ts";
@@ -77,7 +77,7 @@ export function keepConfigured(
         return;
       } catch (error) {
         if (options.problems.report("engine", error)) {
-          options.log.error({ error }, "the engine refuses its settings");
+          options.log.error({ why: explainError(error).message }, "the engine does not take its settings");
         }
         // It may still run by the settings it kept: the map is carried on meanwhile.
         if (link.status.get()?.membership?.nodeId === settings.membership?.nodeId) configured.set(engine);

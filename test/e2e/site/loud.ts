@@ -6,12 +6,12 @@ export const CONTROLLER_GONE: readonly RegExp[] = [
   /"endpoints not reported yet"/,
   /"map streams break young here; polling for a while"/,
 ];
-/** What an agent says when its engine was killed, also at its start or in the middle of an answer. */
+/** What an agent says when its engine was killed, whatever the two were at. */
 export const ENGINE_KILLED: readonly RegExp[] = [
-  /"why":"[^"]*(Connection dropped|ECONNRESET|ECONNREFUSED|ENOENT|EPIPE)[^"]*","msg":"(engine failed|the engine does not take the map)"/,
-  /"why":"the engine was ended by SIGKILL[^"]*","msg":"engine failed"/,
+  /"msg":"engine failed"/,
+  /"msg":"the engine does not take (its settings|the map)"/,
   // An engine that goes away in the middle of `ip` takes the interface along.
-  /"addresses or routes could not be set"/,
+  /"msg":"addresses or routes could not be set"/,
 ];
 /** What the agent of a revoked node says. */
 export const NODE_REVOKED: readonly RegExp[] = [/"this node was revoked; it tries again rarely"/];
